@@ -1,0 +1,80 @@
+# The only command surface. `make` prints this help.
+PYTHON ?= python3
+BIN := .venv/bin
+export PYTHONPATH := $(CURDIR):$(CURDIR)/gen
+PROTOS := $(shell find protos -name '*.proto')
+
+.PHONY: help run setup test lint types boundaries contracts unit tests protos schema lock bench clean
+.DEFAULT_GOAL := help
+
+help: ## this help
+	@awk 'BEGIN{FS=":.*## "} /^##@/{print "\n" substr($$0,5)} /^[a-z-]+:.*## /{printf "  make %-12s %s\n",$$1,$$2}' $(MAKEFILE_LIST)
+
+##@ Use
+run: .venv/.run gen/crm.binpb ## start everything on this machine; Ctrl-C stops it
+	@CRM_DIE_WITH_PARENT=1 exec ./xietong up
+
+setup: .venv/.run gen/crm.binpb ## only set up .venv and generated code
+
+##@ Check
+test: .venv/.dev gen/crm.binpb ## everything that CI checks
+	@$(MAKE) --no-print-directory lint types boundaries contracts
+	@$(BIN)/pytest tests
+
+lint: .venv/.dev ## style
+	@$(BIN)/ruff format --check -q . || (echo "run «.venv/bin/ruff format .»"; exit 1)
+	@$(BIN)/ruff check -q .
+
+types: .venv/.dev gen/crm.binpb ## types, strictly
+	@$(BIN)/mypy --no-error-summary chassis services gateway cli
+
+boundaries: .venv/.dev gen/crm.binpb ## who may import whom
+	@out=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$out"; exit 1; }; echo "$$out" | tail -n 1
+
+contracts: .venv/.dev gen/crm.binpb ## protos linted and compatible, schema as committed
+	@$(BIN)/buf lint gen/crm.binpb --config buf.yaml
+	@$(BIN)/python -m cli.contracts --breaking
+	@$(BIN)/python -m cli.schema --check
+	@$(BIN)/python -m cli.reference --check
+
+unit: .venv/.dev gen/crm.binpb ## the pure tests, in seconds
+	@$(BIN)/pytest tests/unit
+
+##@ Make
+protos: .venv/.dev ## generated code and descriptor image
+	@$(BIN)/python -m cli.contracts
+
+schema: .venv/.dev gen/crm.binpb ## gateway/schema.graphql and docs/reference
+	@$(BIN)/python -m cli.schema
+	@$(BIN)/python -m cli.reference
+
+lock: ## requirements/*.txt from pyproject.toml (needs uv)
+	@sh requirements/compile.sh
+
+bench: .venv/.dev gen/crm.binpb ## measure; prints figures
+	@$(BIN)/python -m bench
+
+clean: ## remove what was made, but not .data
+	rm -rf .venv gen .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# ---- files
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "xietong needs Python 3.11 or newer as $(PYTHON); install it, or run: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "setting up .venv"
+	@$(PYTHON) -m venv .venv
+
+.venv/.run: requirements/run.txt | .venv/bin/python
+	@echo "installing what it runs on (hashed; about a minute the first time)"
+	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements/run.txt | sed -u -n 's/^Collecting \([^ ]*\).*/  \1/p; s/^Installing collected.*/  installing …/p'
+	@$(BIN)/python -c 'import grpc, pymongo, strawberry' 2>/dev/null || { echo "pip could not install everything; its message stands above" >&2; exit 1; }
+	@touch $@
+
+.venv/.dev: requirements/dev.txt | .venv/bin/python
+	@echo "installing what it is checked with (hashed; about a minute the first time)"
+	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements/dev.txt | sed -u -n 's/^Collecting \([^ ]*\).*/  \1/p; s/^Installing collected.*/  installing …/p'
+	@$(BIN)/python -c 'import grpc, pytest, mypy' 2>/dev/null || { echo "pip could not install everything; its message stands above" >&2; exit 1; }
+	@touch $@ .venv/.run
+
+gen/crm.binpb: $(PROTOS) cli/contracts.py | .venv/.run
+	@$(BIN)/python -m cli.contracts
