@@ -1,0 +1,100 @@
+"""Verifies tokens and keeps the directory fresh: keys and policy come from the organization, changes arrive within seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from time import time
+
+from crm.common.v1 import access_pb2
+from joserfc.jwk import OKPKey
+
+from chassis.access.caller import Caller
+from chassis.access.directory import Directory
+from chassis.access.tokens import expiry, verify
+from chassis.kernel.errors import CrmError, unauthenticated
+
+log = logging.getLogger("crm.access")
+FetchDirectory = Callable[[int], Awaitable[access_pb2.Directory | None]]
+FetchKeys = Callable[[], Awaitable[Mapping[str, bytes]]]
+REFRESH_SECONDS = 2.0
+_CACHE = 4096
+
+
+@dataclass
+class Authority:
+    """Answers «who is this» from a token and holds the policy. `changed` wakes the refresh at once."""
+
+    fetch_directory: FetchDirectory
+    fetch_keys: FetchKeys
+    directory: Directory = field(default_factory=Directory)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _keys: dict[str, OKPKey] = field(default_factory=dict)
+    _seen: OrderedDict[str, tuple[Caller, float]] = field(default_factory=OrderedDict)
+
+    async def verify(self, token: str) -> Caller:
+        """The caller of a token. Raises NotAllowed (UNAUTHENTICATED) for a bad, expired or revoked one."""
+        caller, ends = self._seen.get(token, (None, 0.0))
+        if caller is None or time() >= ends:
+            caller = await self._verify_anew(token)
+        if caller.session_id and caller.session_id in self.directory.revoked:
+            raise unauthenticated("The session was ended.")
+        return caller
+
+    async def _verify_anew(self, token: str) -> Caller:
+        try:
+            caller = verify(token, self._keys)
+        except CrmError:
+            if not await self._load_keys():
+                raise
+            caller = verify(token, self._keys)
+        self._seen[token] = (caller, expiry(token))
+        while len(self._seen) > _CACHE:
+            self._seen.popitem(last=False)
+        return caller
+
+    async def _load_keys(self) -> bool:
+        """Whether there are keys that were not known; a forged token costs at most one question in two seconds."""
+        if time() < getattr(self, "_keys_until", 0.0):
+            return False
+        self._keys_until = time() + REFRESH_SECONDS
+        try:
+            found = await self.fetch_keys()
+        except CrmError as error:
+            log.warning("keys not loaded", extra={"reason": error.message})
+            return False
+        fresh = {kid: OKPKey.import_key({"kty": "OKP", "crv": "Ed25519", "x": _base64url(raw)}) for kid, raw in found.items()}
+        known = set(self._keys)
+        self._keys = fresh
+        return bool(set(fresh) - known)
+
+    async def refresh(self) -> bool:
+        """Load the directory if it changed; whether one is held."""
+        try:
+            await self._load_keys()
+            message = await self.fetch_directory(self.directory.revision)
+        except CrmError as error:
+            log.info("directory not loaded", extra={"reason": error.message})
+            return self.directory.revision > 0
+        if message is not None:
+            self.directory = Directory.of(message)
+        return self.directory.revision > 0
+
+    async def keep_fresh(self) -> None:
+        """Refresh when woken and every two seconds; runs until cancelled. Keeps the last directory while the organization is away."""
+        while True:
+            await self.refresh()
+            try:
+                await asyncio.wait_for(self.changed.wait(), REFRESH_SECONDS)
+            except TimeoutError:
+                continue
+            self.changed.clear()
+
+
+def _base64url(raw: bytes) -> str:
+    import base64
+
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")

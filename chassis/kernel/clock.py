@@ -1,0 +1,18 @@
+"""Time as the suite keeps it: UTC, aware, to the millisecond (MongoDB's resolution)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def now() -> datetime:
+    """The present instant, UTC, cut to milliseconds."""
+    return to_milliseconds(datetime.now(UTC))
+
+
+def to_milliseconds(moment: datetime) -> datetime:
+    """The instant cut to milliseconds; a moment without zone is refused."""
+    if moment.tzinfo is None:
+        raise ValueError("a moment needs a zone")
+    moment = moment.astimezone(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -1,0 +1,191 @@
+"""One filter language with two compilers: a MongoDB query and a Python predicate that mean the same. Pure.
+
+A criteria document mirrors `crm.common.v1.Criteria`: {"all": {"items": […]}}, {"any": …}, {"negated": …}, {"condition": …}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from chassis.kernel.errors import Invalid
+from chassis.kernel.pages import value_at
+
+Criteria = Mapping[str, Any]
+Predicate = Callable[[Mapping[str, Any]], bool]
+
+DEEPEST = 6
+MOST_CONDITIONS = 50
+MOST_VALUES = 100
+_ORDERED = {"LESS": "$lt", "LESS_OR_EQUAL": "$lte", "GREATER": "$gt", "GREATER_OR_EQUAL": "$gte"}
+OPERATORS = ("EQUALS", "IN", *_ORDERED, "IS_SET", "STARTS_WITH")
+_VALUE_OF = {"text": "text", "enum": "text", "number": "number", "money": "number", "flag": "flag", "time": "time"}
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field that criteria may name: its document path, kind (text, enum, number, money, flag, time) and enum values."""
+
+    path: str
+    kind: str
+    values: frozenset[str] = frozenset()
+    repeated: bool = False
+
+
+Schema = Mapping[str, Field]
+
+
+def refuse(why: str) -> Invalid:
+    """The refusal of criteria that make no sense."""
+    return Invalid(why, code="CRITERIA_INVALID", field="filter")
+
+
+def to_query(criteria: Criteria | None, schema: Schema) -> dict[str, Any]:
+    """The MongoDB filter; {} for no criteria. Raises Invalid with the place and the mending."""
+    if not criteria:
+        return {}
+    _measure(criteria)
+    return _query(criteria, schema)
+
+
+def to_predicate(criteria: Criteria | None, schema: Schema) -> Predicate:
+    """The test of one document; always true for no criteria. Raises as `to_query` does."""
+    if not criteria:
+        return lambda _: True
+    _measure(criteria)
+    return _predicate(criteria, schema)
+
+
+def _measure(criteria: Criteria) -> None:
+    conditions, level = 0, [criteria]
+    for _ in range(DEEPEST):
+        below: list[Criteria] = []
+        for node in level:
+            conditions += "condition" in node
+            below.extend(_children(node))
+        level = below
+        if conditions > MOST_CONDITIONS:
+            raise refuse(f"more than {MOST_CONDITIONS} conditions; use fewer, or OPERATOR_IN with several values")
+    if level:
+        raise refuse(f"deeper than {DEEPEST} levels; flatten the criteria")
+
+
+def _children(node: Criteria) -> list[Criteria]:
+    for name in ("all", "any"):
+        if name in node:
+            return list(node[name].get("items", ()))
+    return [node["negated"]] if "negated" in node else []
+
+
+def _query(node: Criteria, schema: Schema) -> dict[str, Any]:
+    if "condition" in node:
+        return _condition_query(*_checked(node["condition"], schema))
+    parts = [_query(child, schema) for child in _children(node)]
+    if not parts:
+        raise refuse("a group without items; give at least one")
+    if "negated" in node:
+        return {"$nor": parts}
+    return {"$and" if "all" in node else "$or": parts}
+
+
+def _predicate(node: Criteria, schema: Schema) -> Predicate:
+    if "condition" in node:
+        return _condition_predicate(*_checked(node["condition"], schema))
+    parts = [_predicate(child, schema) for child in _children(node)]
+    if not parts:
+        raise refuse("a group without items; give at least one")
+    if "negated" in node:
+        inner = parts[0]
+        return lambda document: not inner(document)
+    if "all" in node:
+        return lambda document: all(part(document) for part in parts)
+    return lambda document: any(part(document) for part in parts)
+
+
+def _checked(condition: Mapping[str, Any], schema: Schema) -> tuple[Field, str, list[Any]]:
+    name = condition.get("field", "")
+    field = schema.get(name)
+    if field is None:
+        raise refuse(f"«{name}» is not a field to filter by; use one of {', '.join(sorted(schema))}")
+    operator = condition.get("operator", "")
+    if operator not in OPERATORS:
+        raise refuse(f"«{name}» has no operator; use one of {', '.join(OPERATORS)}")
+    kind = "flag" if operator == "IS_SET" else _VALUE_OF[field.kind]
+    values = []
+    for value in condition.get("values", ()):
+        if set(value) != {kind}:
+            raise refuse(f"«{name}» with {operator or 'no operator'} is compared with a {kind} value; got {', '.join(value) or 'none'}")
+        values.append(value[kind])
+    if not 1 <= len(values) <= (MOST_VALUES if operator == "IN" else 1):
+        raise refuse(f"«{name}» with {operator} takes {'1 to 100 values' if operator == 'IN' else 'one value'}, not {len(values)}")
+    _check_enum(name, field, operator, values)
+    return field, operator, values
+
+
+def _check_enum(name: str, field: Field, operator: str, values: list[Any]) -> None:
+    if operator == "STARTS_WITH" and field.kind != "text":
+        raise refuse(f"«{name}» is no text; STARTS_WITH cannot be used")
+    if operator in _ORDERED and (field.kind in ("flag", "enum") or field.repeated):
+        raise refuse(f"«{name}» has no order; use EQUALS or IN")
+    if field.kind == "enum" and operator != "IS_SET":
+        unknown = [value for value in values if value not in field.values]
+        if unknown:
+            raise refuse(f"«{unknown[0]}» is no value of «{name}»; use one of {', '.join(sorted(field.values))}")
+
+
+def _condition_query(field: Field, operator: str, values: list[Any]) -> dict[str, Any]:
+    value = values[0]
+    if operator == "EQUALS":
+        # A flag that was never set is stored as nothing and means false.
+        return {field.path: {"$in": [False, None]}} if value is False else {field.path: value}
+    if operator == "IN":
+        wanted = [*values, None] if field.kind == "flag" and False in values else values
+        return {field.path: {"$in": wanted}}
+    if operator in _ORDERED:
+        return {field.path: {_ORDERED[operator]: value}}
+    if operator == "IS_SET":
+        return {field.path: {"$nin": [None, []]}} if value else {field.path: {"$in": [None, []]}}
+    bounds = _prefix_range(value)  # of a list, both bounds must hold for one and the same item
+    return {field.path: {"$elemMatch": bounds} if field.repeated else bounds}
+
+
+def _prefix_range(prefix: str) -> dict[str, Any]:
+    """Texts beginning with the prefix as an index range; the upper bound is the next text of the same length."""
+    for index in range(len(prefix) - 1, -1, -1):
+        code = ord(prefix[index])
+        if code < 0x10FFFF:
+            following = 0xE000 if code == 0xD7FF else code + 1
+            return {"$gte": prefix, "$lt": prefix[:index] + chr(following)}
+    return {"$gte": prefix}
+
+
+def _condition_predicate(field: Field, operator: str, values: list[Any]) -> Predicate:
+    path, value = field.path, values[0]
+    if operator in ("EQUALS", "IN"):
+        wanted = set(values) | ({None} if field.kind == "flag" and False in values else set())
+        return lambda document: _any_in(value_at(dict(document), path), wanted)
+    if operator == "IS_SET":
+        return lambda document: (value_at(dict(document), path) not in (None, [])) is value
+    if operator == "STARTS_WITH":
+        return lambda document: _any(value_at(dict(document), path), lambda found: isinstance(found, str) and found.startswith(value))
+    return lambda document: _compare(value_at(dict(document), path), operator, value)
+
+
+def _any(found: Any, test: Callable[[Any], bool]) -> bool:
+    return any(test(item) for item in found) if isinstance(found, list) else test(found)
+
+
+def _any_in(found: Any, wanted: set[Any]) -> bool:
+    return _any(found, lambda item: item in wanted)
+
+
+def _compare(found: Any, operator: str, value: Any) -> bool:
+    if found is None or isinstance(found, bool) or isinstance(found, (str, datetime)) != isinstance(value, (str, datetime)):
+        return False
+    if operator == "LESS":
+        return bool(found < value)
+    if operator == "LESS_OR_EQUAL":
+        return bool(found <= value)
+    return bool(found > value) if operator == "GREATER" else bool(found >= value)

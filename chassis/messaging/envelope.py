@@ -1,0 +1,140 @@
+"""An event on its way: CloudEvents attributes, the contract's message as body, and the headers that NATS carries."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from crm.common.v1 import annotations_pb2
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor_pool import Default
+from google.protobuf.message import DecodeError, Message
+
+from chassis.rpc.documents import message_class, to_document, to_message
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Event:
+    """One fact about one aggregate. `version` is the aggregate's version after it: 1, 2, 3 … without gaps.
+
+    `customer_id` names the customer whom the fact concerns, "" for none; `label` is the record's name for people.
+    """
+
+    id: str
+    type: str
+    aggregate: str
+    aggregate_id: str
+    version: int
+    time: datetime
+    actor_id: str
+    payload: bytes
+    customer_id: str = ""
+    label: str = ""
+    correlation_id: str = ""
+    causation_id: str = ""
+    traceparent: str = ""
+    body: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def department(self) -> str:
+        """The department that announced it."""
+        return self.type.split(".")[1]
+
+    @property
+    def name(self) -> str:
+        """The type without its package, e.g. "OpportunityWon"."""
+        return self.type.rsplit(".", 1)[1]
+
+    @property
+    def subject(self) -> str:
+        """Where it is published."""
+        return f"{subject_of(Default().FindMessageTypeByName(self.type))}.{self.aggregate_id}"
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The document of the record as it was right after the fact."""
+        return next(iter(self.body.values()))
+
+    def headers(self) -> dict[str, str]:
+        """CloudEvents attributes as headers (binary mode), with the broker's own key for repeats."""
+        return {
+            "Nats-Msg-Id": self.id, "ce-id": self.id, "ce-specversion": "1.0", "ce-source": f"crm.{self.department}",
+            "ce-type": self.type, "ce-subject": self.aggregate_id, "ce-time": self.time.isoformat(),
+            "ce-datacontenttype": "application/protobuf", "ce-schemaversion": str(SCHEMA_VERSION),
+            "ce-aggregate": self.aggregate, "ce-version": str(self.version), "ce-actor": self.actor_id,
+            "ce-customer": self.customer_id, "ce-label": self.label.encode("unicode_escape").decode(),
+            "ce-correlation": self.correlation_id, "ce-causation": self.causation_id, "traceparent": self.traceparent,
+        }  # fmt: skip
+
+
+def know(department: str) -> None:
+    """Load every event type that a department announces, so that `decode` can read them. Raises RuntimeError when there are none."""
+    if importlib.util.find_spec(f"crm.{department}") is None:  # a stream without a contract of its own: nothing to load
+        return
+    package = importlib.import_module(f"crm.{department}.v1")
+    names = [module.name for module in pkgutil.iter_modules(package.__path__) if module.name.endswith("_events_pb2")]
+    if not names:
+        raise RuntimeError(f"crm.{department}.v1 has no event modules; run «make protos»")
+    for name in names:
+        importlib.import_module(f"crm.{department}.v1.{name}")
+
+
+def subject_of(descriptor: Descriptor) -> str:
+    """The subject that the contract gives an event type."""
+    subject = descriptor.GetOptions().Extensions[annotations_pb2.subject]
+    if not subject:
+        raise ValueError(f"{descriptor.full_name} is no event: it has no (crm.common.v1.subject)")
+    return str(subject)
+
+
+def encode(type_: type[Message], record: Mapping[str, Any], **attributes: Any) -> Event:
+    """A new event of the type about the record (a document)."""
+    descriptor = type_.DESCRIPTOR
+    first = descriptor.fields[0]
+    payload = type_(**{first.name: to_message(record, first.message_type)}).SerializeToString()
+    label = record.get("name") or record.get("subject") or record.get("title") or record.get("number") or record.get("text") or ""
+    customer = record["_id"] if first.name == "customer" else record.get("customer_id")
+    return Event(
+        type=descriptor.full_name, aggregate=first.message_type.full_name, aggregate_id=record["_id"], version=record["version"],
+        payload=payload, label=str(label)[:100], customer_id=customer or "", **attributes,
+    )  # fmt: skip
+
+
+def decode(headers: Mapping[str, str], payload: bytes) -> Event:
+    """The event that a message carries. Raises KeyError for a type that this build does not know, ValueError for a broken body."""
+    descriptor = Default().FindMessageTypeByName(headers["ce-type"])
+    try:
+        message = message_class(descriptor).FromString(payload)
+    except DecodeError as error:
+        raise ValueError(f"the body is no {descriptor.full_name}") from error
+    return Event(
+        id=headers["ce-id"], type=headers["ce-type"], aggregate=headers["ce-aggregate"], aggregate_id=headers["ce-subject"],
+        version=int(headers["ce-version"]), time=datetime.fromisoformat(headers["ce-time"]).astimezone(UTC),
+        actor_id=headers.get("ce-actor", ""), payload=payload, customer_id=headers.get("ce-customer", ""),
+        label=headers.get("ce-label", "").encode().decode("unicode_escape"), correlation_id=headers.get("ce-correlation", ""),
+        causation_id=headers.get("ce-causation", ""), traceparent=headers.get("traceparent", ""), body=to_document(message),
+    )  # fmt: skip
+
+
+def to_row(event: Event) -> dict[str, Any]:
+    """The outbox row of an event."""
+    return {
+        "_id": event.id,
+        "subject": event.subject,
+        "headers": event.headers(),
+        "payload": event.payload,
+        "create_time": event.time,
+        "pending": True,
+    }
+
+
+def with_cause(event: Event, cause: Event) -> Event:
+    """The event as an effect of another."""
+    return replace(event, causation_id=cause.id, correlation_id=cause.correlation_id or cause.id)

@@ -1,0 +1,212 @@
+"""JetStream → effect: pull batches, order each aggregate by its version, commit effect and inbox mark together, then acknowledge."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import Error as JetStreamError
+from pymongo import UpdateOne
+from pymongo.errors import DuplicateKeyError, PyMongoError
+
+from chassis.kernel.clock import now
+from chassis.kernel.errors import CrmError
+from chassis.messaging.broker import stream_name
+from chassis.messaging.envelope import Event, decode, know
+from chassis.observe.metrics import Metrics
+from chassis.rpc.call import Call
+from chassis.storage.changes import Duplicate
+from chassis.storage.client import Database
+
+log = logging.getLogger("crm.reactions")
+INBOX, PARKED = "inbox", "parked_events"
+BATCH = 200
+GAP_SECONDS = 0.2
+RETRY_SECONDS = 1.0
+LONGEST_SECONDS = 5.0
+MOST_DELIVERIES = 20
+Handle = Callable[[Call, Sequence[Event]], Awaitable[None]]
+MakeCall = Callable[[str], Call]
+
+
+@dataclass(frozen=True)
+class Reaction:
+    """What a department does when others (or it itself) announce facts.
+
+    `handle` gets a batch in order and adds its writes to `call.changes`; it must have the same effect when run again.
+    `aggregates` are message names of the announcing department, e.g. "Customer".
+    """
+
+    name: str
+    department: str
+    aggregates: tuple[str, ...]
+    handle: Handle
+
+    def __post_init__(self) -> None:
+        know(self.department)
+
+    @property
+    def subjects(self) -> list[str]:
+        """What the consumer filters by: every fact of the aggregates, for versions must be seen without gaps."""
+        if not self.aggregates:
+            return [f"crm.{self.department}.v1.>"]
+        return [f"crm.{self.department}.v1.{name.lower()}.*.*" for name in self.aggregates]
+
+
+class Consumer:
+    """Runs one reaction of one department until cancelled."""
+
+    def __init__(
+        self, owner: str, reaction: Reaction, context: JetStreamContext, database: Database, make_call: MakeCall, metrics: Metrics
+    ) -> None:
+        self.reaction, self.context, self.database = reaction, context, database
+        self.make_call, self.metrics = make_call, metrics
+        self.durable = f"{owner}-{reaction.name}-{reaction.department}"
+
+    async def run(self) -> None:
+        """Consume until cancelled; whatever fails is waited out and tried again."""
+        while True:
+            subscription = None
+            try:
+                subscription = await self._subscribe()
+                while True:
+                    await self._next(subscription)
+            except (NatsError, JetStreamError, PyMongoError, TimeoutError, OSError) as error:
+                log.info("reaction waits", extra={"reaction": self.reaction.name, "reason": str(error)[:200]})
+                await asyncio.sleep(0.5)
+            except CrmError as error:
+                log.warning("reaction waits", extra={"reaction": self.reaction.name, "reason": error.message})
+                await asyncio.sleep(0.5)
+            finally:
+                if subscription is not None:
+                    with contextlib.suppress(NatsError):
+                        await subscription.unsubscribe()
+
+    async def _subscribe(self) -> JetStreamContext.PullSubscription:
+        stream = stream_name(self.reaction.department)
+        config = ConsumerConfig(
+            durable_name=self.durable, deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.EXPLICIT, ack_wait=30,
+            filter_subjects=self.reaction.subjects, max_ack_pending=BATCH * 5,
+        )  # fmt: skip
+        await self.context.add_consumer(stream, config)
+        return await self.context.pull_subscribe_bind(self.durable, stream)
+
+    async def _next(self, subscription: JetStreamContext.PullSubscription) -> None:
+        try:
+            messages = await subscription.fetch(BATCH, timeout=5)
+        except TimeoutError:
+            return
+        await self.handle(messages)
+
+    async def handle(self, messages: list[Msg]) -> None:
+        """Bring a batch to its effect; one that fails as a whole is tried message by message."""
+        try:
+            await self._handle(messages)
+        except (Exception, Duplicate) as error:
+            if isinstance(error, PyMongoError) and len(messages) > 1 and "TransientTransactionError" not in str(error):
+                raise
+            if len(messages) == 1:
+                await self._failed(messages[0], error)
+                return
+            for message in messages:
+                await self.handle([message])
+
+    async def _handle(self, messages: list[Msg]) -> None:
+        pairs = [(message, decode(message.headers or {}, message.data)) for message in messages]
+        seen = await self._versions([event for _, event in pairs])
+        take: list[tuple[Msg, Event]] = []
+        repeats: list[Msg] = []
+        gaps: list[Msg] = []
+        for message, event in pairs:
+            last = seen.get(event.aggregate_id, 0)
+            if event.version <= last:
+                repeats.append(message)
+            elif event.version == last + 1:
+                seen[event.aggregate_id] = event.version
+                take.append((message, event))
+            else:
+                gaps.append(message)
+        if take:
+            await self._commit([event for _, event in take], seen)
+        for message in [message for message, _ in take] + repeats:
+            await message.ack()
+        for message in gaps:
+            await self._wait_for_gap(message)
+        self.metrics.events_ignored.labels(self.reaction.name).inc(len(repeats))
+
+    async def _commit(self, events: list[Event], seen: dict[str, int]) -> None:
+        call = self.make_call(f"reaction:{self.reaction.name}")
+        call.request_id = events[0].correlation_id or events[0].id
+        await self.reaction.handle(call, events)
+        first: dict[str, int] = {}
+        for event in events:
+            first.setdefault(event.aggregate_id, event.version)
+        for identity, version in first.items():
+            key = self._key(identity)
+            # The guard makes a second consumer of the same durable fail instead of repeating the effect.
+            condition = {"_id": key, "version": version - 1} if version > 1 else {"_id": key, "version": {"$exists": False}}
+            call.changes.write(INBOX, UpdateOne(condition, {"$set": {"version": seen[identity], "time": call.now}}, upsert=True))
+        await call.changes.commit()
+        moment = now()
+        for event in events:
+            self.metrics.event_lag_seconds.labels(self.reaction.name).observe(max(0.0, (moment - event.time).total_seconds()))
+        self.metrics.events_handled.labels(self.reaction.name).inc(len(events))
+
+    def _key(self, aggregate_id: str) -> str:
+        return f"{self.durable}|{aggregate_id}"
+
+    async def _versions(self, events: list[Event]) -> dict[str, int]:
+        keys = [self._key(identity) for identity in {event.aggregate_id for event in events}]
+        rows = self.database[INBOX].find({"_id": {"$in": keys}})
+        return {row["_id"].rsplit("|", 1)[1]: row["version"] async for row in rows}
+
+    async def _wait_for_gap(self, message: Msg) -> None:
+        if message.metadata.num_delivered >= MOST_DELIVERIES * 10:
+            await self._park(message, "an earlier version of the record never arrived")
+            return
+        await message.nak(delay=min(GAP_SECONDS * message.metadata.num_delivered, LONGEST_SECONDS))
+
+    async def _failed(self, message: Msg, error: BaseException) -> None:
+        found = {"reaction": self.reaction.name, "subject": message.subject, "deliveries": message.metadata.num_delivered}
+        if _passes(error):  # somebody is away: the fact waits as long as that takes
+            log.info("reaction waits", extra={**found, "reason": str(error)[:200]})
+            await message.nak(delay=min(RETRY_SECONDS * message.metadata.num_delivered, LONGEST_SECONDS))
+            return
+        log.error("reaction failed", extra=found, exc_info=error)
+        if message.metadata.num_delivered >= MOST_DELIVERIES or isinstance(error, ValueError):
+            await self._park(message, f"{type(error).__name__}: {error}")
+        else:
+            await message.nak(delay=RETRY_SECONDS)
+
+    async def _park(self, message: Msg, reason: str) -> None:
+        """Set a message aside with everything needed to look at it and to replay it, before the broker forgets it."""
+        row = {"reason": reason[:1000], "subject": message.subject, "headers": dict(message.headers or {}), "payload": message.data,
+               "deliveries": message.metadata.num_delivered, "time": now(), "reaction": self.reaction.name}  # fmt: skip
+        identity = f"{self.durable}|{(message.headers or {}).get('ce-id') or message.metadata.sequence.stream}"
+        await self.database[PARKED].update_one({"_id": identity}, {"$set": row}, upsert=True)
+        await self._pass_over(message)
+        await message.term()
+        self.metrics.events_parked.labels(self.reaction.name).inc()
+
+    async def _pass_over(self, message: Msg) -> None:
+        """Count a parked fact as seen, so that later facts of its record are not held up; the parked row keeps it for replay."""
+        headers = message.headers or {}
+        identity, version = headers.get("ce-subject", ""), headers.get("ce-version", "")
+        if not identity or not version.isdigit():
+            return
+        key, number = self._key(identity), int(version)
+        seen = {"_id": key, "version": number - 1} if number > 1 else {"_id": key, "version": {"$exists": False}}
+        with contextlib.suppress(DuplicateKeyError):  # an earlier fact is still missing: then this one waits in its turn
+            await self.database[INBOX].update_one(seen, {"$set": {"version": number, "time": now()}}, upsert=number == 1)
+
+
+def _passes(error: BaseException) -> bool:
+    """Whether an error is one of those that end by themselves."""
+    return isinstance(error, PyMongoError | TimeoutError | OSError) or (isinstance(error, CrmError) and error.retryable)

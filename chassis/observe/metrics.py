@@ -1,0 +1,71 @@
+"""Prometheus metrics with few labels: RPCs, MongoDB commands, events. One registry a service, so several fit in a process."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
+
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+READS = frozenset(("find", "aggregate", "getMore", "count", "distinct"))
+
+
+class Metrics:
+    """What a service counts."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.rpc_seconds = Histogram(
+            "crm_rpc_seconds", "Time of an RPC, by method and code", ["method", "code"], registry=self.registry, buckets=_BUCKETS
+        )
+        self.mongo_commands = Counter(
+            "crm_mongo_commands", "MongoDB commands, by name and collection", ["command", "collection"], registry=self.registry
+        )
+        self.mongo_seconds = Histogram(
+            "crm_mongo_seconds", "Time of a MongoDB command", ["command"], registry=self.registry, buckets=_BUCKETS
+        )
+        self.events_published = Counter(
+            "crm_events_published", "Events acknowledged by JetStream, by type", ["type"], registry=self.registry
+        )
+        self.events_handled = Counter(
+            "crm_events_handled", "Events whose effect was committed, by reaction", ["reaction"], registry=self.registry
+        )
+        self.events_ignored = Counter("crm_events_ignored", "Repeated events, by reaction", ["reaction"], registry=self.registry)
+        self.events_parked = Counter(
+            "crm_events_parked", "Events set aside after failing, by reaction", ["reaction"], registry=self.registry
+        )
+        self.event_lag_seconds = Histogram(
+            "crm_event_lag_seconds",
+            "From the commit of a fact to its effect, by reaction",
+            ["reaction"],
+            registry=self.registry,
+            buckets=_BUCKETS,
+        )
+        self.outbox_pending = Gauge("crm_outbox_pending", "Events committed but not yet published", registry=self.registry)
+        self.access_refused = Counter("crm_access_refused", "Calls refused by policy, by resource", ["resource"], registry=self.registry)
+
+    def text(self) -> bytes:
+        """All of it in Prometheus' text form."""
+        return generate_latest(self.registry)
+
+
+class CommandMetrics(CommandListener):
+    """Counts what the driver sends; tests read it to assert one query a call."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.metrics = metrics
+
+    def started(self, event: CommandStartedEvent) -> None:
+        """A command left."""
+        collection = event.command.get(event.command_name)
+        if event.command_name == "aggregate" and collection == 1:
+            stages = event.command.get("pipeline", [])
+            collection = next((stage["$lookup"]["from"] for stage in stages if "$lookup" in stage), "")
+        self.metrics.mongo_commands.labels(event.command_name, collection if isinstance(collection, str) else "").inc()
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        """A command came back."""
+        self.metrics.mongo_seconds.labels(event.command_name).observe(event.duration_micros / 1e6)
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        """A command failed."""
+        self.metrics.mongo_seconds.labels(event.command_name).observe(event.duration_micros / 1e6)

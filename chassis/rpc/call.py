@@ -1,0 +1,39 @@
+"""One call in progress: who asks, until when, what it wants to write. Every store method takes one, so nothing is read without a caller."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from chassis.access.caller import Caller, Reach
+from chassis.access.directory import Directory
+from chassis.kernel.clock import now
+from chassis.storage.changes import Changes
+from chassis.storage.client import Database
+
+
+@dataclass
+class Call:
+    """`request_id` joins log lines, audit and events of one operation; `deadline` is in time.monotonic() seconds."""
+
+    caller: Caller
+    directory: Directory
+    database: Database
+    changes: Changes
+    method: str = ""
+    request_id: str = ""
+    deadline: float | None = None
+    now: datetime = field(default_factory=now)
+    traceparent: str = ""
+
+    def reach(self, resource: str, action: str) -> Reach:
+        """How far the caller's right reaches; raises NotAllowed when there is none."""
+        return self.directory.reach(self.caller, resource, action)
+
+    @property
+    def milliseconds_left(self) -> int:
+        """Time until the deadline, at least 1, at most 30 s; what MongoDB may take."""
+        if self.deadline is None:
+            return 30_000
+        return max(1, min(30_000, int((self.deadline - time.monotonic()) * 1000)))

@@ -1,0 +1,85 @@
+"""Refusals on the wire: each kind has one gRPC status, with google.rpc ErrorInfo and the field; and back again at the caller."""
+
+from __future__ import annotations
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from chassis.kernel.errors import AlreadyExists, Conflict, CrmError, Invalid, NotAllowed, NotFound, WrongState
+
+DOMAIN = "crm"
+LONGEST_MESSAGE, LONGEST_FIELD = 500, 100
+_STATUS: dict[type[CrmError], int] = {
+    Invalid: code_pb2.INVALID_ARGUMENT,
+    NotFound: code_pb2.NOT_FOUND,
+    AlreadyExists: code_pb2.ALREADY_EXISTS,
+    NotAllowed: code_pb2.PERMISSION_DENIED,
+    WrongState: code_pb2.FAILED_PRECONDITION,
+    Conflict: code_pb2.ABORTED,
+}
+_KIND = {status: kind for kind, status in _STATUS.items()} | {code_pb2.UNAUTHENTICATED: NotAllowed}
+
+
+class Unavailable(CrmError):
+    """A department did not answer: stopped, cut off or too slow. Always worth another try."""
+
+    code = "UNAVAILABLE"
+
+    def __init__(self, department: str, *, timeout: bool) -> None:
+        what = "did not answer in time" if timeout else "cannot be reached"
+        super().__init__(
+            f"the {department} department {what}; try again", code="DEADLINE_EXCEEDED" if timeout else "UNAVAILABLE", retryable=True
+        )
+        self.department = department
+
+
+def status_of(error: CrmError, request_id: str) -> status_pb2.Status:
+    """The google.rpc.Status of a refusal."""
+    number = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), code_pb2.INTERNAL)
+    if error.code == "UNAUTHENTICATED":
+        number = code_pb2.UNAUTHENTICATED
+    elif error.code == "RATE_LIMITED":
+        number = code_pb2.RESOURCE_EXHAUSTED
+    elif error.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
+        number = code_pb2.UNAVAILABLE
+    message, field = error.message[:LONGEST_MESSAGE], error.field[:LONGEST_FIELD]  # a trailer holds 16 KiB at most
+    status = status_pb2.Status(code=number, message=message)
+    metadata = {"field": field, "retryable": "true" if error.retryable else "false", "request_id": request_id}
+    status.details.append(_pack(error_details_pb2.ErrorInfo(reason=error.code, domain=DOMAIN, metadata=metadata)))
+    if field:
+        violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=message)
+        status.details.append(_pack(error_details_pb2.BadRequest(field_violations=[violation])))
+    return status
+
+
+def _pack(message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest) -> AnyMessage:
+    packed = AnyMessage()
+    packed.Pack(message)
+    return packed
+
+
+def refusal_of(error: grpc.aio.AioRpcError, department: str) -> CrmError:
+    """The refusal that a failed call carries; Unavailable when the department did not answer."""
+    if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED):
+        return Unavailable(department, timeout=error.code() is grpc.StatusCode.DEADLINE_EXCEEDED)
+    if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in (error.details() or ""):
+        return Invalid(
+            "the answer would be larger than 4 MB; ask for smaller pages (first) or fewer fields", code="ANSWER_TOO_LARGE", field="first"
+        )
+    try:
+        status = rpc_status.from_call(error)
+    except ValueError:
+        status = None
+    info = error_details_pb2.ErrorInfo()
+    for detail in status.details if status else ():
+        if detail.Unpack(info):
+            break
+    number = error.code().value[0]
+    kind = _KIND.get(number, CrmError)
+    if kind is CrmError or not info.reason:
+        return CrmError(error.details() or "the department failed", code=info.reason or "INTERNAL")
+    return kind(
+        error.details() or "", code=info.reason, field=info.metadata.get("field", ""), retryable=info.metadata.get("retryable") == "true"
+    )

@@ -1,0 +1,145 @@
+"""A noun's service from its parts: the reads, the verbs that every noun has alike, and the upsert; the rest is added in its `api.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from google.protobuf.descriptor import ServiceDescriptor
+
+from chassis.kernel.errors import Conflict, CrmError, NotFound
+from chassis.rpc.call import Call
+from chassis.rpc.handlers import is_required, reads, writes
+from chassis.rpc.service import Handler, Service
+from chassis.rpc.upserts import Check, Prepare, upserts
+from chassis.storage.records import Document, Records
+
+
+@dataclass(frozen=True)
+class Noun:
+    """What the standard verbs need to know of a noun.
+
+    `check` is the model's rule for one document, pure: completes or refuses; run before every create, update and import.
+    `prepare` looks at other records for a batch (references, owners to inherit) and returns a refusal or None for each.
+    `changeable` refuses an update of a record in a state that forbids it; imports are not asked.
+    """
+
+    records: Records
+    service: ServiceDescriptor
+    events: ModuleType
+    check: Check | None = None
+    prepare: Prepare | None = None
+    required: tuple[str, ...] = ()
+    changeable: Check | None = None
+
+    def event(self, participle: str) -> Any:
+        """The event class of a participle, e.g. "Created"."""
+        return getattr(self.events, f"{self.records.noun}{participle}")
+
+    async def create(self, call: Call, **values: Any) -> Document:
+        """Make a record by the model's rules."""
+        await self._judge(call, values)
+        return self.records.create(call, values, self.event("Created"))
+
+    async def load(self, call: Call, action: str, key: Mapping[str, str], version: int | None) -> Document:
+        """The record for a change: within reach, of the version seen, in use."""
+        before = await self.records.get(call, next(iter(key.values())), action)
+        self.records.checked_version(before, version)
+        self.records.in_use(before)
+        return before
+
+    async def update(self, call: Call, *, version: int, values: Document, **key: str) -> Document:
+        """Change the values named; the record as a whole must still obey the model."""
+        before = await self.load(call, "update", key, version)
+        if self.changeable:
+            self.changeable(before)
+        after = {name: value for name, value in {**before, **values}.items() if value is not None}
+        await self._judge(call, after, before)
+        changed = {name: after.get(name) for name in {*before, *after, *values} if after.get(name) != before.get(name)}
+        return self.records.change(call, before, changed, self.event("Updated"))
+
+    async def archive(self, call: Call, *, version: int | None = None, **key: str) -> Document:
+        """Take out of use; archiving twice is refused."""
+        before = await self.load(call, "archive", key, version)
+        return self.records.change(call, before, {"archive_time": call.now}, self.event("Archived"))
+
+    async def restore(self, call: Call, *, version: int | None = None, **key: str) -> Document:
+        """Take back into use; nothing happens to what is in use."""
+        before = await self.records.get(call, next(iter(key.values())), "archive")
+        self.records.checked_version(before, version)
+        if not before.get("archive_time"):
+            return before
+        return self.records.change(call, before, {"archive_time": None}, self.event("Restored"))
+
+    async def assign(self, call: Call, *, owner_id: str, version: int | None = None, **key: str) -> Document:
+        """Give to another active person, with team and department."""
+        before = await self.load(call, "assign", key, version)
+        owner: Document = {}
+        self.records.set_owner(call, owner, owner_id)
+        return self.records.change(call, before, owner, self.event("Assigned"))
+
+    async def _judge(self, call: Call, document: Document, before: Document | None = None) -> None:
+        """By the model and by what it refers to. A reference that stays as it is need not be visible to the one who changes something else."""
+        if self.check:
+            self.check(document)
+        if self.prepare:
+            for refusal in await self.prepare(call, [document]):
+                kept = refusal and before and refusal.field in document and before.get(refusal.field) == document[refusal.field]
+                if refusal and not kept:
+                    raise refusal
+
+    def serve(self, **special: Callable[..., Awaitable[Document]] | Handler) -> Service:
+        """The service: standard handlers for the methods of the contract, and `special` ones by method name.
+
+        A special one whose name is a write of this noun gets the request's fields by name (an action).
+        """
+        handlers: dict[str, Handler] = reads(self.records, self.service)
+        noun = self.records.noun
+        for verb in ("create", "update", "archive", "restore", "assign"):
+            name = f"{verb.capitalize()}{noun}"
+            if name in self.service.methods_by_name:
+                handlers[name] = writes(self.service, name, getattr(self, verb))
+        for name in self.service.methods_by_name:
+            if name.startswith("BatchUpsert"):
+                handlers[name] = self._upsert(name)
+        for name, function in special.items():
+            raw = getattr(function, "is_handler", False)
+            handlers[name] = function if raw else writes(self.service, name, function)
+        return Service(self.service, handlers, self.records.duplicate_codes)
+
+    def _upsert(self, name: str) -> Handler:
+        create = self.service.methods_by_name.get(f"Create{self.records.noun}")
+        required = self.required or tuple(
+            field.name for field in create.input_type.fields if is_required(field) and field.name != "request_id"
+        )
+        return upserts(
+            self.records, self.service, name, created=self.event("Created"), updated=self.event("Updated"),
+            required=required, check=self.check, prepare=self.prepare,
+        )  # fmt: skip
+
+
+def handler(function: Callable[..., Awaitable[Any]]) -> Any:
+    """Mark a function as a handler of its own: it gets (call, request) and returns the answer."""
+    function.is_handler = True  # type: ignore[attr-defined]
+    return function
+
+
+async def references(
+    call: Call, documents: list[Document], records: Records, field: str
+) -> tuple[dict[str, Document], list[CrmError | None]]:
+    """For a batch: the records that `field` points to, and a refusal for each document whose reference is not to be had or archived."""
+    found = await records.batch_get(call, [document[field] for document in documents if document.get(field)])
+    refusals: list[CrmError | None] = []
+    for document in documents:
+        identity = document.get(field)
+        noun = records.noun.lower()
+        if identity and identity not in found:
+            text = f"there is no {noun} «{identity}» that you may see; check {field}"
+            refusals.append(NotFound(text, code="REFERENCE_NOT_FOUND", field=field))
+        elif identity and found[identity].get("archive_time") and not call.method.startswith("BatchUpsert"):
+            refusals.append(Conflict(f"the {noun} is archived; restore it first", code="ARCHIVED", field=field, retryable=False))
+        else:
+            refusals.append(None)
+    return found, refusals

@@ -1,0 +1,161 @@
+"""Serves the services of one department over grpc.aio: identity, deadline, request id, errors, metrics, traces, health, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from grpc_status import rpc_status
+from pymongo.errors import ConnectionFailure, ExecutionTimeout, NetworkTimeout, PyMongoError
+
+from chassis.access.authority import Authority
+from chassis.access.caller import Caller
+from chassis.kernel.errors import CrmError, Invalid, NotAllowed, unauthenticated
+from chassis.kernel.ids import new_id
+from chassis.observe.metrics import Metrics
+from chassis.observe.traces import Traces, traceparent
+from chassis.rpc.call import Call
+from chassis.rpc.errors import Unavailable, status_of
+from chassis.rpc.service import PUBLIC, Service, internal, policy_of, request_class, run
+from chassis.storage.changes import Changes
+from chassis.storage.client import Database
+
+log = logging.getLogger("crm.rpc")
+LARGEST_MESSAGE = 4 * 1024 * 1024
+ANONYMOUS = Caller("anonymous", frozenset())
+DRAIN_SECONDS, GRACE_SECONDS = 0.5, 8.0
+OPTIONS = [
+    ("grpc.max_receive_message_length", LARGEST_MESSAGE),
+    ("grpc.max_send_message_length", LARGEST_MESSAGE),
+    ("grpc.so_reuseport", 0),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+]
+
+
+class Server:
+    """One department's gRPC server. Build it, `start`, and `stop` when told to; `calls` counts what ran."""
+
+    def __init__(
+        self, department: str, services: Sequence[Service], authority: Authority, database: Database, metrics: Metrics, traces: Traces,
+        on_commit: Callable[[int], None], *, reflect: bool,
+    ) -> None:  # fmt: skip
+        self.department, self.authority, self.database = department, authority, database
+        self.metrics, self.traces, self.on_commit = metrics, traces, on_commit
+        self.server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=512)
+        self.health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
+        for service in services:
+            handlers = {method.name: self._handler(method, service) for method in service.descriptor.methods}
+            generic = grpc.method_handlers_generic_handler(service.descriptor.full_name, handlers)
+            self.server.add_generic_rpc_handlers((generic,))
+        if reflect:
+            names = [service.descriptor.full_name for service in services]
+            reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self.server)
+
+    async def start(self, address: str) -> int:
+        """Listen and serve; returns the port. Raises OSError when the address is taken."""
+        try:
+            port = self.server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OSError(f"{address} is in use; stop what listens there or choose another port") from error
+        await self.set_serving(False)
+        await self.server.start()
+        return port
+
+    async def set_serving(self, serving: bool) -> None:
+        """Tell health checkers (and so client-side balancers) whether to send calls."""
+        status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        await self.health.set("", status)
+
+    async def stop(self) -> None:
+        """Drain: say NOT_SERVING, wait until clients have noticed, finish what runs."""
+        await self.set_serving(False)
+        await asyncio.sleep(DRAIN_SECONDS)
+        await self.server.stop(GRACE_SECONDS)
+
+    def _handler(self, method: MethodDescriptor, service: Service) -> grpc.RpcMethodHandler:
+        async def handle(raw: bytes, context: grpc.aio.ServicerContext) -> bytes:
+            return await self._serve(method, service, raw, context)
+
+        return grpc.unary_unary_rpc_method_handler(handle)
+
+    async def _serve(self, method: MethodDescriptor, service: Service, raw: bytes, context: Any) -> bytes:
+        metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+        request_id = metadata.get("x-request-id") or new_id()
+        started, code, error = time.perf_counter(), "OK", None
+        with self.traces.span(method.full_name, metadata if "traceparent" in metadata else None):
+            try:
+                return await self._answer(method, service, raw, metadata, request_id, context.time_remaining())
+            except asyncio.CancelledError:
+                code = "CANCELLED"
+                raise
+            except Exception as raised:  # every failure becomes one precise status; nothing of the inside leaves
+                error, code = self._refusal(raised, method, request_id)
+            finally:
+                self.metrics.rpc_seconds.labels(f"{service.descriptor.name}/{method.name}", code).observe(time.perf_counter() - started)
+        await context.abort_with_status(rpc_status.to_status(status_of(error, request_id)))
+        raise AssertionError("unreachable")
+
+    async def _answer(
+        self, method: MethodDescriptor, service: Service, raw: bytes, metadata: Mapping[str, str], request_id: str, remaining: float | None
+    ) -> bytes:
+        try:
+            request = request_class(method).FromString(raw)
+        except Exception as broken:
+            raise Invalid("the request is no message of this method; generate your client from protos/") from broken
+        public = policy_of(method)[1] == PUBLIC
+        if not public and not self.authority.directory.revision:  # without keys and policy nobody can be judged yet
+            raise Unavailable(self.department, timeout=False)
+        caller = ANONYMOUS if public else await self._caller(metadata)
+        deadline = time.monotonic() + remaining if remaining else None
+        call = Call(
+            caller, self.authority.directory, self.database, self._changes(caller, method, request_id), method.name, request_id, deadline
+        )
+        call.traceparent = traceparent()
+        response: Message = await run(method, service, call, request, lambda: self._changes(caller, method, request_id))
+        return response.SerializeToString()
+
+    def _changes(self, caller: Caller, method: MethodDescriptor, request_id: str) -> Changes:
+        return Changes(self.database, caller.person_id, request_id, method.name, self.on_commit)
+
+    async def _caller(self, metadata: Mapping[str, str]) -> Caller:
+        scheme, _, token = metadata.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise unauthenticated("There is no token.")
+        return await self.authority.verify(token)
+
+    def _refusal(self, raised: Exception, method: MethodDescriptor, request_id: str) -> tuple[CrmError, str]:
+        if isinstance(raised, CrmError):
+            if isinstance(raised, NotAllowed):
+                self.metrics.access_refused.labels(policy_of(method)[0]).inc()
+            log.info(
+                "refused",
+                extra={
+                    "method": method.name,
+                    "request_id": request_id,
+                    "code": raised.code,
+                    "field": raised.field,
+                    "reason": raised.message,
+                },
+            )
+            return raised, raised.code
+        if isinstance(raised, ExecutionTimeout | NetworkTimeout | TimeoutError):
+            log.warning("too slow", extra={"method": method.name, "request_id": request_id, "code": "DEADLINE_EXCEEDED"})
+            return Unavailable(self.department, timeout=True), "DEADLINE_EXCEEDED"
+        if isinstance(raised, ConnectionFailure):
+            log.warning(
+                "database away", extra={"method": method.name, "request_id": request_id, "code": "UNAVAILABLE", "reason": str(raised)[:200]}
+            )
+            return Unavailable(self.department, timeout=False), "UNAVAILABLE"
+        kind = "database" if isinstance(raised, PyMongoError) else "code"
+        log.error("failed", extra={"method": method.name, "request_id": request_id, "code": "INTERNAL", "kind": kind}, exc_info=raised)
+        return internal(), "INTERNAL"

@@ -1,0 +1,185 @@
+"""A gRPC service as the suite serves it: contract in, policy, validation, one handler a method, one transaction a write."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import protovalidate
+from crm.common.v1 import annotations_pb2
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import Message
+from pymongo import InsertOne
+
+from chassis.kernel.errors import Conflict, CrmError, Invalid, NotAllowed
+from chassis.rpc.call import Call
+from chassis.rpc.documents import message_class, traits
+from chassis.storage.changes import REQUESTS, Changes, Duplicate, as_refusal
+
+Handler = Callable[[Call, Any], Awaitable[Message]]
+PUBLIC = "public"
+ATTEMPTS = 25
+_validator = protovalidate.Validator()
+
+
+@dataclass(frozen=True)
+class Service:
+    """The handlers of one service. Every method of the contract needs a handler and a policy, or the process does not start.
+
+    `duplicates` maps a unique index to (code, field) of its refusal.
+    """
+
+    descriptor: ServiceDescriptor
+    handlers: Mapping[str, Handler]
+    duplicates: Mapping[str, tuple[str, str]]
+
+    def __post_init__(self) -> None:
+        names = {method.name for method in self.descriptor.methods}
+        if missing := names - set(self.handlers):
+            raise RuntimeError(f"{self.descriptor.full_name}: no handler for {', '.join(sorted(missing))}")
+        if unknown := set(self.handlers) - names:
+            raise RuntimeError(f"{self.descriptor.full_name}: the contract has no {', '.join(sorted(unknown))}")
+        for method in self.descriptor.methods:
+            policy_of(method)
+
+
+def policy_of(method: MethodDescriptor) -> tuple[str, str]:
+    """(resource, action) that a method needs; ("", "public") for none. A method without a policy is a fault of ours."""
+    access = str(method.GetOptions().Extensions[annotations_pb2.access])
+    if access == PUBLIC:
+        return "", PUBLIC
+    resource, _, action = access.partition(".")
+    if not resource or not action:
+        raise RuntimeError(f"{method.full_name} has no policy; give it option (crm.common.v1.access)")
+    return resource, action
+
+
+def validate(message: Message) -> None:
+    """Refuse a message that breaks a rule of its contract, naming the first field."""
+    violations = _validator.collect_violations(message, fail_fast=True)
+    if violations:
+        found = violations[0].proto
+        path = _path(found.field.elements if found.field else ())
+        raise Invalid(f"{path or 'the request'}: {found.message}", field=path)
+
+
+def _path(elements: Any) -> str:
+    path = ""
+    for element in elements:
+        path += f".{element.field_name}" if path else element.field_name
+        subscript = getattr(element.subscript, "value", element.subscript)
+        if subscript is not None:
+            path += f"[{subscript}]"
+    return path
+
+
+async def run(method: MethodDescriptor, service: Service, call: Call, request: Message, fresh: Callable[[], Changes]) -> Message:
+    """One call: policy, then the handler, then the commit of what it collected. Writes are repeatable by request id.
+
+    A write that did not name a version is tried again on a conflict: its handler reads anew.
+    """
+    resource, action = policy_of(method)
+    if action != PUBLIC and not call.directory.allows(call.caller, resource, action):
+        raise NotAllowed(f"your roles do not allow «{action}» on {resource.replace('_', ' ')}; ask an administrator for the right")
+    validate(request)
+    key = _request_key(method, call, request)
+    try:
+        return await _attempts(method, service, call, request, key, fresh)
+    except CrmError:
+        # A twin of this request may have been faster: then its answer is the answer.
+        if key and (earlier := await _earlier(call, method, key, request)):
+            return earlier
+        raise
+
+
+async def _attempts(
+    method: MethodDescriptor, service: Service, call: Call, request: Message, key: str, fresh: Callable[[], Changes]
+) -> Message:
+    for attempt in range(ATTEMPTS):
+        if key and (earlier := await _earlier(call, method, key, request)):
+            return earlier
+        call.changes = fresh()
+        response = await service.handlers[method.name](call, request)
+        if key:
+            call.changes.write(
+                REQUESTS,
+                InsertOne({"_id": key, "hash": _digest(request), "response": response.SerializeToString(), "create_time": call.now}),
+            )
+        try:
+            await call.changes.commit()
+        except Duplicate as duplicate:
+            if duplicate.collection == REQUESTS and (earlier := await _earlier(call, method, key, request)):
+                return earlier
+            if duplicate.index != "_id_" or attempt + 1 == ATTEMPTS:
+                raise as_refusal(duplicate, service.duplicates) from duplicate
+            await _pause(attempt)  # somebody made the same document a moment ago; the handler finds it now
+        except Conflict as conflict:
+            if attempt + 1 == ATTEMPTS or not conflict.retryable or _names_version(request):
+                raise
+            await _pause(attempt)
+        else:
+            return response
+    raise AssertionError("unreachable")
+
+
+async def _pause(attempt: int) -> None:
+    """A short random wait that spreads those who met."""
+    await asyncio.sleep(random.uniform(0, min(0.01 * (attempt + 1), 0.1)))  # noqa: S311
+
+
+def _names_version(request: Message) -> bool:
+    fields = request.DESCRIPTOR.fields_by_name
+    return "version" in fields and bool(getattr(request, "version", 0))
+
+
+def _request_key(method: MethodDescriptor, call: Call, request: Message) -> str:
+    if "request_id" not in request.DESCRIPTOR.fields_by_name or getattr(request, "validate_only", False):
+        return ""
+    return f"{call.caller.person_id}:{method.name}:{request.request_id}"
+
+
+def _digest(request: Message) -> str:
+    """What tells one content from another. Secrets go in only through scrypt: a fast digest of a password would be a place to guess it."""
+    plain: Any = type(request)()
+    plain.CopyFrom(request)
+    slow = b""
+    for field in request.DESCRIPTOR.fields:
+        if traits(field).secret:
+            slow += hashlib.scrypt(getattr(plain, field.name).encode(), salt=plain.request_id.encode(), n=2**14, r=8, p=1)
+            plain.ClearField(field.name)
+    return hashlib.sha256(plain.SerializeToString(deterministic=True) + slow).hexdigest()
+
+
+async def _earlier(call: Call, method: MethodDescriptor, key: str, request: Message) -> Message | None:
+    record = await call.database[REQUESTS].find_one({"_id": key})
+    if record is None:
+        return None
+    if record["hash"] != _digest(request):
+        raise Invalid(
+            "this request_id was used before with other content; use a new request_id for a new command",
+            code="REQUEST_ID_REUSED",
+            field="request_id",
+        )
+    return response_class(method).FromString(record["response"])
+
+
+@cache
+def response_class(method: MethodDescriptor) -> type[Message]:
+    """The class of a method's answer."""
+    return message_class(method.output_type)
+
+
+@cache
+def request_class(method: MethodDescriptor) -> type[Message]:
+    """The class of a method's question."""
+    return message_class(method.input_type)
+
+
+def internal() -> CrmError:
+    """What a caller is told when the fault is ours: nothing of the inside."""
+    return CrmError("the department failed on this request; the log holds one line with the request id", code="INTERNAL")

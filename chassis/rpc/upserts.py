@@ -1,0 +1,135 @@
+"""BatchUpsert: up to 500 records by natural key, each judged alone, the good ones written in one transaction with their events."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from crm.common.v1 import outcome_pb2
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import Message
+
+from chassis.kernel.errors import AlreadyExists, CrmError, Invalid
+from chassis.kernel.ids import from_source
+from chassis.rpc.call import Call
+from chassis.rpc.documents import to_document
+from chassis.rpc.service import Handler, response_class, validate
+from chassis.storage.records import KEPT_FIELDS, Document, Records
+
+Check = Callable[[Document], None]
+Prepare = Callable[[Call, list[Document]], Awaitable[list[CrmError | None]]]
+MOST = 500
+
+
+def upserts(
+    records: Records, service: ServiceDescriptor, name: str, *, created: type[Message], updated: type[Message],
+    required: tuple[str, ...], check: Check | None = None, prepare: Prepare | None = None,
+) -> Handler:  # fmt: skip
+    """The handler of a BatchUpsert.
+
+    `check` completes or refuses one document by the model's rules; `prepare` does the same for the batch where other
+    records must be looked at, and returns a refusal or None for each.
+    """
+    method = service.methods_by_name[name]
+    rows = next(field.name for field in method.input_type.fields if field.message_type is records.descriptor)
+
+    async def handle(call: Call, request: Any) -> Message:
+        messages = list(getattr(request, rows))
+        if not 1 <= len(messages) <= MOST:
+            raise Invalid(f"{len(messages)} records; send 1 to {MOST} at a time", field=rows)
+        stored = await records.by_source_keys(call, [message.source_key for message in messages if message.source_key])
+        judged = [_read(message, stored.get(message.source_key), required, check) for message in messages]
+        await _judge_batch(call, records, judged, prepare)
+        outcomes = [_one(call, records, document, refusal, stored, created, updated) for document, refusal in judged]
+        if request.validate_only:
+            call.changes = type(call.changes)(call.database)
+        return response_class(method)(outcomes=outcomes)
+
+    return handle
+
+
+def _read(message: Any, before: Document | None, required: tuple[str, ...], check: Check | None) -> tuple[Document, CrmError | None]:
+    """The record as it would be: what is stored, with what was sent, completed by the model."""
+    document: Document = {"source_key": message.source_key}
+    try:
+        validate(message)
+        sent = {name: value for name, value in to_document(message).items() if name not in KEPT_FIELDS or name == "create_time"}
+        for name in ("source_key", *required):
+            if sent.get(name) in (None, "", []):
+                raise Invalid(f"{name} is missing; every record needs it", field=name)
+        document = {**(before or {}), **sent}
+        if check:
+            check(document)
+    except CrmError as refusal:
+        return document, refusal
+    return document, None
+
+
+async def _judge_batch(call: Call, records: Records, judged: list[tuple[Document, CrmError | None]], prepare: Prepare | None) -> None:
+    refusals: dict[int, CrmError] = {}
+    seen: set[str] = set()
+    for index, (document, refusal) in enumerate(judged):
+        if not refusal and document["source_key"] in seen:
+            refusals[index] = Invalid("the same source_key stands twice in the batch; merge the rows", field="source_key")
+        seen.add(document["source_key"])
+    good = {index: document for index, (document, refusal) in enumerate(judged) if not refusal and index not in refusals}
+    for name, code in records.unique.items():
+        refusals |= await _taken(call, records, good, name, code)
+    if prepare:
+        rest = {index: document for index, document in good.items() if index not in refusals}
+        found = await prepare(call, list(rest.values()))
+        refusals |= {index: refusal for index, refusal in zip(rest, found, strict=True) if refusal}
+    for index, refusal in refusals.items():
+        judged[index] = (judged[index][0], refusal)
+
+
+async def _taken(call: Call, records: Records, documents: dict[int, Document], name: str, code: str) -> dict[int, CrmError]:
+    """Refusals for values of a unique field that another record, stored or earlier in the batch, already has."""
+    holders: dict[Any, str] = {}
+    wanted = [document[name] for document in documents.values() if document.get(name)]
+    if wanted:
+        cursor = call.database[records.resource].find({name: {"$in": wanted}}, {name: 1, "source_key": 1})
+        holders = {row[name]: row.get("source_key", "") async for row in cursor}
+    found: dict[int, CrmError] = {}
+    for index, document in documents.items():
+        value = document.get(name)
+        if value and holders.setdefault(value, document["source_key"]) != document["source_key"]:
+            found[index] = AlreadyExists(f"another record already has {name} «{value}»; correct one of them", code=code, field=name)
+    return found
+
+
+def _one(
+    call: Call, records: Records, document: Document, refusal: CrmError | None, stored: Mapping[str, Document],
+    created: type[Message], updated: type[Message],
+) -> outcome_pb2.UpsertOutcome:  # fmt: skip
+    key = document["source_key"]
+    if refusal is None:
+        try:
+            return _write(call, records, document, stored.get(key), created, updated)
+        except CrmError as late:
+            refusal = late
+    return outcome_pb2.UpsertOutcome(
+        source_key=key,
+        result=outcome_pb2.UPSERT_RESULT_REFUSED,
+        error_code=refusal.code,
+        error_message=refusal.message,
+        error_field=refusal.field,
+    )
+
+
+def _write(
+    call: Call, records: Records, document: Document, before: Document | None, created: type[Message], updated: type[Message]
+) -> outcome_pb2.UpsertOutcome:
+    key = document["source_key"]
+    if before is None:
+        identity = from_source(records.resource, key)
+        records.create(call, document, created, action="import", record_id=identity)
+        return outcome_pb2.UpsertOutcome(source_key=key, id=identity, result=outcome_pb2.UPSERT_RESULT_CREATED)
+    if document.get("owner_id") and document["owner_id"] != before.get("owner_id"):
+        records.set_owner(call, document, document["owner_id"])
+    known = records.descriptor.fields_by_name
+    changed = [name for name, value in document.items() if name in known and before.get(name) != value]
+    if not changed:
+        return outcome_pb2.UpsertOutcome(source_key=key, id=before["_id"], result=outcome_pb2.UPSERT_RESULT_UNCHANGED)
+    records.change(call, before, document, updated, action="import")
+    return outcome_pb2.UpsertOutcome(source_key=key, id=before["_id"], result=outcome_pb2.UPSERT_RESULT_UPDATED, changed_fields=changed)

@@ -1,0 +1,183 @@
+"""The life of a department: connect, check, index, serve, react, drain. What it serves is given by its composition root."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from nats.aio.client import Client
+from pymongo import ASCENDING, IndexModel
+from pymongo.errors import PyMongoError
+
+from chassis.access.authority import Authority
+from chassis.access.caller import Caller
+from chassis.kernel.errors import CrmError
+from chassis.kernel.ids import new_id
+from chassis.messaging import broker
+from chassis.messaging.reactions import INBOX, Consumer, Reaction
+from chassis.messaging.relay import INDEXES as OUTBOX_INDEXES
+from chassis.messaging.relay import Relay
+from chassis.observe.metrics import Metrics
+from chassis.observe.traces import Traces
+from chassis.rpc.call import Call
+from chassis.rpc.server import Server
+from chassis.rpc.service import Service
+from chassis.runtime.ops import HttpServer, ops_app
+from chassis.runtime.settings import Settings
+from chassis.storage import client
+from chassis.storage.changes import AUDIT, OUTBOX, REQUESTS, Changes, settle
+from chassis.storage.records import Records
+
+log = logging.getLogger("crm.department")
+Worker = Callable[[], Awaitable[None]]
+REQUEST_HOURS = 48
+
+
+@dataclass
+class Department:
+    """One department, built but not started. `workers` run beside the server; `web` is its public Flask edge, if it has one.
+
+    `at_start` runs once the database is there, before anything is served.
+    """
+
+    name: str
+    settings: Settings
+    authority: Authority
+    metrics: Metrics
+    database: client.Database
+    services: Sequence[Service]
+    stores: Sequence[Records]
+    reactions: Sequence[Reaction] = ()
+    workers: Sequence[Worker] = ()
+    indexes: dict[str, list[IndexModel]] = field(default_factory=dict)
+    at_start: Sequence[Worker] = ()
+    web: tuple[Any, str] | None = None
+    closing: Sequence[Worker] = ()
+    port: int = 0
+    ops_port: int = 0
+    web_port: int = 0
+    _tasks: list[asyncio.Task[Any]] = field(default_factory=list)
+    _http: list[HttpServer] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """Everything up and serving, or an exception whose message says what to mend."""
+        await client.check(self.database, self.settings.mongo_uri)
+        await self.ensure_indexes()
+        self.nats: Client = await broker.connect(self.settings.nats_url, f"crm-{self.name}")
+        self.jetstream = self.nats.jetstream(publish_async_max_pending=4000)
+        await broker.ensure_stream(self.jetstream, self.name)
+        self.relay = Relay(self.database, self.jetstream, self.metrics)
+        for step in self.at_start:
+            await step()
+        traces = Traces(self.name, self.settings.otlp_endpoint)
+        reflect = self.settings.environment != "production"
+        self.server = Server(
+            self.name, self.services, self.authority, self.database, self.metrics, traces, self.relay.wake, reflect=reflect
+        )
+        self.port = await self.server.start(self.settings.grpc_address)
+        await self._start_http()
+        await self.nats.subscribe("crm.organization.v1.>", cb=self._organization_changed)
+        consumers = [
+            Consumer(self.name, reaction, self.jetstream, self.database, self.own_call, self.metrics).run for reaction in self.reactions
+        ]
+        for run in [self.relay.run, self.authority.keep_fresh]:
+            self._tasks.append(asyncio.create_task(self._watched(run)))
+        self._tasks.append(asyncio.create_task(self._serve_when_ready([*consumers, *self.workers])))
+
+    async def _start_http(self) -> None:
+        ops = HttpServer(ops_app(self.name, self.metrics, self.ready), self.settings.ops_address)
+        self._http.append(ops)
+        self.ops_port = ops.port
+        if self.web:
+            edge = HttpServer(*self.web)
+            self._http.append(edge)
+            self.web_port = edge.port
+        for server in self._http:
+            await server.start()
+
+    async def _serve_when_ready(self, workers: Sequence[Worker]) -> None:
+        """Nothing is served and nothing reacts before there is a policy to decide by."""
+        while not self.authority.directory.revision:
+            await asyncio.sleep(0.02)
+        await self.server.set_serving(True)
+        self._tasks += [asyncio.create_task(self._watched(run)) for run in workers]
+        log.info("serving", extra={"port": self.port})
+
+    async def _watched(self, run: Worker) -> None:
+        """A worker that fails is logged and started again; nothing ends in silence."""
+        while True:
+            try:
+                await run()
+                return
+            except asyncio.CancelledError:
+                raise
+            except (CrmError, OSError) as error:  # somebody else is away: said in a line, tried again
+                log.warning("worker waits", extra={"worker": getattr(run, "__qualname__", str(run)), "reason": str(error)[:200]})
+                await asyncio.sleep(1)
+            except Exception as error:  # a background worker must not die for good
+                log.error("worker failed", extra={"worker": getattr(run, "__qualname__", str(run))}, exc_info=error)
+                await asyncio.sleep(1)
+
+    async def _organization_changed(self, _: object) -> None:
+        self.authority.changed.set()
+
+    def own_call(self, method: str) -> Call:
+        """A call of the department itself, for reactions and workers; its rights are those of its service role."""
+        caller = Caller(f"service-{self.name}", frozenset((f"service-{self.name}",)))
+        request_id = new_id()
+        return Call(
+            caller,
+            self.authority.directory,
+            self.database,
+            Changes(self.database, caller.person_id, request_id, method, self.wake),
+            method,
+            request_id,
+        )
+
+    def wake(self, events: int) -> None:
+        """Wake the relay after a commit."""
+        self.relay.wake(events)
+
+    async def ensure_indexes(self) -> None:
+        """Every index that reads stand on; safe to repeat."""
+        wanted = dict(self.indexes)
+        for store in self.stores:
+            wanted.setdefault(store.resource, []).extend(store.indexes())
+        wanted[OUTBOX] = OUTBOX_INDEXES
+        wanted[REQUESTS] = [IndexModel([("create_time", ASCENDING)], name="expire", expireAfterSeconds=REQUEST_HOURS * 3600)]
+        wanted[AUDIT] = [IndexModel([("record_id", ASCENDING), ("_id", ASCENDING)], name="by_record")]
+        existing = set(await self.database.list_collection_names())
+        for name, models in wanted.items():
+            if name not in existing:
+                await self.database.create_collection(name)
+            if models:
+                await self.database[name].create_indexes(models)
+        for name in {INBOX, "leases"} - existing:
+            await self.database.create_collection(name)
+
+    async def ready(self) -> dict[str, bool]:
+        """What a readiness probe wants to know."""
+        try:
+            await self.database.client.admin.command("ping", maxTimeMS=500)
+            mongo = True
+        except PyMongoError:
+            mongo = False
+        return {"mongo": mongo, "nats": self.nats.is_connected, "directory": self.authority.directory.revision > 0}
+
+    async def stop(self) -> None:
+        """Drain, then end what runs and close what is open."""
+        await self.server.stop()
+        for server in self._http:
+            await server.stop()
+        await settle(self._tasks)
+        for close in self.closing:
+            await close()
+        try:
+            await self.relay.release()
+        except PyMongoError:
+            log.info("lease not released; it ends by itself")
+        await self.nats.close()
+        await self.database.client.close()

@@ -1,0 +1,44 @@
+"""What every composition root begins with: database, metrics, tie to the organization, authority."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chassis.access.authority import Authority
+from chassis.access.link import OrganizationLink
+from chassis.observe.metrics import CommandMetrics, Metrics
+from chassis.rpc.channels import Channel
+from chassis.rpc.service import Service
+from chassis.runtime.department import Department
+from chassis.runtime.settings import Settings
+from chassis.storage import client
+from chassis.storage.records import Records
+
+
+@dataclass
+class Foundation:
+    """The parts that no department does without."""
+
+    name: str
+    metrics: Metrics
+    database: client.Database
+    channel: Channel
+    link: OrganizationLink
+    authority: Authority
+
+    @staticmethod
+    def of(name: str, settings: Settings) -> Foundation:
+        """The parts for a department that asks the organization over gRPC."""
+        metrics = Metrics()
+        database = client.connect(settings.mongo_uri, f"{settings.database_prefix}_{name}", [CommandMetrics(metrics)])
+        channel = Channel("organization", settings.organization_address)
+        link = OrganizationLink(channel, name, settings.service_secret)
+        return Foundation(name, metrics, database, channel, link, Authority(link.fetch_directory, link.fetch_keys))
+
+    def department(self, settings: Settings, *, services: Sequence[Service], stores: Sequence[Records]) -> Department:
+        """The department with these services; its channel to the organization closes with it."""
+        return Department(
+            name=self.name, settings=settings, authority=self.authority, metrics=self.metrics, database=self.database,
+            services=services, stores=stores, closing=[self.channel.close],
+        )  # fmt: skip

@@ -1,0 +1,77 @@
+"""The department's inside door over HTTP: alive, ready, metrics. Plain ASGI; the public never reaches it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from chassis.observe.metrics import Metrics
+
+Ready = Callable[[], Awaitable[dict[str, bool]]]
+
+
+def ops_app(service: str, metrics: Metrics, ready: Ready) -> Starlette:
+    """/healthz says that the process runs; /readyz asks what it depends on; /metrics for Prometheus."""
+
+    async def healthz(_: Request) -> Response:
+        return JSONResponse({"service": service, "status": "ok"})
+
+    async def readyz(_: Request) -> Response:
+        parts = await ready()
+        return JSONResponse({"service": service, **parts}, status_code=200 if all(parts.values()) else 503)
+
+    async def show(_: Request) -> Response:
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4")
+
+    return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", show)])
+
+
+class HttpServer:
+    """uvicorn inside an event loop that somebody else runs."""
+
+    def __init__(self, app: Any, address: str, *, backlog: int = 512, largest_message: int = 1_000_000) -> None:
+        host, _, port = address.rpartition(":")
+        self.socket = _listen(host, int(port), address)
+        self.port: int = self.socket.getsockname()[1]
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, lifespan="off", server_header=False, backlog=backlog, ws="websockets-sansio", ws_max_size=largest_message,
+            timeout_graceful_shutdown=5, h11_max_incomplete_event_size=16384,
+        )  # fmt: skip
+        self.server = uvicorn.Server(config)
+        self.server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        self.task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Serve in the background."""
+        self.task = asyncio.create_task(self.server._serve(sockets=[self.socket]))
+        while not self.server.started:
+            if self.task.done():
+                await self.task
+                raise OSError("the HTTP server did not start")
+            await asyncio.sleep(0.005)
+
+    async def stop(self) -> None:
+        """Finish what runs, then end."""
+        self.server.should_exit = True
+        if self.task:
+            await self.task
+
+
+def _listen(host: str, port: int, address: str) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise OSError(f"{address} is in use; stop what listens there or choose another port") from error
+    listener.setblocking(False)
+    return listener

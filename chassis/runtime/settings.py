@@ -1,0 +1,84 @@
+"""Settings from the environment: typed, defaulted, explained; everything that is wrong is told at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Self, get_type_hints
+
+
+class SettingsError(Exception):
+    """One line for each setting that is missing or wrong."""
+
+
+def env(name: str, default: Any = ..., explain: str = "") -> Any:
+    """A dataclass field read from an environment variable; no default means it must be set."""
+    metadata = {"env": name, "explain": explain}
+    return field(metadata=metadata) if default is ... else field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What every department is told. `from_env` reads it."""
+
+    grpc_address: str = env("CRM_GRPC_ADDRESS", "127.0.0.1:0", "host:port on which the department answers gRPC")
+    ops_address: str = env("CRM_OPS_ADDRESS", "127.0.0.1:0", "host:port for /healthz, /readyz and /metrics; not for the public")
+    mongo_uri: str = env("CRM_MONGO_URI", ..., "MongoDB replica set, e.g. mongodb://127.0.0.1:27017/?replicaSet=crm")
+    nats_url: str = env("CRM_NATS_URL", ..., "NATS server with JetStream, e.g. nats://127.0.0.1:4222")
+    organization_address: str = env("CRM_ORGANIZATION_ADDRESS", "", "host:port of the organization department's gRPC")
+    service_secret: str = env("CRM_SERVICE_SECRET", ..., "secret by which this department gets its own token")
+    database_prefix: str = env("CRM_DATABASE_PREFIX", "crm", "databases are named <prefix>_<department>")
+    environment: str = env("CRM_ENVIRONMENT", "development", "development or production; reflection is served outside production")
+    log_level: str = env("CRM_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR")
+    otlp_endpoint: str = env("CRM_OTLP_ENDPOINT", "", "OpenTelemetry collector over HTTP; no traces when empty")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """The settings; raises SettingsError naming every variable that is missing or cannot be read."""
+        source = os.environ if environ is None else environ
+        hints = get_type_hints(cls)
+        values: dict[str, Any] = {}
+        wrong: list[str] = []
+        for item in fields(cls):
+            name = item.metadata["env"]
+            raw = source.get(name)
+            if raw is None or raw == "":
+                if item.default is item.default_factory:
+                    wrong.append(f"{name} is not set ({item.metadata['explain']})")
+                continue
+            try:
+                values[item.name] = _convert(raw, hints[item.name])
+            except ValueError:
+                wrong.append(f"{name}={raw!r} is no {hints[item.name].__name__} ({item.metadata['explain']})")
+                continue
+            try:
+                _check(name, raw)
+            except ValueError:
+                wrong.append(f"{name}={raw!r} cannot be used ({item.metadata['explain']})")
+        if wrong:
+            raise SettingsError("\n".join(wrong))
+        return cls(**values)
+
+
+def _check(name: str, raw: str) -> None:
+    """Refuse a text that cannot work, by what its variable's name says it is."""
+    if raw not in _CHOICES.get(name, (raw,)):
+        raise ValueError(raw)
+    if name.endswith("_ADDRESS"):
+        host, _, port = raw.rpartition(":")
+        if not host or not port.isdigit() or int(port) > 65535:
+            raise ValueError(raw)
+    if name.endswith(("_MILLISECONDS", "_BYTES")) and int(raw) < 1:
+        raise ValueError(raw)
+
+
+_CHOICES = {"CRM_LOG_LEVEL": ("DEBUG", "INFO", "WARNING", "ERROR"), "CRM_ENVIRONMENT": ("development", "production")}
+
+
+def _convert(raw: str, kind: type) -> Any:
+    if kind is bool:
+        if raw.lower() not in ("true", "false", "1", "0"):
+            raise ValueError(raw)
+        return raw.lower() in ("true", "1")
+    return kind(raw)

@@ -1,0 +1,162 @@
+"""The unit of work: everything that one use case writes, committed in one transaction with its events, request and audit.
+
+It only collects until `commit`, so that the transaction's callback is pure and may run twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pymongo import DeleteOne, InsertOne, UpdateMany, UpdateOne
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import BulkWriteError, ConnectionFailure, ExecutionTimeout, OperationFailure
+
+from chassis.kernel.errors import AlreadyExists, Conflict, CrmError
+from chassis.kernel.ids import new_id
+from chassis.messaging.envelope import Event, to_row
+from chassis.storage.client import Database
+
+Write = InsertOne[dict[str, Any]] | UpdateOne | UpdateMany | DeleteOne
+OUTBOX, REQUESTS, AUDIT = "outbox", "request_records", "audit_entries"
+COMMIT_SECONDS = 10
+_DUPLICATE = 11000
+
+
+class Duplicate(Exception):
+    """A unique index refused the commit; `index` is its name."""
+
+    def __init__(self, index: str, collection: str) -> None:
+        super().__init__(f"{collection}.{index}")
+        self.index = index
+        self.collection = collection
+
+
+@dataclass
+class Changes:
+    """What is to be written. Not shared between tasks.
+
+    `reason` is what the caller gave as one; it stands in the audit. `on_commit` is called after the commit with the number of events, to wake the relay.
+    """
+
+    database: Database
+    actor_id: str = ""
+    correlation_id: str = ""
+    method: str = ""
+    on_commit: Callable[[int], None] | None = None
+    reason: str = ""
+    events: list[Event] = field(default_factory=list)
+    _writes: dict[str, list[Write]] = field(default_factory=dict)
+    _guarded: dict[str, list[Write]] = field(default_factory=dict)
+    _audit: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not (self._writes or self._guarded)
+
+    def insert(self, collection: str, document: dict[str, Any]) -> None:
+        """A new document; its id must be free."""
+        self._add(collection, InsertOne(document))
+
+    def update(self, collection: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+        """A document from one version to another; the commit fails as a conflict when it is no longer at `before`.
+
+        Only what differs is written, so counters that move without a version (`$inc`) are not put back.
+        """
+        values = {key: value for key, value in after.items() if key not in before or before[key] != value}
+        gone = {key: "" for key in before if key not in after}
+        operation = {"$set": values} | ({"$unset": gone} if gone else {})
+        self._guarded.setdefault(collection, []).append(UpdateOne({"_id": before["_id"], "version": before["version"]}, operation))
+
+    def guard(self, collection: str, query: Mapping[str, Any]) -> None:
+        """A document that must still be as the query says when this commits; a conflict when it is not. It is touched, so that two
+        commits that guard what the other one changes cannot both succeed."""
+        self._guarded.setdefault(collection, []).append(UpdateOne(dict(query), {"$set": {"touch": self.correlation_id}}))
+
+    def write(self, collection: str, operation: Write) -> None:
+        """Any other write: counters, projections, children."""
+        self._add(collection, operation)
+
+    def emit(self, event: Event) -> None:
+        """An event to be announced when, and only when, the rest is committed."""
+        self.events.append(event)
+
+    def audit(self, resource: str, record_id: str, version: int, action: str, changed: Mapping[str, Any], now: datetime) -> None:
+        """A line of the audit: who did what to which record, and the fields before and after."""
+        self._audit.append({
+            "_id": new_id(), "time": now, "actor_id": self.actor_id, "request_id": self.correlation_id, "method": self.method,
+            "reason": self.reason, "resource": resource, "record_id": record_id, "version": version, "action": action, "changed": dict(changed),
+        })  # fmt: skip
+
+    def _add(self, collection: str, operation: Write) -> None:
+        self._writes.setdefault(collection, []).append(operation)
+
+    async def commit(self) -> None:
+        """Write everything or nothing. Raises Conflict, Duplicate, or Busy as Conflict with code BUSY."""
+        if self.events:
+            self._writes[OUTBOX] = [InsertOne(to_row(event)) for event in self.events]
+        if self._audit:
+            self._writes[AUDIT] = [InsertOne(entry) for entry in self._audit]
+        if self.empty:
+            return
+        try:
+            async with asyncio.timeout(COMMIT_SECONDS), self.database.client.start_session() as session:
+                await session.with_transaction(self._write_all, max_commit_time_ms=COMMIT_SECONDS * 1000)
+        except (ExecutionTimeout, TimeoutError) as error:
+            raise Conflict("the database was too busy to commit; send the same request again", code="BUSY") from error
+        except (OperationFailure, ConnectionFailure) as error:
+            if _transient(error):
+                raise Conflict("too many writes touched the same records; send the same request again", code="BUSY") from error
+            raise
+        if self.on_commit and self.events:
+            self.on_commit(len(self.events))
+
+    async def _write_all(self, session: AsyncClientSession) -> None:
+        # Requests first: a repeat must fail on its request record before it fails on anything that the first run changed.
+        for name in sorted(self._writes, key=lambda name: name != REQUESTS):
+            await self._bulk(session, name, self._writes[name])
+        for name, updates in self._guarded.items():
+            if await self._bulk(session, name, updates) < len(updates):
+                raise Conflict("somebody else changed the record since you read it; read it again and repeat your change")
+
+    async def _bulk(self, session: AsyncClientSession, name: str, writes: list[Write]) -> int:
+        try:
+            result = await self.database[name].bulk_write(list(writes), ordered=True, session=session)
+        except BulkWriteError as error:
+            raise _explain(error, name) from error
+        return int(result.matched_count)
+
+
+def _transient(error: Exception) -> bool:
+    has = getattr(error, "has_error_label", None)
+    return bool(has and (has("TransientTransactionError") or has("UnknownTransactionCommitResult")))
+
+
+def _explain(error: BulkWriteError, collection: str) -> Exception:
+    for failure in error.details.get("writeErrors", []):
+        if failure.get("code") == _DUPLICATE:
+            return Duplicate(str(failure.get("errmsg", "")).split(" index: ", 1)[-1].split(" ")[0], collection)
+    return error
+
+
+def as_refusal(duplicate: Duplicate, codes: Mapping[str, tuple[str, str]]) -> CrmError:
+    """The refusal for a broken unique index; `codes` maps the index' name to (code, field)."""
+    code, fieldname = codes.get(duplicate.index, ("ALREADY_EXISTS", ""))
+    if duplicate.index == "_id_":
+        return Conflict("the same record is being made by another request; send the request again", code="BUSY")
+    return AlreadyExists(
+        f"another record already has this {fieldname.replace('_', ' ') or 'value'}; use that record or another value",
+        code=code,
+        field=fieldname,
+    )
+
+
+async def settle(tasks: list[asyncio.Task[Any]]) -> None:
+    """Cancel tasks and wait for their end."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

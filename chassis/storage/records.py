@@ -1,0 +1,348 @@
+"""A noun's collection: bounded, indexed reads within the caller's reach; writes guarded by version, with event and audit.
+
+A noun's `store.py` declares one of these, or subclasses it to keep derived fields (`derive`) and projections (`project`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import Message
+from pymongo import ASCENDING, IndexModel
+
+from chassis.access.caller import Reach, refused
+from chassis.kernel.criteria import Criteria, to_query
+from chassis.kernel.errors import Conflict, Invalid, NotFound
+from chassis.kernel.ids import new_id
+from chassis.kernel.pages import Sort, filter_after, fingerprint, size_of, token_after
+from chassis.messaging.envelope import encode
+from chassis.rpc.call import Call
+from chassis.rpc.documents import schema_of
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Rows, the token of the next page ("" on the last), and each row's own token when asked for."""
+
+    rows: list[Document]
+    next_token: str
+    row_tokens: list[str]
+
+
+OWNER_FIELDS = ("owner_id", "team_id", "department_id")
+KEPT_FIELDS = frozenset(("_id", "version", "create_time", "update_time", "creator_id", "updater_id"))
+
+
+class Records:
+    """The records of one resource.
+
+    `parents` are the fields by which edges ask (customer_id …); `unique` maps a field to the code of the refusal;
+    `owned` says whether records carry an owner who decides scope; `sorts` are parsed from the contract's order enum.
+    """
+
+    def __init__(
+        self,
+        message: type[Message],
+        resource: str,
+        *,
+        parents: Sequence[str] = (),
+        unique: Mapping[str, str] | None = None,
+        sorts: Mapping[str, Sort] | None = None,
+        indexes: Sequence[IndexModel] = (),
+    ) -> None:
+        self.descriptor: Descriptor = message.DESCRIPTOR
+        self.resource = resource
+        self.noun = self.descriptor.name
+        self.label = resource.replace("_", " ")
+        self.parents = tuple(parents)
+        self.unique = dict(unique or {})
+        self.sorts = dict(sorts or {"CREATE_TIME_DESC": Sort("create_time", -1)})
+        self.schema = schema_of(self.descriptor)
+        self.extra_indexes = list(indexes)
+        self.archivable = "archive_time" in self.descriptor.fields_by_name
+
+    # ---- what a subclass may keep beside the contract's fields
+
+    def derive(self, document: Document) -> None:
+        """Set fields that only the store needs (search terms …). Called before each write."""
+
+    def project(self, call: Call, before: Document | None, after: Document) -> None:
+        """Add writes to `call.changes` that keep other collections of this department true."""
+
+    # ---- reads
+
+    async def read(self, call: Call, record_id: str, fields: Sequence[str] = ()) -> Document:
+        """One record within reach, only the fields wanted. NotFound when there is none."""
+        found = (await self.batch_get(call, [record_id], fields)).get(record_id)
+        if found is None:
+            raise self._absent(record_id)
+        return found
+
+    async def get(self, call: Call, record_id: str, action: str = "read") -> Document:
+        """One record within reach. NotFound when there is none to be read, NotAllowed when it may be read but not `action`."""
+        found = await self._find_one(call, {"_id": record_id}, call.reach(self.resource, "read"))
+        if found is None:
+            raise self._absent(record_id)
+        if action != "read" and not call.reach(self.resource, action).admits(found):
+            raise refused(self.label, action)
+        return found
+
+    def _absent(self, record_id: str) -> NotFound:
+        return NotFound(f"there is no {self.noun.lower()} «{record_id}» that you may see; check the id", field=f"{_snake(self.noun)}_id")
+
+    async def batch_get(self, call: Call, ids: Iterable[str], fields: Sequence[str] = ()) -> dict[str, Document]:
+        """Those of the ids that exist within reach, by id."""
+        query = {"$and": [{"_id": {"$in": list(dict.fromkeys(ids))}}, call.reach(self.resource, "read").filter()]}
+        cursor = call.database[self.resource].find(query, self._projection(fields), max_time_ms=call.milliseconds_left)
+        return {document["_id"]: document async for document in cursor}
+
+    async def page(
+        self,
+        call: Call,
+        criteria: Criteria | None = None,
+        order: str = "",
+        size: int = 0,
+        token: str = "",
+        fields: Sequence[str] = (),
+        row_tokens: bool = False,
+    ) -> Page:
+        """One page within reach and the token of the next ("" on the last)."""
+        sort, rows = self._sort(order), size_of(size)
+        mark = fingerprint(self.resource, order, criteria)
+        query = self._query(call, criteria, filter_after(token, sort, mark))
+        cursor = call.database[self.resource].find(query, self._projection(fields, sort)).sort(sort.keys).limit(rows + 1)
+        return _cut([document async for document in cursor.max_time_ms(call.milliseconds_left)], rows, sort, mark, row_tokens)
+
+    async def batch_page(
+        self, call: Call, key: str, ids: Sequence[str], criteria: Criteria | None = None, order: str = "", size: int = 0,
+        token: str = "", fields: Sequence[str] = (), row_tokens: bool = False,
+    ) -> dict[str, Page]:  # fmt: skip
+        """The first page of each key, in one database command whatever the number of keys; each key reads only its rows."""
+        if token and len(ids) > 1:
+            raise Invalid("a page token goes with a single key; ask for the keys one by one", field="page_token")
+        sort, rows = self._sort(order), size_of(size)
+        mark = fingerprint(self.resource, key, ids[0] if token or len(ids) == 1 else "", order, criteria)
+        query = self._query(call, criteria, filter_after(token, sort, mark))
+        wanted = list(dict.fromkeys(ids))
+        found = await self._rows_by_key(call, key, wanted, query, sort, rows, fields)
+        marks = {identity: fingerprint(self.resource, key, identity, order, criteria) for identity in wanted}
+        return {identity: _cut(found.get(identity, []), rows, sort, marks[identity], row_tokens) for identity in wanted}
+
+    async def _rows_by_key(
+        self, call: Call, key: str, ids: list[str], query: Document, sort: Sort, rows: int, fields: Sequence[str]
+    ) -> dict[str, list[Document]]:
+        if len(ids) == 1:
+            cursor = call.database[self.resource].find({"$and": [{key: ids[0]}, query]}, self._projection(fields, sort, key))
+            return {ids[0]: [row async for row in cursor.sort(sort.keys).limit(rows + 1).max_time_ms(call.milliseconds_left)]}
+        inner: list[Document] = [{"$match": query}, {"$sort": dict(sort.keys)}, {"$limit": rows + 1}]
+        if fields:
+            inner.append({"$project": self._projection(fields, sort, key)})
+        pipeline: list[Document] = [
+            {"$documents": [{"key": identity} for identity in ids]},
+            {"$lookup": {"from": self.resource, "localField": "key", "foreignField": key, "pipeline": inner, "as": "rows"}},
+        ]
+        cursor_ = await call.database.aggregate(pipeline, maxTimeMS=call.milliseconds_left)
+        return {group["key"]: group["rows"] async for group in cursor_}
+
+    async def by_source_keys(self, call: Call, keys: Sequence[str]) -> dict[str, Document]:
+        """Stored records by natural key, within the reach of import."""
+        query = {"$and": [{"source_key": {"$in": list(keys)}}, call.reach(self.resource, "import").filter()]}
+        return {document["source_key"]: document async for document in call.database[self.resource].find(query)}
+
+    async def must_exist(self, call: Call, ids: Iterable[str | None], field: str) -> dict[str, Document]:
+        """The records of these ids within reach; refuses the first that is missing, naming the field."""
+        wanted = [identity for identity in ids if identity]
+        found = await self.batch_get(call, wanted) if wanted else {}
+        for identity in wanted:
+            if identity not in found:
+                raise NotFound(
+                    f"there is no {self.noun.lower()} «{identity}» that you may see; check {field}", code="REFERENCE_NOT_FOUND", field=field
+                )
+        return found
+
+    # ---- writes
+
+    def create(
+        self,
+        call: Call,
+        values: Mapping[str, Any],
+        event: type[Message],
+        *,
+        action: str = "create",
+        record_id: str = "",
+        owner_of: Mapping[str, Any] | None = None,
+        assign_to: str = "",
+    ) -> Document:
+        """A new record of the caller's, or of the `owner_id` given; must lie within reach.
+
+        `owner_of` is a record whose owner it takes over, even one who has left; `assign_to` a person who gets it once it is admitted.
+        """
+        document: Document = {key: value for key, value in values.items() if value is not None}
+        document |= {
+            "_id": record_id or new_id(),
+            "version": 1,
+            "update_time": call.now,
+            "creator_id": call.caller.person_id,
+            "updater_id": call.caller.person_id,
+        }
+        document.setdefault("create_time", call.now)
+        if owner_of is not None:
+            document |= {name: owner_of[name] for name in OWNER_FIELDS if owner_of.get(name)}
+        self._admit(call, action, document, inherited=owner_of is not None)
+        if assign_to:
+            self.set_owner(call, document, assign_to)
+        self.derive(document)
+        call.changes.insert(self.resource, document)
+        self._announce(call, None, document, event)
+        return document
+
+    def change(self, call: Call, before: Document, values: Mapping[str, Any], event: type[Message], *, action: str = "update") -> Document:
+        """The record with the values set (None clears); refused as a conflict when it changed meanwhile."""
+        after = {key: value for key, value in {**before, **values}.items() if value is not None}
+        after |= {"version": before["version"] + 1, "update_time": call.now, "updater_id": call.caller.person_id}
+        self.derive(after)
+        call.changes.update(self.resource, before, after)
+        self._announce(call, before, after, event)
+        return after
+
+    def set_owner(self, call: Call, document: Document, owner_id: str) -> None:
+        """Make a person the owner, with the team and department that decide scope."""
+        member = call.directory.members.get(owner_id)
+        if member is None or not member.active:
+            raise NotFound(f"there is no active person «{owner_id}»; choose another owner", code="REFERENCE_NOT_FOUND", field="owner_id")
+        document |= {"owner_id": owner_id, "team_id": member.team_id, "department_id": member.department_id}
+        for name in [name for name in OWNER_FIELDS if not document[name]]:
+            document[name] = None
+
+    def _admit(self, call: Call, action: str, document: Document, *, inherited: bool) -> None:
+        reach = call.reach(self.resource, action)
+        if "owner_id" in self.descriptor.fields_by_name and not inherited:
+            if document.get("owner_id"):
+                self.set_owner(call, document, document["owner_id"])
+            elif not call.caller.is_service:
+                caller = call.caller
+                document |= {"owner_id": caller.person_id, "team_id": caller.team_id or None, "department_id": caller.department_id or None}
+        for name in [name for name in OWNER_FIELDS if document.get(name) is None]:
+            document.pop(name, None)
+        if not reach.admits(document):
+            raise refused(self.label, action)
+
+    def _announce(self, call: Call, before: Document | None, after: Document, event: type[Message]) -> None:
+        call.changes.emit(encode(
+            event, after, id=new_id(), time=call.now, actor_id=call.caller.person_id, correlation_id=call.request_id, traceparent=call.traceparent,
+        ))  # fmt: skip
+        changed = _difference(before, after, self.descriptor) if before else {}
+        call.changes.audit(self.resource, after["_id"], after["version"], event.DESCRIPTOR.name, changed, call.now)
+        self.project(call, before, after)
+
+    def checked_version(self, before: Document, version: int | None) -> None:
+        """Refuse a lost update: the caller saw another version than the stored one."""
+        if version is not None and version != before["version"]:
+            raise Conflict(
+                f"you saw version {version} of this {self.noun.lower()}, it is now {before['version']}; read it again and repeat your change",
+                field="version", retryable=False,
+            )  # fmt: skip
+
+    def in_use(self, document: Document) -> None:
+        """Refuse to change what is archived."""
+        if document.get("archive_time"):
+            raise Conflict(f"this {self.noun.lower()} is archived; restore it first", code="ARCHIVED", retryable=False)
+
+    # ---- indexes
+
+    def indexes(self) -> list[IndexModel]:
+        """Every index that the reads above stand on."""
+        owned = "owner_id" in self.descriptor.fields_by_name
+        models = [IndexModel(sort.keys, name=f"by_{name.lower()}") for name, sort in self.sorts.items()]
+        default = next(iter(self.sorts.values()))
+        models += [IndexModel([(parent, ASCENDING), *default.keys], name=f"by_{parent}") for parent in self.parents]
+        if owned:
+            models += [IndexModel([(name, ASCENDING), *default.keys], name=f"by_{name}") for name in OWNER_FIELDS]
+        if "source_key" in self.descriptor.fields_by_name:
+            models.append(_unique_index("source_key"))
+        models += [_unique_index(name) for name in self.unique]
+        return models + self.extra_indexes
+
+    @property
+    def duplicate_codes(self) -> dict[str, tuple[str, str]]:
+        """Name of each unique index → (code, field) of the refusal."""
+        return {f"unique_{name}": (code, name) for name, code in self.unique.items()} | {
+            "unique_source_key": ("ALREADY_EXISTS", "source_key")
+        }
+
+    # ---- inside
+
+    def _query(self, call: Call, criteria: Criteria | None, after: Document) -> Document:
+        parts = [call.reach(self.resource, "read").filter(), to_query(criteria, self.schema), after]
+        if self.archivable and not mentions(criteria, "archive_time"):
+            parts.append({"archive_time": None})
+        parts = [part for part in parts if part]
+        return {"$and": parts} if parts else {}
+
+    def _projection(self, fields: Sequence[str], sort: Sort | None = None, key: str = "") -> dict[str, int] | None:
+        """What to read for a mask; refuses names that the record does not have."""
+        for name in fields:
+            if name.split(".")[0] not in self.descriptor.fields_by_name:
+                raise Invalid(f"«{name[:60]}» is no field of {self.label}; leave it out of read_mask", field="read_mask")
+        return _wanted(fields, sort, key)
+
+    def _sort(self, order: str) -> Sort:
+        return self.sorts[order] if order else next(iter(self.sorts.values()))
+
+    async def _find_one(self, call: Call, query: Document, reach: Reach) -> Document | None:
+        return await call.database[self.resource].find_one({"$and": [query, reach.filter()]}, max_time_ms=call.milliseconds_left)
+
+
+def mentions(criteria: Criteria | None, field: str) -> bool:
+    """Whether the criteria name the field anywhere."""
+    if not criteria:
+        return False
+    if "condition" in criteria:
+        return bool(criteria["condition"].get("field") == field)
+    children = [criteria["negated"]] if "negated" in criteria else next(iter(criteria.values())).get("items", ())
+    return any(mentions(child, field) for child in children)
+
+
+def sorts_of(enum: Any) -> dict[str, Sort]:
+    """The sorts that an order enum of the contract names, e.g. AMOUNT_DESC."""
+    from chassis.rpc.documents import enum_names
+
+    money = {"amount", "total"}
+    found = {}
+    for name in enum_names(enum.DESCRIPTOR).values():
+        field, direction = name.lower().rsplit("_", 1)
+        found[name] = Sort(f"{field}.amount_micros" if field in money else field, 1 if direction == "asc" else -1)
+    return found
+
+
+def _unique_index(name: str) -> IndexModel:
+    return IndexModel([(name, ASCENDING)], name=f"unique_{name}", unique=True, partialFilterExpression={name: {"$exists": True}})
+
+
+def _wanted(fields: Sequence[str], sort: Sort | None = None, key: str = "") -> dict[str, int] | None:
+    if not fields:
+        return None
+    wanted = (
+        {name.split(".")[0] for name in fields} | {"version"} | ({sort.field.split(".")[0]} if sort else set()) | ({key} if key else set())
+    )
+    return {("_id" if name == "id" else name): 1 for name in sorted(wanted)}
+
+
+def _cut(rows: list[Document], size: int, sort: Sort, mark: str, row_tokens: bool) -> Page:
+    shown = rows[:size]
+    own = [token_after(row, sort, mark) for row in shown] if row_tokens else []
+    return Page(shown, token_after(shown[-1], sort, mark) if len(rows) > size else "", own)
+
+
+def _difference(before: Document, after: Document, descriptor: Descriptor) -> Document:
+    names = [field.name for field in descriptor.fields if field.name not in ("id", "version", "update_time", "updater_id")]
+    return {name: [before.get(name), after.get(name)] for name in names if before.get(name) != after.get(name)}
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
