@@ -1,0 +1,51 @@
+"""AccessService: keys, service tokens, directory and policy for the other departments."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+
+from crm.common.v1 import access_pb2, access_service_pb2
+
+from chassis.access.caller import Caller
+from chassis.access.tokens import Signer
+from chassis.kernel.errors import unauthenticated
+from chassis.rpc.call import Call
+from chassis.rpc.service import Service
+from services.organization.access import store
+from services.organization.access.model import grants
+
+DESCRIPTOR = access_service_pb2.DESCRIPTOR.services_by_name["AccessService"]
+_SCOPES = access_pb2.Scope.DESCRIPTOR.values_by_name
+
+
+def service(signer: Signer, secrets: Mapping[str, str]) -> Service:
+    """`secrets` maps a service's name to the secret by which it gets its token."""
+
+    async def list_keys(_: Call, __: access_service_pb2.ListSigningKeysRequest) -> access_service_pb2.ListSigningKeysResponse:
+        key = access_pb2.SigningKey(kid=signer.kid, public_key=signer.public_key)
+        return access_service_pb2.ListSigningKeysResponse(keys=[key])
+
+    async def issue(_: Call, request: access_service_pb2.IssueServiceTokenRequest) -> access_service_pb2.IssueServiceTokenResponse:
+        expected = secrets.get(request.service, "")
+        if not hmac.compare_digest(expected.encode(), request.secret.encode()) or not expected:
+            raise unauthenticated("The service or its secret is wrong.")
+        name = f"service-{request.service}"
+        text, ends = signer.sign(Caller(name, frozenset((name,))))
+        token = access_pb2.ServiceToken(access_token=text)
+        token.access_expire_time.FromSeconds(ends)
+        return access_service_pb2.IssueServiceTokenResponse(token=token)
+
+    async def directory(call: Call, request: access_service_pb2.GetDirectoryRequest) -> access_service_pb2.GetDirectoryResponse:
+        found = await store.load(call.database, request.known_revision)
+        return access_service_pb2.GetDirectoryResponse(directory=found)
+
+    async def list_grants(_: Call, __: access_service_pb2.ListGrantsRequest) -> access_service_pb2.ListGrantsResponse:
+        lines = [
+            access_pb2.Grant(role=role, resource=resource, action=action, scope=_SCOPES[f"SCOPE_{scope}"].number)
+            for role, resource, action, scope in grants()
+        ]
+        return access_service_pb2.ListGrantsResponse(grants=lines)
+
+    handlers = {"ListSigningKeys": list_keys, "IssueServiceToken": issue, "GetDirectory": directory, "ListGrants": list_grants}
+    return Service(DESCRIPTOR, handlers, {})

@@ -1,0 +1,57 @@
+"""What the directory is made of, and its revision: a counter that grows with every change that others must hear of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crm.common.v1 import access_pb2
+from pymongo import ReturnDocument, UpdateOne
+
+from chassis.kernel.clock import now
+from chassis.rpc.call import Call
+from chassis.storage.client import Database
+from services.organization.access.model import grants
+
+_SCOPES = access_pb2.Scope.DESCRIPTOR.values_by_name
+META, REVISION = "directory_meta", "revision"
+MOST_PEOPLE = 50_000
+
+
+def touch(call: Call) -> None:
+    """Let the revision grow with this commit."""
+    call.changes.write(META, UpdateOne({"_id": REVISION}, {"$inc": {"number": 1}}, upsert=True))
+
+
+async def begin(database: Database) -> None:
+    """A new revision at each start: the policy may have changed with the code."""
+    await database[META].find_one_and_update({"_id": REVISION}, {"$inc": {"number": 1}}, upsert=True, return_document=ReturnDocument.AFTER)
+
+
+async def load(database: Database, known: int) -> access_pb2.Directory | None:
+    """The directory; None when the revision known is the newest. Read the revision first: a change in between is fetched next time."""
+    meta = await database[META].find_one({"_id": REVISION})
+    revision = int(meta["number"]) if meta else 0
+    if revision == known:
+        return None
+    directory = access_pb2.Directory(revision=revision)
+    for role, resource, action, scope in grants():
+        directory.grants.add(role=role, resource=resource, action=action, scope=_SCOPES[f"SCOPE_{scope}"].number)
+    async for person in database["people"].find({}).limit(MOST_PEOPLE):
+        directory.members.append(_member(person))
+    async for unit in database["departments"].find({}, {"ancestor_ids": 1}):
+        directory.units.add(department_id=unit["_id"], ancestor_ids=unit.get("ancestor_ids", []))
+    live = {"revoke_time": {"$ne": None}, "access_expire_time": {"$gt": now()}}
+    async for session in database["sessions"].find(live, {"_id": 1}).limit(100_000):
+        directory.revoked_session_ids.append(session["_id"])
+    return directory
+
+
+def _member(person: dict[str, Any]) -> access_pb2.Member:
+    return access_pb2.Member(
+        person_id=person["_id"],
+        department_id=person.get("home_department_id", ""),
+        team_id=person.get("home_team_id", ""),
+        skills=person.get("skills", []),
+        active=person.get("state") == "ACTIVE",
+        roles=person.get("roles", []),
+    )

@@ -1,0 +1,53 @@
+"""Composition root of the organization: the only file that knows every part. Tests build the service with it too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from chassis.access.authority import Authority
+from chassis.access.tokens import Signer
+from chassis.observe.metrics import CommandMetrics, Metrics
+from chassis.runtime.department import Department
+from chassis.storage import client
+from services.organization.access import api as access_api
+from services.organization.access import store as access_store
+from services.organization.departments import api as departments_api
+from services.organization.departments.store import Departments
+from services.organization.people import api as people_api
+from services.organization.people.store import CREDENTIALS, People
+from services.organization.sessions import api as sessions_api
+from services.organization.sessions.keys import load_signer
+from services.organization.sessions.store import FAILURES, FAILURES_INDEX, Sessions
+from services.organization.settings import Settings
+
+
+def build(settings: Settings) -> Department:
+    """The department, not yet started."""
+    metrics = Metrics()
+    database = client.connect(settings.mongo_uri, f"{settings.database_prefix}_organization", [CommandMetrics(metrics)])
+    people, departments, sessions, signer = People(), Departments(), Sessions(), Signer()
+
+    async def keys() -> Mapping[str, bytes]:
+        return {signer.kid: signer.public_key}
+
+    async def begin() -> None:
+        await load_signer(database, signer)
+        await access_store.begin(database)
+
+    authority = Authority(lambda known: access_store.load(database, known), keys)
+    return Department(
+        name="organization",
+        settings=settings,
+        authority=authority,
+        metrics=metrics,
+        database=database,
+        services=[
+            people_api.service(people, departments),
+            departments_api.service(departments),
+            sessions_api.service(sessions, people, signer),
+            access_api.service(signer, settings.secrets),
+        ],
+        stores=[people, departments, sessions],
+        indexes={name: [] for name in (CREDENTIALS, access_store.META, "signing_keys")} | {FAILURES: [FAILURES_INDEX]},
+        at_start=[begin],
+    )

@@ -1,0 +1,34 @@
+"""Departments in MongoDB."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crm.organization.v1 import department_pb2
+
+from chassis.rpc.call import Call
+from chassis.storage.records import Records, sorts_of
+from services.organization.access.store import touch
+
+
+class Departments(Records):
+    """Units; each change reaches the directory of all departments."""
+
+    def __init__(self) -> None:
+        super().__init__(department_pb2.Department, "departments", sorts=sorts_of(department_pb2.DepartmentOrder), parents=("parent_id",))
+
+    def project(self, call: Call, before: dict[str, Any] | None, after: dict[str, Any]) -> None:
+        """A new revision of the directory."""
+        touch(call)
+
+    async def is_person(self, call: Call, person_id: str) -> bool:
+        """Whether there is such a person, active or not."""
+        return await call.database["people"].find_one({"_id": person_id}, {"_id": 1}) is not None
+
+    async def has_below(self, call: Call, department_id: str) -> bool:
+        """Whether active people or units in use stand below."""
+        if await call.database["people"].find_one({"home_department_id": department_id, "state": "ACTIVE"}, {"_id": 1}):
+            return True
+        if await call.database["people"].find_one({"home_team_id": department_id, "state": "ACTIVE"}, {"_id": 1}):
+            return True
+        return await call.database[self.resource].find_one({"parent_id": department_id, "archive_time": None}, {"_id": 1}) is not None

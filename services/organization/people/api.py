@@ -1,0 +1,24 @@
+"""PersonService."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from crm.organization.v1 import person_events_pb2, person_service_pb2
+
+from chassis.rpc.noun import Noun
+from chassis.rpc.service import Service
+from services.organization.departments.store import Departments
+from services.organization.people import actions, model
+from services.organization.people.store import People
+
+
+def service(people: People, departments: Departments) -> Service:
+    """The handlers of people."""
+    descriptor = person_service_pb2.DESCRIPTOR.services_by_name["PersonService"]
+    noun = Noun(people, descriptor, person_events_pb2, model.check, partial(actions.place, people, departments))
+    return noun.serve(
+        DeactivatePerson=partial(actions.deactivate, people),
+        ReactivatePerson=partial(actions.reactivate, people),
+        SetPassword=partial(actions.set_password, people),
+    )

@@ -1,0 +1,59 @@
+"""People in MongoDB; and their credentials, which no read returns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crm.organization.v1 import person_pb2
+from pymongo import ASCENDING, DeleteOne, IndexModel, UpdateMany, UpdateOne
+
+from chassis.rpc.call import Call
+from chassis.storage.records import Records, sorts_of
+from services.organization.access.store import touch
+
+CREDENTIALS = "credentials"
+
+
+class People(Records):
+    """Persons; each change reaches the directory of all departments."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            person_pb2.Person,
+            "people",
+            sorts=sorts_of(person_pb2.PersonOrder),
+            parents=("home_department_id",),
+            unique={"email": "EMAIL_TAKEN"},
+            indexes=[IndexModel([("home_team_id", ASCENDING)], name="by_home_team_id")],
+        )
+
+    def derive(self, document: dict[str, Any]) -> None:
+        """A person is their own owner: the scope «own» on people means oneself."""
+        document["owner_id"] = document["_id"]
+
+    def project(self, call: Call, before: dict[str, Any] | None, after: dict[str, Any]) -> None:
+        """A new revision of the directory; sessions of a person who left end."""
+        touch(call)
+        if before and before["state"] == "ACTIVE" and after["state"] == "LEFT":
+            self.end_sessions(call, after["_id"])
+
+    def end_sessions(self, call: Call, person_id: str) -> None:
+        """End every living session of a person with this commit."""
+        query = {"person_id": person_id, "revoke_time": None}
+        call.changes.write("sessions", UpdateMany(query, {"$set": {"revoke_time": call.now}}))
+        touch(call)
+
+    def set_password_hash(self, call: Call, person: dict[str, Any], password_hash: str) -> None:
+        """Store a hash with this commit; failed sign-ins are forgotten."""
+        call.changes.write(CREDENTIALS, UpdateOne({"_id": person["_id"]}, {"$set": {"hash": password_hash, "time": call.now}}, upsert=True))
+        call.changes.write("sign_in_failures", DeleteOne({"_id": person["email"]}))
+
+    async def password_hash(self, call: Call, person_id: str) -> str:
+        """The stored hash; "" when none was ever set."""
+        row = await call.database[CREDENTIALS].find_one({"_id": person_id})
+        return str(row["hash"]) if row else ""
+
+    async def by_email(self, call: Call, email: str) -> dict[str, Any] | None:
+        """The person who signs in with a mail address."""
+        page = await self.page(call, {"condition": {"field": "email", "operator": "EQUALS", "values": [{"text": email}]}}, size=1)
+        return page.rows[0] if page.rows else None

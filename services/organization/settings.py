@@ -1,0 +1,21 @@
+"""Settings of the organization department."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chassis.runtime.settings import Settings as Common
+from chassis.runtime.settings import env
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Common):
+    """The common settings, and the secrets of the services to which it gives tokens."""
+
+    service_secrets: str = env("CRM_SERVICE_SECRETS", ..., "name=secret pairs joined by commas, one for each service")
+    service_secret: str = env("CRM_SERVICE_SECRET", "", "not used: the organization gives tokens, it needs none")
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """Name → secret."""
+        return dict(pair.split("=", 1) for pair in self.service_secrets.split(",") if "=" in pair)
