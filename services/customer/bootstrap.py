@@ -1,0 +1,43 @@
+"""Composition root of the customer department: the only file that knows every part. Tests build the service with it too."""
+
+from __future__ import annotations
+
+from chassis.runtime.department import Department
+from chassis.runtime.foundation import Foundation
+from services.customer.contacts import api as contacts_api
+from services.customer.contacts import reactions as contact_reactions
+from services.customer.contacts.store import Contacts
+from services.customer.customers import api as customers_api
+from services.customer.customers.store import Customers
+from services.customer.notes import api as notes_api
+from services.customer.notes.store import Notes
+from services.customer.segments import api as segments_api
+from services.customer.segments import reactions as segment_reactions
+from services.customer.segments.store import Segments
+from services.customer.settings import Settings
+from services.customer.timeline import api as timeline_api
+from services.customer.timeline import reactions as timeline_reactions
+from services.customer.timeline.store import Timeline
+
+
+def build(settings: Settings) -> Department:
+    """The department, not yet started."""
+    base = Foundation.of("customer", settings)
+    customers, contacts, notes, timeline, segments = Customers(), Contacts(), Notes(), Timeline(), Segments()
+    department = base.department(
+        settings,
+        services=[
+            customers_api.service(customers),
+            contacts_api.service(contacts, customers),
+            notes_api.service(notes, customers),
+            timeline_api.service(timeline),
+            segments_api.service(segments),
+        ],
+        stores=[customers, contacts, notes, timeline, segments, segments.members],
+    )
+    department.reactions = [
+        *contact_reactions.reactions(contacts),
+        *timeline_reactions.reactions(timeline),
+        *segment_reactions.reactions(segments, customers, department.own_call),
+    ]
+    return department

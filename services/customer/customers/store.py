@@ -1,0 +1,88 @@
+"""Customers in MongoDB, and their search by stored terms."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from crm.customer.v1 import customer_pb2
+from pymongo import ASCENDING, IndexModel, UpdateMany
+
+from chassis.rpc.call import Call
+from chassis.storage.records import OWNER_FIELDS, Records, sorts_of
+from services.customer.customers import terms
+
+Document = dict[str, Any]
+_CANDIDATES = 200
+
+
+class Customers(Records):
+    """Companies and persons."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            customer_pb2.Customer,
+            "customers",
+            sorts=sorts_of(customer_pb2.CustomerOrder),
+            parents=("parent_id",),
+            unique={"tax_number": "TAX_NUMBER_TAKEN"},
+            indexes=[IndexModel([("search_terms", ASCENDING)], name="by_search_terms")],
+        )
+
+    def derive(self, document: Document) -> None:
+        """Keep the search terms."""
+        document["search_terms"] = terms.of_customer(document)
+
+    def project(self, call: Call, before: Document | None, after: Document) -> None:
+        """Contacts and notes follow their customer's owner."""
+        if before and any(before.get(name) != after.get(name) for name in OWNER_FIELDS):
+            owner = {name: after.get(name) for name in OWNER_FIELDS}
+            for collection in ("contacts", "notes"):
+                call.changes.write(collection, UpdateMany({"customer_id": after["_id"]}, {"$set": owner}))
+
+    async def search(self, call: Call, question: str, size: int) -> list[Document]:
+        """Hits, the best first: equal names, then names that begin with the question, then the rest, shorter names first."""
+        needs = terms.of_question(question)
+        if not needs:
+            return []
+        parts = [{"$or": [{"search_terms": {"$regex": f"^{re.escape(term)}"}} for term in alternatives]} for alternatives in needs]
+        query = {"$and": [*parts, call.reach(self.resource, "read").filter(), {"archive_time": None}]}
+        whole = {"$and": [{"search_terms": terms.exact(question)}, *query["$and"][len(parts) :]]}
+        found: dict[str, Document] = {}
+        for wanted in (whole, query):  # a whole name is never lost among those that begin alike
+            cursor = call.database[self.resource].find(wanted, {"search_terms": 0}).limit(_CANDIDATES)
+            found |= {document["_id"]: document async for document in cursor.max_time_ms(call.milliseconds_left)}
+        asked = terms.normalized(question).strip()
+
+        def rank(document: Document) -> tuple[int, int, str]:
+            name = terms.normalized(document["name"])
+            return (0 if name == asked else 1 if name.startswith(asked) else 2 if asked in name else 3, len(name), document["_id"])
+
+        return sorted(found.values(), key=rank)[: size or 20]
+
+    async def levels_below(self, call: Call, customer_id: str, deepest: int) -> int:
+        """How many levels stand below a customer; counts no further than `deepest`."""
+        level, found = [customer_id], 0
+        while level and found <= deepest:
+            rows = call.database[self.resource].find({"parent_id": {"$in": level}}, {"_id": 1}).limit(1000)
+            level = [row["_id"] async for row in rows]
+            found += bool(level)
+        return found
+
+    async def line_above(self, call: Call, customer_id: str, deepest: int) -> list[str]:
+        """Ids from a customer upwards, itself first; stops after `deepest`, or where the line comes back.
+
+        The line must still be so when this commits: two moves at once cannot make a circle.
+        """
+        line: list[str] = []
+        following: str | None = customer_id
+        while following and len(line) <= deepest and following not in line:
+            line.append(following)
+            row = await call.database[self.resource].find_one({"_id": following}, {"parent_id": 1})
+            call.changes.guard(self.resource, {"_id": following, "parent_id": row.get("parent_id") if row else None})
+            following = row.get("parent_id") if row else None
+        return line
+
+    async def has_below(self, call: Call, customer_id: str) -> bool:
+        """Whether customers in use stand below."""
+        return await call.database[self.resource].find_one({"parent_id": customer_id, "archive_time": None}, {"_id": 1}) is not None

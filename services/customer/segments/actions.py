@@ -1,0 +1,22 @@
+"""What can be done with a segment beside the standard verbs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crm.customer.v1 import segment_events_pb2 as events
+
+from chassis.rpc.call import Call
+from services.customer.segments.store import Segments
+
+Document = dict[str, Any]
+
+
+async def restore(segments: Segments, call: Call, *, segment_id: str, version: int | None = None) -> Document:
+    """Take back into use; customers have changed meanwhile, so the members are collected anew."""
+    before = await segments.get(call, segment_id, "archive")
+    segments.checked_version(before, version)
+    if not before.get("archive_time"):
+        return before
+    values = {"archive_time": None, "built_criteria": None, "state": "BUILDING"}
+    return segments.change(call, before, values, events.SegmentRestored)

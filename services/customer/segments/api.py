@@ -1,0 +1,40 @@
+"""SegmentService."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from crm.customer.v1 import segment_events_pb2, segment_service_pb2
+
+from chassis.rpc.call import Call
+from chassis.rpc.handlers import groups, listing
+from chassis.rpc.noun import Noun, handler
+from chassis.rpc.service import Service
+from services.customer.segments import actions, model
+from services.customer.segments.store import Segments
+
+DESCRIPTOR = segment_service_pb2.DESCRIPTOR.services_by_name["SegmentService"]
+
+
+def service(segments: Segments) -> Service:
+    """The handlers of segments and their members."""
+
+    def membership(name: str, key: str) -> Any:
+        method = DESCRIPTOR.methods_by_name[name]
+
+        @handler
+        async def batch_list(call: Call, request: Any) -> Any:
+            ids = list(getattr(request, f"{key}s"))
+            pages = await segments.members.of(call, key, ids, **listing(request))
+            if key == "segment_id":
+                pages = await segments.readable(call, pages)
+            return groups(method, segments.members.descriptor, ids, pages)
+
+        return batch_list
+
+    return Noun(segments, DESCRIPTOR, segment_events_pb2, model.check).serve(
+        RestoreSegment=partial(actions.restore, segments),
+        BatchListSegmentMembers=membership("BatchListSegmentMembers", "segment_id"),
+        BatchListCustomerSegments=membership("BatchListCustomerSegments", "customer_id"),
+    )

@@ -1,0 +1,50 @@
+"""A segment: criteria that make sense, and who belongs to it. No I/O."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crm.customer.v1 import customer_pb2
+
+from chassis.kernel.criteria import Predicate, to_predicate
+from chassis.rpc.documents import schema_of
+
+Document = dict[str, Any]
+SCHEMA = schema_of(customer_pb2.Customer.DESCRIPTOR)
+
+
+def check(segment: Document) -> None:
+    """Refuse criteria that cannot be judged; a new segment, or one with new criteria, is being built."""
+    to_predicate(segment["criteria"], SCHEMA)
+    if segment.get("criteria") != segment.get("built_criteria"):
+        segment["state"] = "BUILDING"
+        segment.pop("built_criteria", None)  # and back again to the old criteria is a change too
+    segment.setdefault("member_count", 0)
+
+
+def belongs(segment: Document) -> Predicate:
+    """The test of one customer: in use, and within the criteria."""
+    inside = to_predicate(segment["criteria"], SCHEMA)
+    return lambda customer: not customer.get("archive_time") and inside(customer)
+
+
+def member_id(segment_id: str, customer_id: str) -> str:
+    """The id of a membership: one for each customer and segment."""
+    return f"{segment_id}-{customer_id}"
+
+
+def entered(segment_id: str, customer_id: str, before: Document | None, now: Any) -> Document:
+    """The membership when a customer comes in (again)."""
+    version = before["version"] + 1 if before else 1
+    return {
+        "_id": member_id(segment_id, customer_id),
+        "version": version,
+        "segment_id": segment_id,
+        "customer_id": customer_id,
+        "enter_time": now,
+    }
+
+
+def left(before: Document, now: Any) -> Document:
+    """The membership when a customer leaves."""
+    return {**before, "version": before["version"] + 1, "leave_time": now}

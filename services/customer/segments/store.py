@@ -1,0 +1,136 @@
+"""Segments and their members in MongoDB. Members are kept with their history; a count rides in the segment's document."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from crm.customer.v1 import segment_events_pb2 as events
+from crm.customer.v1 import segment_pb2
+from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateMany, UpdateOne
+
+from chassis.kernel.criteria import to_query
+from chassis.kernel.ids import new_id
+from chassis.kernel.pages import Sort
+from chassis.messaging.envelope import encode
+from chassis.rpc.call import Call
+from chassis.storage.records import OWNER_FIELDS, Page, Records, sorts_of
+from services.customer.segments import model
+
+Document = dict[str, Any]
+MEMBERS = "segment_members"
+
+
+class Members(Records):
+    """Customers in segments; the present ones have no leave_time."""
+
+    def __init__(self) -> None:
+        present = {"leave_time": None}
+        super().__init__(
+            segment_pb2.SegmentMember,
+            MEMBERS,
+            sorts={"ENTER_TIME_DESC": Sort("enter_time", -1)},
+            indexes=[
+                IndexModel([(key, ASCENDING), ("leave_time", ASCENDING), ("enter_time", DESCENDING), ("_id", DESCENDING)], name=f"by_{key}")
+                for key in ("segment_id", "customer_id")
+            ],
+        )
+        self.present = present
+
+    def indexes(self) -> list[IndexModel]:
+        """Only those of the two questions that are asked."""
+        return self.extra_indexes
+
+    async def of(self, call: Call, key: str, ids: Sequence[str], **asked: Any) -> dict[str, Page]:
+        """The present members by segment, or the present segments by customer."""
+        return await self.batch_page(call, key, ids, **asked)
+
+    def _query(self, call: Call, criteria: Any, after: Document) -> Document:
+        # Who may see the customer may see that it is in a segment.
+        parts = [part for part in (call.reach("customers", "read").filter(), after) if part]
+        return {**self.present, **({"$and": parts} if parts else {})}
+
+
+class Segments(Records):
+    """Groups of customers by criteria."""
+
+    def __init__(self) -> None:
+        super().__init__(segment_pb2.Segment, "segments", sorts=sorts_of(segment_pb2.SegmentOrder))
+        self.members = Members()
+
+    async def readable(self, call: Call, pages: dict[str, Page]) -> dict[str, Page]:
+        """The pages without memberships of segments that the caller may not read."""
+        ids = {row["segment_id"] for page in pages.values() for row in page.rows}
+        known = await self.batch_get(call, ids, ["name"]) if ids else {}
+        return {
+            key: replace(
+                page,
+                rows=[row for row in page.rows if row["segment_id"] in known],
+                row_tokens=[token for row, token in zip(page.rows, page.row_tokens, strict=False) if row["segment_id"] in known],
+            )
+            for key, page in pages.items()
+        }
+
+    async def active(self, call: Call) -> list[Document]:
+        """Every segment in use: what a changed customer is judged by. At most 2 000."""
+        return await call.database[self.resource].find({"archive_time": None}).sort("_id", ASCENDING).limit(2000).to_list()
+
+    async def memberships(self, call: Call, customer_ids: Iterable[str], segment_id: str = "") -> dict[str, Document]:
+        """Stored memberships of customers, present and past, by id; in all segments or one."""
+        query: Document = {"customer_id": {"$in": list(customer_ids)}}
+        if segment_id:
+            query["segment_id"] = segment_id
+        return {row["_id"]: row async for row in call.database[MEMBERS].find(query)}
+
+    def enter(self, call: Call, segment_id: str, customer: Document, before: Document | None) -> None:
+        """Take a customer in: membership, count and fact in one commit."""
+        self._store(call, before, model.entered(segment_id, customer["_id"], before, call.now), customer, events.SegmentMemberEntered, +1)
+
+    def leave(self, call: Call, before: Document, customer: Document) -> None:
+        """Let a customer go: membership, count and fact in one commit."""
+        self._store(call, before, model.left(before, call.now), customer, events.SegmentMemberLeft, -1)
+
+    def _store(self, call: Call, before: Document | None, after: Document, customer: Document, event: Any, step: int) -> None:
+        after |= {name: customer[name] for name in OWNER_FIELDS if customer.get(name)}
+        if before:
+            call.changes.update(MEMBERS, before, after)
+        else:
+            call.changes.insert(MEMBERS, after)
+        call.changes.write(self.resource, UpdateOne({"_id": after["segment_id"]}, {"$inc": {"member_count": step}}))
+        self.announce(call, after, event)
+
+    def announce(self, call: Call, after: Document, event: Any) -> None:
+        """A fact of a projection: no audit, for no person changed anything."""
+        attributes = {"id": new_id(), "time": call.now, "actor_id": call.caller.person_id, "correlation_id": call.request_id}
+        call.changes.emit(encode(event, after, **attributes))
+
+    def set_owner_of(self, call: Call, customer: Document) -> None:
+        """Memberships of a customer follow its owner."""
+        values = {name: customer.get(name) for name in OWNER_FIELDS}
+        call.changes.write(MEMBERS, UpdateMany({"customer_id": customer["_id"]}, {"$set": values}))
+
+    async def matching(self, call: Call, segment: Document, size: int) -> AsyncIterator[list[Document]]:
+        """All customers within the criteria, in bounded batches by id."""
+        query: Document = {"$and": [to_query(segment["criteria"], model.SCHEMA), {"archive_time": None}]}
+        last = ""
+        while True:
+            page = {"$and": [query, {"_id": {"$gt": last}}]} if last else query
+            rows = await call.database["customers"].find(page, {"search_terms": 0}).sort("_id", ASCENDING).limit(size).to_list()
+            if not rows:
+                return
+            last = rows[-1]["_id"]
+            yield rows
+
+    async def no_longer(self, call: Call, segment_id: str, size: int) -> AsyncIterator[list[Document]]:
+        """All present members of a segment with their customers' documents under `customer`, in bounded batches by id."""
+        last = ""
+        while True:
+            query = {"segment_id": segment_id, "leave_time": None, "_id": {"$gt": last}}
+            rows = await call.database[MEMBERS].find(query).sort("_id", ASCENDING).limit(size).to_list()
+            if not rows:
+                return
+            last = rows[-1]["_id"]
+            ids = [row["customer_id"] for row in rows]
+            found = {row["_id"]: row async for row in call.database["customers"].find({"_id": {"$in": ids}})}
+            yield [{**row, "customer": found.get(row["customer_id"], {"_id": row["customer_id"], "archive_time": True})} for row in rows]

@@ -1,0 +1,5 @@
+"""Settings of the customer department: the common ones."""
+
+from chassis.runtime.settings import Settings
+
+__all__ = ["Settings"]

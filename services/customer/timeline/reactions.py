@@ -1,0 +1,32 @@
+"""Every department's facts become entries on their customer: one consumer for each department, on a queue of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chassis.messaging.envelope import Event
+from chassis.messaging.reactions import Reaction
+from chassis.rpc.call import Call
+from services.customer.timeline.model import entry_of
+from services.customer.timeline.store import Timeline
+
+SOURCES: dict[str, tuple[str, ...]] = {
+    "customer": ("Customer", "Contact", "Note", "SegmentMember"),
+    "sales": ("Opportunity", "Order"),
+    "marketing": ("CampaignMessage",),
+    "support": ("Ticket", "TicketReply"),
+}
+
+
+def reactions(timeline: Timeline) -> list[Reaction]:
+    """The consumers of the timeline."""
+
+    async def enter(call: Call, events: Sequence[Event]) -> None:
+        entries = [entry for event in events if (entry := entry_of(event))]
+        owners = await timeline.owners(call, {entry["customer_id"] for entry in entries})
+        for entry in entries:
+            timeline.add(call, entry, owners.get(entry["customer_id"], {}))
+        for identity in {event.aggregate_id for event in events if event.name in ("CustomerAssigned", "CustomerUpdated")}:
+            timeline.set_owner_of(call, identity, owners.get(identity, {}))
+
+    return [Reaction("timeline", department, aggregates, enter) for department, aggregates in SOURCES.items()]

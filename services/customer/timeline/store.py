@@ -1,0 +1,56 @@
+"""The timeline in MongoDB: a projection, written only by its reaction, read within the reach of the customer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from crm.customer.v1 import timeline_entry_pb2
+from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, UpdateMany
+
+from chassis.kernel.pages import Sort
+from chassis.rpc.call import Call
+from chassis.storage.records import OWNER_FIELDS, Page, Records
+
+Document = dict[str, Any]
+
+
+class Timeline(Records):
+    """What any department did with a customer. Entries carry the customer's owner, so that scope is one filter."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            timeline_entry_pb2.TimelineEntry,
+            "timeline_entries",
+            sorts={"OCCUR_TIME_DESC": Sort("occur_time", -1)},
+            indexes=[IndexModel([("customer_id", ASCENDING), ("occur_time", DESCENDING), ("_id", DESCENDING)], name="by_customer_id")],
+        )
+
+    async def readable(self, call: Call, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Document]:
+        """Entries by id, of records that the caller may read."""
+        found = await self.batch_get(call, ids, [*fields, "resource"] if fields else ())
+        return {identity: entry for identity, entry in found.items() if call.directory.allows(call.caller, entry["resource"], "read")}
+
+    async def of_customers(self, call: Call, ids: Sequence[str], asked: dict[str, Any]) -> dict[str, Page]:
+        """The newest entries of each customer whose kind of record the caller may read."""
+        allowed = [name for name in _RESOURCES if call.directory.allows(call.caller, name, "read")]
+        kinds = {"condition": {"field": "resource", "operator": "IN", "values": [{"text": name} for name in allowed]}}
+        criteria = {"all": {"items": [kinds, asked.pop("criteria")]}} if asked.get("criteria") else kinds
+        return await self.batch_page(call, "customer_id", ids, criteria=criteria, **asked)
+
+    async def owners(self, call: Call, ids: set[str]) -> dict[str, Document]:
+        """The owner fields of customers."""
+        rows = call.database["customers"].find({"_id": {"$in": list(ids)}}, dict.fromkeys(OWNER_FIELDS, 1))
+        return {row["_id"]: {name: row[name] for name in OWNER_FIELDS if row.get(name)} async for row in rows}
+
+    def add(self, call: Call, entry: Document, owner: Document) -> None:
+        """One more entry."""
+        call.changes.write(self.resource, InsertOne({**entry, **owner}))
+
+    def set_owner_of(self, call: Call, customer_id: str, owner: Document) -> None:
+        """All entries of a customer follow its owner."""
+        values = {name: owner.get(name) for name in OWNER_FIELDS}
+        call.changes.write(self.resource, UpdateMany({"customer_id": customer_id}, {"$set": values}))
+
+
+_RESOURCES = ("customers", "contacts", "notes", "segments", "opportunities", "orders", "campaign_messages", "tickets", "ticket_replies")
