@@ -1,0 +1,38 @@
+"""OrderService."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from crm.sales.v1 import order_events_pb2, order_pb2, order_service_pb2
+
+from chassis.rpc.call import Call
+from chassis.rpc.documents import to_message
+from chassis.rpc.noun import Noun, handler
+from chassis.rpc.remote import RemoteRecords
+from chassis.rpc.service import Service
+from services.sales.opportunities.store import Opportunities
+from services.sales.orders import actions, model
+from services.sales.orders.store import Orders
+from services.sales.products.store import Products
+
+
+def service(orders: Orders, opportunities: Opportunities, products: Products, customers: RemoteRecords) -> Service:
+    """The handlers of orders."""
+    descriptor = order_service_pb2.DESCRIPTOR.services_by_name["OrderService"]
+    noun = Noun(orders, descriptor, order_events_pb2, model.check, partial(actions.complete, opportunities, products, customers))
+
+    @handler
+    async def totals(call: Call, request: Any) -> Any:
+        rows = await orders.totals(call, request.customer_ids)
+        messages = [to_message(model.totals_document(row), order_pb2.OrderTotals.DESCRIPTOR) for row in rows]
+        return order_service_pb2.BatchGetOrderTotalsResponse(order_totals=messages)
+
+    return noun.serve(
+        BatchGetOrderTotals=totals,
+        ConfirmOrder=partial(actions.confirm, orders),
+        FulfillOrder=partial(actions.fulfill, orders),
+        CancelOrder=partial(actions.cancel, orders),
+        ReturnOrder=partial(actions.give_back, orders),
+    )

@@ -1,0 +1,93 @@
+"""An order: its lines and total, its way to delivery, what of it comes back. No I/O, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from chassis.kernel.errors import Invalid, WrongState
+from chassis.kernel.money import currency, micros, of_micros, total
+
+Document = dict[str, Any]
+# Which state may follow which, by verb.
+_FROM = {"CONFIRMED": ("PLACED",), "FULFILLED": ("PLACED", "CONFIRMED"), "CANCELLED": ("PLACED", "CONFIRMED")}
+
+
+def check(order: Document) -> None:
+    """Complete an order: reckon each line and the total. Sales and returns count upwards; only corrections may be negative."""
+    order.setdefault("kind", "SALE")
+    order.setdefault("state", "PLACED")
+    lines = [_line(line, index, order["kind"]) for index, line in enumerate(order.get("lines", []))]
+    if not lines:
+        raise Invalid("an order needs 1 to 2000 lines; give at least one", field="lines")
+    order["lines"] = lines
+    order["total"] = total((line["amount"] for line in lines), field="lines")
+
+
+def _line(line: Document, index: int, kind: str) -> Document:
+    quantity, price = line.get("quantity", 0), line["unit_price"]
+    if quantity == 0:
+        raise Invalid("the quantity is 0; give how many, or leave the line out", field=f"lines[{index}].quantity")
+    if kind != "ADJUSTMENT" and (quantity < 0 or micros(price) < 0):
+        field = f"lines[{index}].{'quantity' if quantity < 0 else 'unit_price'}"
+        raise Invalid("negative quantities and prices are for corrections only; return goods with orderReturn", field=field)
+    return {**line, "amount": of_micros(currency(price), quantity * micros(price))}
+
+
+def moved(order: Document, state: str, reason: str | None = None) -> Document:
+    """The changes when an order is confirmed, delivered or cancelled."""
+    if order["kind"] != "SALE" or order["state"] not in _FROM[state]:
+        text = f"a {order['kind'].lower()} that is {order['state'].lower()} cannot become {state.lower()}"
+        raise WrongState(f"{text}; allowed before it: {', '.join(_FROM[state])} of a sale", code="ORDER_STATE_NOT_ALLOWED")
+    return {"state": state} | ({"reason": reason} if reason else {})
+
+
+def returned(order: Document, lines: list[Document], reason: str) -> tuple[Document, Document]:
+    """(values of the return order, changes of the sale) when goods come back; never more than were sold."""
+    if order["kind"] != "SALE" or order["state"] != "FULFILLED":
+        raise WrongState("only a delivered sale can be returned; fulfil it first (orderFulfill) or cancel it", code="ORDER_NOT_FULFILLED")
+    back = list(order.get("returned_quantities") or [0] * len(order["lines"]))
+    given: list[Document] = []
+    for index, line in enumerate(lines):
+        number, quantity = line.get("line_index", 0), line["quantity"]
+        if number >= len(order["lines"]):
+            raise Invalid(
+                f"the sale has lines 0 to {len(order['lines']) - 1}; there is no line {number}", field=f"lines[{index}].line_index"
+            )
+        sold = order["lines"][number]
+        left = sold["quantity"] - back[number]
+        if quantity > left:
+            raise Invalid(
+                f"{quantity} given back of line {number}, but only {left} are left of {sold['quantity']}",
+                code="RETURN_EXCEEDS_SALE", field=f"lines[{index}].quantity",
+            )  # fmt: skip
+        back[number] += quantity
+        given.append({**{name: sold[name] for name in sold if name != "amount"}, "quantity": quantity})
+    values: Document = {"kind": "RETURN", "state": "FULFILLED", "lines": given, "returned_order_id": order["_id"], "reason": reason}
+    values |= {name: order[name] for name in ("customer_id", "country_code", "owner_id") if order.get(name)}
+    check(values)
+    return values, {"returned_quantities": back}
+
+
+def contribution(order: Mapping[str, Any] | None) -> dict[str, int]:
+    """What an order adds to its customer's totals, in counts and millionths."""
+    if not order or order["state"] == "CANCELLED":
+        return {}
+    value = micros(order["total"])
+    if order["kind"] == "SALE":
+        return {"sale_count": 1, "sales_micros": value, "net_micros": value}
+    if order["kind"] == "RETURN":
+        return {"return_count": 1, "returns_micros": value, "net_micros": -value}
+    return {"net_micros": value}
+
+
+def totals_document(row: Mapping[str, Any]) -> Document:
+    """The stored sums as the contract shows them."""
+    code = row["currency_code"]
+    found: Document = {"customer_id": row["customer_id"], "currency_code": code}
+    found |= {"sale_count": row.get("sale_count", 0), "return_count": row.get("return_count", 0)}
+    for name in ("sales", "returns", "net"):
+        found[f"{name}_value"] = {"currency_code": code, "amount_micros": row.get(f"{name}_micros", 0)}
+    if row.get("last_order_time"):
+        found["last_order_time"] = row["last_order_time"]
+    return found

@@ -1,0 +1,89 @@
+"""Orders in MongoDB, and the sums over each customer's orders, kept in the same commit as the order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from crm.sales.v1 import order_pb2
+from pymongo import ASCENDING, IndexModel, UpdateOne
+
+from chassis.access.caller import ALL
+from chassis.rpc.call import Call
+from chassis.storage.records import Records, sorts_of
+from services.sales.orders.model import contribution
+
+Document = dict[str, Any]
+TOTALS = "order_totals"
+TOTALS_INDEX = IndexModel([("customer_id", ASCENDING)], name="by_customer_id")
+_SUMMED = {
+    "sale_count": ("SALE", 1), "return_count": ("RETURN", 1), "sales_micros": ("SALE", "$total.amount_micros"),
+    "returns_micros": ("RETURN", "$total.amount_micros"),
+}  # fmt: skip
+
+
+# The newest sale that stands, read from the orders: a kept maximum would outlive a cancellation.
+_LAST_SALE: Document = {
+    "$lookup": {
+        "from": "orders",
+        "localField": "customer_id",
+        "foreignField": "customer_id",
+        "let": {"code": "$currency_code"},
+        "pipeline": [
+            {"$match": {"kind": "SALE", "state": {"$ne": "CANCELLED"}, "$expr": {"$eq": ["$total.currency_code", "$$code"]}}},
+            {"$sort": {"order_time": -1}},
+            {"$limit": 1},
+            {"$project": {"order_time": 1}},
+        ],
+        "as": "last",
+    }
+}
+
+
+class Orders(Records):
+    """Sales, returns and corrections."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            order_pb2.Order,
+            "orders",
+            sorts=sorts_of(order_pb2.OrderOrder),
+            parents=("customer_id",),
+            unique={"number": "ORDER_NUMBER_TAKEN"},
+            indexes=[IndexModel([("opportunity_id", ASCENDING)], name="by_opportunity_id", sparse=True)],
+        )
+
+    def project(self, call: Call, before: Document | None, after: Document) -> None:
+        """Move the sums by what changed. An order that changes customer or currency leaves one sum and enters another."""
+        steps: dict[str, dict[str, Any]] = {}
+        for sign, order in ((-1, before), (1, after)):
+            if order and order.get("customer_id"):
+                key = f"{order['customer_id']}-{order['total']['currency_code']}"
+                step = steps.setdefault(key, {"order": order, "inc": {}})
+                for name, value in contribution(order).items():
+                    step["inc"][name] = step["inc"].get(name, 0) + sign * value
+        for key, step in steps.items():
+            self._step(call, key, step["order"], {name: value for name, value in step["inc"].items() if value})
+
+    def _step(self, call: Call, key: str, order: Document, inc: dict[str, int]) -> None:
+        operation: Document = {
+            "$setOnInsert": {"customer_id": order["customer_id"], "currency_code": order["total"]["currency_code"]},
+            "$inc": inc or {"net_micros": 0},
+        }
+        call.changes.write(TOTALS, UpdateOne({"_id": key}, operation, upsert=True))
+
+    async def totals(self, call: Call, customer_ids: Sequence[str]) -> list[Document]:
+        """Sums by customer and currency. Whoever may read every order gets the kept sums; others get sums over theirs alone."""
+        reach = call.reach(self.resource, "read")
+        if reach.scope == ALL:
+            kept: list[Document] = [{"$match": {"customer_id": {"$in": list(customer_ids)}}}, _LAST_SALE]
+            cursor = await call.database[TOTALS].aggregate(kept, maxTimeMS=call.milliseconds_left)
+            return [{**row, "last_order_time": row["last"][0]["order_time"] if row["last"] else None} async for row in cursor]
+        match = {"$and": [{"customer_id": {"$in": list(customer_ids)}}, reach.filter(), {"state": {"$ne": "CANCELLED"}}]}
+        sums: Document = {name: {"$sum": {"$cond": [{"$eq": ["$kind", kind]}, value, 0]}} for name, (kind, value) in _SUMMED.items()}
+        sums["net_micros"] = {"$sum": {"$multiply": ["$total.amount_micros", {"$cond": [{"$eq": ["$kind", "RETURN"]}, -1, 1]}]}}
+        sums["last_order_time"] = {"$max": {"$cond": [{"$eq": ["$kind", "SALE"]}, "$order_time", None]}}
+        group = {"_id": {"customer_id": "$customer_id", "currency_code": "$total.currency_code"}, **sums}
+        pipeline: list[Document] = [{"$match": match}, {"$group": group}]
+        found = await call.database[self.resource].aggregate(pipeline, maxTimeMS=call.milliseconds_left)
+        return [{**row, **row["_id"]} async for row in found]
