@@ -1,0 +1,39 @@
+"""Composition root of the marketing department: the only file that knows every part. Tests build the service with it too."""
+
+from __future__ import annotations
+
+from crm.customer.v1 import segment_service_pb2
+
+from chassis.rpc.channels import Channel
+from chassis.rpc.remote import RemoteRecords
+from chassis.runtime.department import Department
+from chassis.runtime.foundation import Foundation
+from services.marketing.campaigns import api as campaigns_api
+from services.marketing.campaigns.store import Campaigns
+from services.marketing.messages import api as messages_api
+from services.marketing.messages.mail import Mailer
+from services.marketing.messages.store import Messages
+from services.marketing.messages.workers import Audience, CustomerDepartment, Sender
+from services.marketing.settings import Settings
+
+
+def build(settings: Settings) -> Department:
+    """The department, not yet started."""
+    base = Foundation.of("marketing", settings)
+    campaigns = Campaigns()
+    messages = Messages(campaigns)
+    channel = Channel("customer", settings.customer_address)
+    segments = RemoteRecords(channel, segment_service_pb2.DESCRIPTOR.services_by_name["SegmentService"], "BatchGetSegments")
+    department = base.department(
+        settings,
+        services=[campaigns_api.service(campaigns, segments), messages_api.service(messages)],
+        stores=[campaigns, messages],
+    )
+    asked = CustomerDepartment(channel, base.link)
+    mailer = Mailer(settings.smtp_url, settings.mail_sender)
+    department.workers = [
+        Audience(campaigns, messages, asked, department.own_call).run,
+        Sender(campaigns, messages, asked, mailer, department.own_call).run,
+    ]
+    department.closing = [*department.closing, channel.close]
+    return department
