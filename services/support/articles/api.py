@@ -1,0 +1,33 @@
+"""ArticleService."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from crm.support.v1 import article_events_pb2, article_service_pb2
+
+from chassis.rpc.call import Call
+from chassis.rpc.documents import to_document, to_message
+from chassis.rpc.noun import Noun, handler
+from chassis.rpc.service import Service
+from services.support.articles import actions, model
+from services.support.articles.store import Articles
+
+
+def service(articles: Articles) -> Service:
+    """The handlers of articles."""
+    descriptor = article_service_pb2.DESCRIPTOR.services_by_name["ArticleService"]
+
+    @handler
+    async def search(call: Call, request: Any) -> Any:
+        criteria = to_document(request.filter) if request.HasField("filter") else None
+        found = await articles.search(call, request.query, criteria, request.page_size)
+        return article_service_pb2.SearchArticlesResponse(articles=[to_message(hit, articles.descriptor) for hit in found])
+
+    return Noun(articles, descriptor, article_events_pb2, model.check).serve(
+        SearchArticles=search,
+        PublishArticle=partial(actions.publish, articles),
+        UnpublishArticle=partial(actions.unpublish, articles),
+        VoteArticle=partial(actions.vote, articles),
+    )

@@ -1,0 +1,57 @@
+"""Composition root of the support department: the only file that knows every part. Tests build the service with it too."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from a2wsgi import WSGIMiddleware
+from crm.customer.v1 import contact_service_pb2, customer_service_pb2
+from crm.sales.v1 import order_service_pb2
+
+from chassis.rpc.channels import Channel
+from chassis.rpc.remote import RemoteRecords
+from chassis.runtime.department import Department
+from chassis.runtime.foundation import Foundation
+from services.support.articles import api as articles_api
+from services.support.articles.store import STATISTICS, VOTES, Articles
+from services.support.settings import Settings
+from services.support.tickets import api as tickets_api
+from services.support.tickets.actions import Others
+from services.support.tickets.store import LOADS, Replies, Tickets
+from services.support.web.app import build_app
+from services.support.web.client import OwnDepartment
+
+
+def build(settings: Settings) -> Department:
+    """The department, not yet started."""
+    base = Foundation.of("support", settings)
+    tickets, replies, articles = Tickets(), Replies(), Articles()
+    channel = Channel("customer", settings.customer_address)
+    sales = Channel("sales", settings.sales_address)
+    others = Others(
+        RemoteRecords(channel, customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"], "BatchGetCustomers"),
+        RemoteRecords(channel, contact_service_pb2.DESCRIPTOR.services_by_name["ContactService"], "BatchGetContacts"),
+        RemoteRecords(sales, order_service_pb2.DESCRIPTOR.services_by_name["OrderService"], "BatchGetOrders"),
+    )
+    department = base.department(
+        settings,
+        services=[
+            tickets_api.service(tickets, others),
+            tickets_api.replies_service(replies, tickets),
+            articles_api.service(articles),
+        ],
+        stores=[tickets, replies, articles],
+    )
+    department.indexes = {name: [] for name in (LOADS, VOTES, STATISTICS)}
+    own = OwnDepartment(base.link)
+
+    async def open_door() -> None:
+        own.loop = asyncio.get_running_loop()
+        own.address = lambda: f"{settings.grpc_address.rpartition(':')[0]}:{department.port}"
+
+    app: Any = WSGIMiddleware(build_app(own, settings.service_secret), workers=8)
+    department.at_start = [open_door]
+    department.web = (app, settings.web_address)
+    department.closing = [*department.closing, channel.close, sales.close, own.close]
+    return department

@@ -1,0 +1,130 @@
+"""What can be done with a ticket beside the standard verbs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from crm.support.v1 import ticket_events_pb2 as events
+from crm.support.v1 import ticket_reply_events_pb2 as reply_events
+
+from chassis.kernel.errors import CrmError, NotFound
+from chassis.kernel.ids import new_id
+from chassis.rpc.call import Call
+from chassis.rpc.noun import references
+from chassis.rpc.remote import RemoteRecords, first_of
+from services.support.tickets import model
+from services.support.tickets.store import Replies, Tickets
+
+Document = dict[str, Any]
+AGENT_ROLE = "SUPPORT_AGENT"
+
+
+@dataclass(frozen=True)
+class Others:
+    """Records of other departments that tickets name."""
+
+    customers: RemoteRecords
+    contacts: RemoteRecords
+    orders: RemoteRecords
+
+
+async def complete(others: Others, call: Call, batch: list[Document]) -> list[CrmError | None]:
+    """For a batch: number and history; customer, contact and order must exist."""
+    for document in batch:
+        document.setdefault("number", f"T-{new_id()[:18].upper()}")
+        model.begun(document, call.now, call.caller.person_id)
+    return first_of(
+        await others.customers.refusals(call, batch, "customer_id"),
+        await others.contacts.refusals(call, batch, "contact_id"),
+        await others.orders.refusals(call, batch, "order_id"),
+    )
+
+
+async def choose(tickets: Tickets, call: Call, skill: str | None) -> str | None:
+    """The least loaded active agent with the skill; the choice holds only if nobody's choice was faster."""
+    able = [
+        member.person_id
+        for member in call.directory.members.values()
+        if member.active and AGENT_ROLE in member.roles and (not skill or skill in member.skills)
+    ]
+    stored = await tickets.loads(call, able)
+    chosen = model.least_loaded(able, {person: int(row.get("open", 0)) for person, row in stored.items()})
+    if chosen:
+        tickets.claim(call, chosen, stored.get(chosen))
+    return chosen
+
+
+async def create(tickets: Tickets, others: Others, call: Call, **values: Any) -> Document:
+    """Take a request in and give it to the least loaded person with the skill; without one it stays with who took it in."""
+    model.check(values)
+    for refusal in await complete(others, call, [values]):
+        if refusal:
+            raise refusal
+    chosen = None if values.get("owner_id") else await choose(tickets, call, values.get("skill"))
+    return tickets.create(call, values, events.TicketCreated, assign_to=chosen or "")
+
+
+async def auto_assign(tickets: Tickets, call: Call, *, ticket_id: str, version: int | None = None) -> Document:
+    """Give to the least loaded person with the skill."""
+    before = await tickets.get(call, ticket_id, "assign")
+    tickets.checked_version(before, version)
+    chosen = await choose(tickets, call, before.get("skill"))
+    if chosen is None:
+        raise NotFound(
+            f"no active agent has the skill «{before.get('skill', '')}»; add it to somebody (personUpdate) or change the ticket",
+            code="NOBODY_WITH_SKILL", field="skill",
+        )  # fmt: skip
+    owner: Document = {}
+    tickets.set_owner(call, owner, chosen)
+    return tickets.change(call, before, owner, events.TicketAssigned)
+
+
+async def _load(tickets: Tickets, call: Call, ticket_id: str, version: int | None) -> Document:
+    before = await tickets.get(call, ticket_id, "update")
+    tickets.checked_version(before, version)
+    return before
+
+
+async def wait(tickets: Tickets, call: Call, *, ticket_id: str, version: int | None = None) -> Document:
+    """Wait for the customer."""
+    before = await _load(tickets, call, ticket_id, version)
+    return tickets.change(call, before, model.moved(before, "PENDING", call.now, call.caller.person_id), events.TicketWaiting)
+
+
+async def resolve(tickets: Tickets, call: Call, *, ticket_id: str, resolution: str, version: int | None = None) -> Document:
+    """Answer it."""
+    before = await _load(tickets, call, ticket_id, version)
+    return tickets.change(call, before, model.resolved(before, resolution, call.now, call.caller.person_id), events.TicketResolved)
+
+
+async def reopen(tickets: Tickets, call: Call, *, ticket_id: str, reason: str, version: int | None = None) -> Document:
+    """Open it again; the reason stands in the audit."""
+    before = await _load(tickets, call, ticket_id, version)
+    call.changes.reason = reason
+    return tickets.change(call, before, model.reopened(before, call.now, call.caller.person_id), events.TicketReopened)
+
+
+async def close(tickets: Tickets, call: Call, *, ticket_id: str, version: int | None = None) -> Document:
+    """End it."""
+    before = await _load(tickets, call, ticket_id, version)
+    return tickets.change(call, before, model.moved(before, "CLOSED", call.now, call.caller.person_id), events.TicketClosed)
+
+
+async def reply(tickets: Tickets, replies: Replies, call: Call, *, ticket_id: str, **values: Any) -> Document:
+    """Speak in the conversation: the reply and what it does to the ticket are one commit."""
+    before = await tickets.get(call, ticket_id)
+    changes = model.replied(before, values["author"], bool(values.get("internal")), call.now, call.caller.person_id)
+    tickets.change(call, before, changes, events.TicketUpdated)
+    values |= {"ticket_id": ticket_id, "subject": before["subject"], "customer_id": before.get("customer_id")}
+    return replies.create(call, values, reply_events.TicketReplyCreated)
+
+
+async def join_ticket(tickets: Tickets, call: Call, batch: list[Document]) -> list[CrmError | None]:
+    """For an imported batch of replies: the tickets must exist; replies carry their subject and customer."""
+    found, refusals = await references(call, batch, tickets, "ticket_id")
+    for document in batch:
+        ticket = found.get(document.get("ticket_id", ""))
+        if ticket:
+            document.update({"subject": ticket["subject"]} | ({"customer_id": ticket["customer_id"]} if ticket.get("customer_id") else {}))
+    return refusals

@@ -1,0 +1,88 @@
+"""A ticket: its states with the time in each, replies, and who should get it. No I/O, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from chassis.kernel.errors import WrongState
+
+Document = dict[str, Any]
+WORKED_ON = frozenset(("NEW", "OPEN", "PENDING"))
+_FROM = {
+    "OPEN": ("NEW", "PENDING"),
+    "PENDING": ("NEW", "OPEN"),
+    "RESOLVED": ("NEW", "OPEN", "PENDING"),
+    "CLOSED": ("RESOLVED",),
+}
+
+
+def check(ticket: Document) -> None:
+    """Complete a ticket: what kind, how urgent, where it stands."""
+    ticket.setdefault("kind", "QUESTION")
+    ticket.setdefault("priority", "NORMAL")
+    ticket.setdefault("state", "NEW")
+    ticket.setdefault("reply_count", 0)
+
+
+def begun(ticket: Document, now: datetime, actor_id: str) -> None:
+    """Begin the history of a new ticket, or go on with that of an imported one."""
+    stay: Document = {"state": ticket["state"], "enter_time": ticket.get("create_time", now), "actor_id": actor_id}
+    ticket.setdefault("state_history", [stay])
+    if ticket["state_history"][-1]["state"] != ticket["state"]:  # an import that tells of a later state
+        ticket.update(_entered(ticket, ticket["state"], now, actor_id))
+
+
+def moved(ticket: Document, state: str, now: datetime, actor_id: str) -> Document:
+    """The changes when it comes into another state."""
+    if ticket["state"] not in _FROM[state]:
+        text = f"a ticket that is {ticket['state'].lower()} cannot become {state.lower()}"
+        raise WrongState(f"{text}; allowed before it: {', '.join(_FROM[state]).lower()}", code="TICKET_STATE_NOT_ALLOWED")
+    return _entered(ticket, state, now, actor_id)
+
+
+def resolved(ticket: Document, resolution: str, now: datetime, actor_id: str) -> Document:
+    """The changes when it is answered."""
+    return moved(ticket, "RESOLVED", now, actor_id) | {"resolution": resolution, "resolve_time": now}
+
+
+def reopened(ticket: Document, now: datetime, actor_id: str) -> Document:
+    """The changes when a resolved or closed one is opened again."""
+    if ticket["state"] in WORKED_ON:
+        raise WrongState(f"the ticket is {ticket['state'].lower()}; there is nothing to reopen", code="TICKET_STATE_NOT_ALLOWED")
+    return _entered(ticket, "OPEN", now, actor_id) | {"resolve_time": None}
+
+
+def replied(ticket: Document, author: str, internal: bool, now: datetime, actor_id: str) -> Document:
+    """The changes when somebody speaks: our first answer is timed, the customer's answer ends waiting or resolution."""
+    if ticket["state"] == "CLOSED":
+        raise WrongState("the ticket is closed; reopen it first (ticketReopen)", code="TICKET_STATE_NOT_ALLOWED")
+    changes: Document = {"reply_count": ticket.get("reply_count", 0) + 1}
+    if internal:
+        return changes
+    if author == "AGENT" and not ticket.get("first_reply_time"):
+        changes["first_reply_time"] = now
+    wakes = {"AGENT": ("NEW",), "CUSTOMER": ("PENDING", "RESOLVED")}[author]
+    if ticket["state"] in wakes:
+        changes |= _entered(ticket, "OPEN", now, actor_id)
+        if ticket["state"] == "RESOLVED":
+            changes["resolve_time"] = None
+    return changes
+
+
+def _entered(ticket: Document, state: str, now: datetime, actor_id: str) -> Document:
+    history = [dict(stay) for stay in ticket.get("state_history", [])]
+    if history:
+        history[-1].setdefault("leave_time", now)
+    return {"state": state, "state_history": [*history, {"state": state, "enter_time": now, "actor_id": actor_id}][-200:]}
+
+
+def least_loaded(candidates: Iterable[str], loads: Mapping[str, int]) -> str | None:
+    """The candidate with the fewest tickets in work; among equals the first by id, so that everybody reckons the same."""
+    return min(sorted(candidates), key=lambda person: loads.get(person, 0), default=None)
+
+
+def carried(ticket: Document | None) -> str | None:
+    """The person whose load the ticket counts to."""
+    return ticket.get("owner_id") if ticket and ticket["state"] in WORKED_ON else None

@@ -1,0 +1,60 @@
+"""Tickets, their conversations and each person's load in MongoDB."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crm.support.v1 import ticket_pb2, ticket_reply_pb2
+from pymongo import ASCENDING, IndexModel, UpdateOne
+
+from chassis.kernel.pages import Sort
+from chassis.rpc.call import Call
+from chassis.storage.records import Records, sorts_of
+from services.support.tickets.model import carried
+
+Document = dict[str, Any]
+LOADS = "agent_loads"
+_RANK = {"LOW": 0, "NORMAL": 1, "HIGH": 2, "URGENT": 3}
+
+
+class Tickets(Records):
+    """Requests of customers."""
+
+    def __init__(self) -> None:
+        sorts = sorts_of(ticket_pb2.TicketOrder) | {"PRIORITY_DESC": Sort("priority_rank", -1)}
+        super().__init__(
+            ticket_pb2.Ticket,
+            "tickets",
+            sorts=sorts,
+            parents=("customer_id",),
+            unique={"number": "ALREADY_EXISTS"},
+            indexes=[IndexModel([("state", ASCENDING), ("create_time", -1), ("_id", -1)], name="by_state")],
+        )
+
+    def derive(self, document: Document) -> None:
+        """Priorities sort by urgency, not by their names."""
+        document["priority_rank"] = _RANK[document["priority"]]
+
+    def project(self, call: Call, before: Document | None, after: Document) -> None:
+        """Loads move with owner and state."""
+        was, now = carried(before), carried(after)
+        if was != now:
+            for person, step in ((was, -1), (now, 1)):
+                if person:
+                    call.changes.write(LOADS, UpdateOne({"_id": person}, {"$inc": {"open": step}}, upsert=True))
+
+    async def loads(self, call: Call, people: list[str]) -> dict[str, Document]:
+        """The stored loads of people."""
+        return {row["_id"]: row async for row in call.database[LOADS].find({"_id": {"$in": people}})}
+
+    def claim(self, call: Call, person: str, seen: Document | None) -> None:
+        """Make the commit fail when the person's load moved since it was read: two tickets at once must not both find them idle."""
+        condition = {"_id": person, "open": seen.get("open", 0)} if seen else {"_id": person, "open": {"$exists": False}}
+        call.changes.write(LOADS, UpdateOne(condition, {"$set": {"claimed": call.request_id}}, upsert=True))
+
+
+class Replies(Records):
+    """Contributions to the conversations."""
+
+    def __init__(self) -> None:
+        super().__init__(ticket_reply_pb2.TicketReply, "ticket_replies", parents=("ticket_id",))

@@ -1,0 +1,142 @@
+"""The public FAQ: list, search, article, vote. Small, without scripts, for phones first, zh-CN and en."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from typing import Any, Protocol
+
+import nh3
+from crm.common.v1 import criteria_pb2
+from crm.support.v1 import article_pb2, article_service_pb2
+from flask import Flask, Response, abort, make_response, redirect, render_template, request, url_for
+from google.protobuf.message import Message
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from chassis.kernel.errors import CrmError, NotFound
+from chassis.rpc.errors import Unavailable
+from services.support.web.words import LANGUAGES, WORDS
+
+_markdown = MarkdownIt("commonmark", {"html": False})
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "private, max-age=0",
+}
+READER, YEAR = "faq_reader", 365 * 86400
+
+
+class Asks(Protocol):
+    """Whoever can ask the ArticleService."""
+
+    def ask(self, method: str, request: Message) -> Any:
+        """The answer of a method."""
+
+
+def build_app(department: Asks, secret: str) -> Flask:
+    """The Flask app. `secret` signs the vote forms."""
+    app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = 16 * 1024
+
+    @app.get("/")
+    def index() -> Any:
+        return redirect(url_for("faq"))
+
+    @app.get("/faq")
+    def faq() -> Any:
+        language = _language()
+        question, category = request.args.get("q", "").strip()[:100], request.args.get("category", "")[:100]
+        articles = _articles(department, language, question, category)
+        return _page("list.html", language, articles=articles, question=question, category=category)
+
+    @app.get("/faq/<article_id>")
+    def article(article_id: str) -> Any:
+        found = _published(department, article_id)
+        language = _language("zh" if found.language == article_pb2.ARTICLE_LANGUAGE_ZH else "en")
+        reader = request.cookies.get(READER) or secrets.token_urlsafe(16)
+        body = Markup(nh3.clean(_markdown.render(found.body)))  # noqa: S704  cleaned by nh3 in the same line
+        page = _page(
+            "article.html", language, article=found, body=body, voted=request.args.get("voted"), token=_sign(secret, article_id, reader)
+        )
+        page.set_cookie(READER, reader, max_age=YEAR, httponly=True, samesite="Lax", secure=request.is_secure)
+        return page
+
+    @app.post("/faq/<article_id>/vote")
+    def vote(article_id: str) -> Any:
+        reader = request.cookies.get(READER, "")
+        if not reader or not hmac.compare_digest(request.form.get("token", "").encode(), _sign(secret, article_id, reader).encode()):
+            abort(403)
+        if request.form.get("helpful") not in ("yes", "no"):
+            abort(400)
+        helpful = request.form["helpful"] == "yes"
+        department.ask(
+            "VoteArticle",
+            article_service_pb2.VoteArticleRequest(
+                request_id=secrets.token_hex(16), article_id=_published(department, article_id).id, reader_key=reader[:64], helpful=helpful
+            ),
+        )
+        return redirect(url_for("article", article_id=article_id, voted="yes", lang=_language()), code=303)
+
+    @app.errorhandler(CrmError)
+    def refused(error: CrmError) -> Any:
+        status = 503 if isinstance(error, Unavailable) else 404 if isinstance(error, NotFound) else 400
+        return _page("message.html", _language(), key={503: "away", 404: "missing", 400: "wrong"}[status]), status
+
+    @app.errorhandler(400)
+    @app.errorhandler(404)
+    @app.errorhandler(403)
+    @app.errorhandler(405)
+    @app.errorhandler(413)
+    def wrong(error: Any) -> Any:
+        return _page("message.html", _language(), key={403: "expired", 404: "missing"}.get(error.code, "wrong")), error.code
+
+    @app.after_request
+    def secure(response: Response) -> Response:
+        response.headers.update(_HEADERS)
+        return response
+
+    return app
+
+
+def _articles(department: Asks, language: str, question: str, category: str) -> list[Any]:
+    conditions = [("state", "PUBLISHED"), ("language", language.upper())] + ([("category", category)] if category else [])
+    criteria = criteria_pb2.Criteria()
+    for field, value in conditions:
+        condition = criteria.all.items.add().condition
+        condition.field, condition.operator = field, criteria_pb2.OPERATOR_EQUALS
+        condition.values.add().text = value
+    if question:
+        request_ = article_service_pb2.SearchArticlesRequest(query=question, page_size=20, filter=criteria)
+        return list(department.ask("SearchArticles", request_).articles)
+    order = article_pb2.ARTICLE_ORDER_TITLE_ASC
+    return list(
+        department.ask("ListArticles", article_service_pb2.ListArticlesRequest(filter=criteria, page_size=100, order_by=order)).articles
+    )
+
+
+def _published(department: Asks, article_id: str) -> Any:
+    if len(article_id) > 64 or not article_id.replace("-", "").isalnum() or not article_id.isascii():
+        raise NotFound("there is no such article")
+    found = department.ask("GetArticle", article_service_pb2.GetArticleRequest(article_id=article_id.lower())).article
+    if found.state != article_pb2.ARTICLE_STATE_PUBLISHED or found.HasField("archive_time"):
+        raise NotFound("there is no such article")
+    return found
+
+
+def _language(fallback: str = "") -> str:
+    asked = request.args.get("lang", "")
+    if asked in LANGUAGES:
+        return asked
+    return fallback or request.accept_languages.best_match(LANGUAGES) or "zh"
+
+
+def _page(template: str, language: str, **values: Any) -> Response:
+    words = WORDS[language]
+    return make_response(render_template(template, t=words, lang=language, other="en" if language == "zh" else "zh", **values))
+
+
+def _sign(secret: str, article_id: str, reader: str) -> str:
+    return hmac.new(secret.encode(), f"vote:{article_id}:{reader}".encode(), hashlib.sha256).hexdigest()
