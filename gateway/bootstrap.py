@@ -1,0 +1,73 @@
+"""Composition root of the gateway: the only file that knows every part. Tests build the gateway with it too."""
+
+from __future__ import annotations
+
+import strawberry
+from nats.aio.client import Client
+
+from chassis.messaging import broker
+from chassis.observe.metrics import Metrics
+from chassis.observe.traces import Traces
+from chassis.runtime.ops import HttpServer, ops_app
+from gateway.app import build_app
+from gateway.clients import Clients
+from gateway.graph import schema
+from gateway.http import GraphHttp
+from gateway.live import Live
+from gateway.operations import Operations
+from gateway.settings import Settings
+from gateway.websocket import GraphSocket
+
+
+class Gateway:
+    """The gateway, built but not started."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.clients, self.live, self.metrics = Clients(settings), Live(), Metrics()
+        self.schema = shared_schema()
+        operations = Operations(self.schema, settings, Traces("gateway", settings.otlp_endpoint), self.metrics)
+        http = GraphHttp(operations, self.clients, self.live, settings)
+        socket = GraphSocket(operations, self.clients, self.live)
+        self.app = build_app(self.schema, http, socket, explore=settings.environment != "production")
+        self.http: list[HttpServer] = []
+        self.port = self.ops_port = 0
+        self.nats: Client | None = None
+
+    async def start(self) -> None:
+        """Listen; the departments are reached when they are asked."""
+        self.nats = await broker.connect(self.settings.nats_url, "crm-gateway")
+        await self.live.start(self.nats)
+        graph = HttpServer(self.app, self.settings.http_address, largest_message=self.settings.most_body_bytes)
+        ops = HttpServer(ops_app("gateway", self.metrics, self.ready), self.settings.ops_address)
+        self.http = [graph, ops]
+        for server in self.http:
+            await server.start()
+        self.port, self.ops_port = graph.port, ops.port
+
+    async def ready(self) -> dict[str, bool]:
+        """A gateway is ready when it hears facts; a department that is away is the answer's business."""
+        return {"nats": bool(self.nats and self.nats.is_connected)}
+
+    async def stop(self) -> None:
+        """Finish what runs, then close."""
+        for server in self.http:
+            await server.stop()
+        if self.nats:
+            await self.nats.close()
+        await self.clients.close()
+
+
+_built: list[strawberry.Schema] = []
+
+
+def shared_schema() -> strawberry.Schema:
+    """The schema; its types are made once a process."""
+    if not _built:
+        _built.append(schema.build())
+    return _built[0]
+
+
+def build(settings: Settings) -> Gateway:
+    """The gateway, not yet started."""
+    return Gateway(settings)

@@ -1,0 +1,37 @@
+"""One channel to each department; every call carries the caller's token, a request id and a deadline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import Message
+
+from chassis.rpc.channels import Channel
+from gateway.settings import Settings
+
+DEPARTMENTS = ("organization", "customer", "sales", "marketing", "support")
+
+
+class Clients:
+    """The departments, as the gateway reaches them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.channels = {name: Channel(name, settings.address(name)) for name in DEPARTMENTS}
+        self.read_seconds = settings.read_milliseconds / 1000
+        self.write_seconds = settings.write_milliseconds / 1000
+
+    async def read(self, department: str, service: ServiceDescriptor, method: str, request: Message, token: str, request_id: str) -> Any:
+        """The answer to a question, within the read deadline."""
+        channel = self.channels[department]
+        return await channel.call(service, method, request, token=token, request_id=request_id, seconds=self.read_seconds)
+
+    async def write(self, department: str, service: ServiceDescriptor, method: str, request: Message, token: str, request_id: str) -> Any:
+        """The answer to a command, within the write deadline."""
+        channel = self.channels[department]
+        return await channel.call(service, method, request, token=token, request_id=request_id, seconds=self.write_seconds)
+
+    async def close(self) -> None:
+        """Close the channels."""
+        for channel in self.channels.values():
+            await channel.close()

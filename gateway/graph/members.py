@@ -1,0 +1,38 @@
+"""Memberships of segments as an edge: from a segment to its customers, from a customer to its segments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import strawberry
+from crm.customer.v1 import segment_pb2, segment_service_pb2
+from strawberry.types import Info
+
+from chassis.kernel.errors import CrmError
+from gateway.errors import field_error
+from gateway.graph.connections import connection_type, page
+from gateway.graph.contract import output_class
+from gateway.graph.edges import rooted
+from gateway.graph.noun import list_request
+from gateway.loaders import load_group
+
+_SERVICE = segment_service_pb2.DESCRIPTOR.services_by_name["SegmentService"]
+
+
+def segment_members(method_name: str, description: str) -> Any:
+    """The edge whose rows are memberships; `method_name` decides from which side."""
+    method = _SERVICE.methods_by_name[method_name]
+    key = next(item.name for item in method.input_type.fields if item.name.endswith("_ids"))
+    member_row = segment_pb2.SegmentMember.DESCRIPTOR
+    member = output_class(member_row)
+
+    async def resolve(root: Any, info: Info, first: int | None = 20, after: str | None = None) -> Any:
+        try:
+            request = list_request(method, member_row, {"first": first, "after": after}, info)
+        except CrmError as error:
+            raise field_error(error, "customer") from None
+        answer = await load_group(info.context, "customer", _SERVICE, method, key, request, root.id)
+        return page(list(answer.segment_members), answer.next_page_token, answer.row_tokens, continued=bool(after))
+
+    arguments = {"first": (int | None, 20), "after": (str | None, None)}
+    return strawberry.field(resolver=rooted(resolve, arguments, connection_type(member) | None), description=description)

@@ -1,0 +1,279 @@
+"""One noun in the graph, from its contract: type, queries, mutations; and edges, each one batched call a level."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Annotated, Any
+
+import strawberry
+from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
+from google.protobuf.field_mask_pb2 import FieldMask
+from strawberry.types import Info
+
+from chassis.kernel.errors import CrmError, Invalid
+from chassis.kernel.ids import new_id
+from chassis.rpc.documents import enum_numbers
+from chassis.rpc.service import request_class
+from gateway.context import Context
+from gateway.errors import field_error, path_of
+from gateway.graph.connections import connection_type, first_of, page
+from gateway.graph.contract import comment, enum_type, finish, from_global, output_annotation, output_class
+from gateway.graph.inputs import filter_type, input_type, to_criteria, to_request
+from gateway.graph.selection import selected, shows_cursors
+from gateway.loaders import load_one, rows_of
+
+Resolver = Callable[..., Awaitable[Any]]
+MOST_HITS = 50
+LONGEST_CURSOR = 4000
+_VERBS_OF_READS = ("Get", "BatchGet", "List", "BatchList", "Search")
+
+
+log = logging.getLogger("crm.gateway")
+
+
+@strawberry.type(description="Why a command was refused.")
+class UserError:
+    """A refusal of a department, as a mutation shows it."""
+
+    code: str = strawberry.field(description="A value of an ErrorReason in protos/, e.g. OPPORTUNITY_CLOSED.")
+    message: str = strawberry.field(description="What is wrong and how to mend it.")
+    path: list[str] = strawberry.field(description="Where in the input.")
+    retryable: bool = strawberry.field(description="Whether the same command may succeed later.")
+
+
+@dataclass
+class Noun:
+    """A noun: its record, its service, the department that owns both.
+
+    `by_id` is the BatchGet that edges to it use. `mutations` renames methods whose graph name is not verb after noun.
+    """
+
+    department: str
+    module: ModuleType
+    record: Any
+    mutations: Mapping[str, str] = field(default_factory=dict)
+    edges: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.descriptor: Descriptor = self.record.DESCRIPTOR
+        self.name = self.descriptor.name
+        self.service: ServiceDescriptor = self.module.DESCRIPTOR.services_by_name[f"{self.name}Service"]
+        self.type = output_class(self.descriptor)
+        NOUNS[self.name] = self
+
+    @property
+    def field(self) -> str:
+        """The noun as a field name, e.g. "ticketReply"."""
+        return self.name[0].lower() + self.name[1:]
+
+    def method(self, name: str) -> MethodDescriptor:
+        """A method of the service."""
+        return self.service.methods_by_name[name]
+
+    @property
+    def by_id(self) -> MethodDescriptor | None:
+        """The BatchGet whose rows are this noun's."""
+        return next(
+            (m for m in self.service.methods if m.name.startswith("BatchGet") and "missing_ids" in m.output_type.fields_by_name), None
+        )
+
+    # ---- building
+
+    def edge(self, name: str, resolver: Any) -> None:
+        """Hang an edge on the type."""
+        setattr(self.type, name, resolver)
+
+    def build(self) -> Any:
+        """The finished type."""
+        return finish(self.type)
+
+    def queries(self) -> dict[str, Any]:
+        """Top-level fields: one record, a page of them, a search; as far as the contract has them."""
+        found: dict[str, Any] = {}
+        if self.by_id is not None:
+            found[self.field] = self._one()
+        for method in self.service.methods:
+            if method.name.startswith("List") and "next_page_token" in method.output_type.fields_by_name:
+                plural = method.name.removeprefix("List")
+                found[plural[0].lower() + plural[1:]] = self._list(method)
+            if method.name.startswith("Search"):
+                found[f"{self.field}Search"] = self._search(method)
+        return found
+
+    def _one(self) -> Any:
+        async def resolve(info: Info, id: strawberry.ID) -> Any:
+            context: Context = info.context
+            try:
+                identity = from_global(str(id), self.name)[1]
+            except CrmError as error:
+                raise field_error(error, self.department) from None
+            return await load_one(context, self, identity, selected(info, self.descriptor))
+
+        return strawberry.field(
+            resolver=signed(resolve, {"id": (strawberry.ID, ...)}, self.type | None),
+            description=f"One {self.name}; null when there is none that you may see.",
+        )
+
+    def _list(self, method: MethodDescriptor) -> Any:
+        arguments = list_arguments(method, self.descriptor)
+
+        async def resolve(info: Info, **given: Any) -> Any:
+            context: Context = info.context
+            try:
+                request = list_request(method, self.descriptor, given, info)
+                answer = await context.clients.read(self.department, self.service, method.name, request, context.token, context.request_id)
+            except CrmError as error:
+                raise field_error(error, self.department) from None
+            rows = list(getattr(answer, rows_of(method.output_type, self.descriptor)))
+            return page(rows, answer.next_page_token, answer.row_tokens, continued=bool(request.page_token))
+
+        return strawberry.field(
+            resolver=signed(resolve, arguments, connection_type(self.type) | None), description=comment(method.full_name)
+        )
+
+    def _search(self, method: MethodDescriptor) -> Any:
+        arguments: dict[str, Any] = {"query": (str, ...), "first": (int, 20)}
+        if "filter" in method.input_type.fields_by_name:
+            arguments["filter"] = (filter_type(self.descriptor) | None, None)
+
+        async def resolve(info: Info, query: str, first: int = 20, filter: Any = None) -> Any:
+            context: Context = info.context
+            try:
+                if not 1 <= first <= MOST_HITS:
+                    raise Invalid(f"first is {first}; ask for 1 to {MOST_HITS} hits", field="first")
+                request: Any = request_class(method)(query=query, page_size=first)
+                if filter is not None:
+                    request.filter.CopyFrom(to_criteria(filter, self.descriptor))
+                answer = await context.clients.read(self.department, self.service, method.name, request, context.token, context.request_id)
+            except (CrmError, ValueError) as error:
+                raise field_error(_as_refusal(error), self.department) from None
+            return list(getattr(answer, rows_of(method.output_type, self.descriptor)))
+
+        returns = list[self.type] | None  # type: ignore[name-defined]
+        return strawberry.field(resolver=signed(resolve, arguments, returns), description=comment(method.full_name))
+
+    def mutation_fields(self) -> dict[str, Any]:
+        """Every command of the contract as a noun-first mutation; imports stay outside of the graph."""
+        found: dict[str, Any] = {}
+        for method in self.service.methods:
+            if not method.name.startswith(_VERBS_OF_READS) and not method.name.startswith("BatchUpsert"):
+                rest = method.name.replace(self.name, "", 1)
+                shown = self.mutations.get(method.name, f"{self.field}{rest}")
+                found[shown] = self._mutation(method, f"{shown[0].upper()}{shown[1:]}")
+        return found
+
+    def _mutation(self, method: MethodDescriptor, name: str) -> Any:
+        payload = payload_type(method, name)
+        takes = input_type(method.input_type, f"{name}Input")
+
+        async def resolve(info: Info, input: Any) -> Any:
+            context: Context = info.context
+            context.forget()  # what an earlier command of this operation loaded may be changed by this one
+            try:
+                request: Any = to_request(input, method.input_type)
+                if "request_id" in method.input_type.fields_by_name and not request.request_id:
+                    request.request_id = new_id()
+                answer = await context.clients.write(self.department, self.service, method.name, request, context.token, context.request_id)
+            except (CrmError, ValueError) as error:
+                refusal = _as_refusal(error)
+                log.info("refused", extra={"request_id": context.request_id, "code": refusal.code, "reason": refusal.message[:300]})
+                return {item.name: None for item in method.output_type.fields} | {"errors": [user_error(refusal)]}
+            finally:
+                context.forget()
+            return {item.name: getattr(answer, item.name) for item in method.output_type.fields} | {"errors": []}
+
+        return strawberry.field(resolver=signed(resolve, {"input": (takes, ...)}, payload), description=comment(method.full_name))
+
+
+NOUNS: dict[str, Noun] = {}
+
+
+def _as_refusal(error: Exception) -> CrmError:
+    return error if isinstance(error, CrmError) else Invalid(f"a value is out of range: {error}; give a smaller one")
+
+
+def user_error(error: CrmError) -> dict[str, Any]:
+    """A refusal as a mutation shows it."""
+    return {"code": error.code, "message": error.message, "path": path_of(error.field), "retryable": error.retryable}
+
+
+def payload_type(method: MethodDescriptor, name: str) -> Any:
+    """The payload of a command: what the answer holds, null when refused, and the refusals."""
+    annotations: dict[str, Any] = {}
+    namespace: dict[str, Any] = {"__annotations__": annotations}
+    for item in method.output_type.fields:
+        annotations[item.name] = output_annotation(item)
+        namespace[item.name] = strawberry.field(description=comment(item.full_name))
+    annotations["errors"] = list[UserError]
+    namespace["errors"] = strawberry.field(description="Why it was refused; empty when it was done.")
+    return strawberry.type(type(f"{name}Payload", (), namespace), name=f"{name}Payload", description=f"What became of {name}.")
+
+
+_WORDS = {
+    "id": "Id of the record.",
+    "input": "What to do.",
+    "first": "Rows wanted, 1 to 100.",
+    "after": "Cursor of the row to go on behind.",
+    "filter": "Which ones; all that you may see when not given.",
+    "order_by": "In which order.",
+    "query": "What to look for.",
+    "customer_id": "Id of the customer.",
+}
+
+
+def described(name: str, shape: Any) -> Any:
+    """The shape of an argument with its description."""
+    return Annotated[shape, strawberry.argument(description=_WORDS[name])]
+
+
+def signed(resolve: Resolver, arguments: Mapping[str, tuple[Any, Any]], returns: Any) -> Resolver:
+    """The resolver with the signature that the graph shall show."""
+    kinds = inspect.Parameter
+    parameters: list[inspect.Parameter] = []
+    parameters.append(kinds("info", kinds.POSITIONAL_OR_KEYWORD, annotation=Info))
+    for name, (shape, default) in arguments.items():
+        empty = kinds.empty if default is ... else default
+        parameters.append(kinds(name, kinds.KEYWORD_ONLY, annotation=described(name, shape), default=empty))
+    resolve.__signature__ = inspect.Signature(parameters, return_annotation=returns)  # type: ignore[attr-defined]
+    resolve.__annotations__ = {"info": Info, "return": returns} | {name: described(name, shape) for name, (shape, _) in arguments.items()}
+    return resolve
+
+
+def list_arguments(method: MethodDescriptor, row: Descriptor) -> dict[str, Any]:
+    """first, after, and filter and orderBy where the contract has them."""
+    arguments: dict[str, Any] = {"first": (int | None, 20), "after": (str | None, None)}
+    fields = method.input_type.fields_by_name
+    if "filter" in fields:
+        arguments["filter"] = (filter_type(row) | None, None)
+    if "order_by" in fields:
+        arguments["order_by"] = (enum_type(fields["order_by"].enum_type) | None, None)
+    return arguments
+
+
+def _cursor(after: str) -> str:
+    """A cursor that can be one; the department judges it further."""
+    if len(after) > LONGEST_CURSOR or not after.isascii() or "\0" in after:
+        raise Invalid(
+            "after is no cursor of this list; use pageInfo.endCursor of the page before", code="PAGE_TOKEN_INVALID", field="after"
+        )
+    return after
+
+
+def list_request(method: MethodDescriptor, row: Descriptor, given: Mapping[str, Any], info: Info) -> Any:
+    """The request of a list, without its keys: page, filter, order, and only what the operation shows. Raises Invalid."""
+    after = given.get("after") or ""
+    request: Any = request_class(method)(page_size=first_of(given.get("first")), page_token=_cursor(after))
+    fields = method.input_type.fields_by_name
+    if given.get("filter") is not None:
+        request.filter.CopyFrom(to_criteria(given["filter"], row))
+    if given.get("order_by") is not None:
+        request.order_by = enum_numbers(fields["order_by"].enum_type)[given["order_by"].value]
+    mask = selected(info, row, "nodes")
+    if "read_mask" in fields and mask:
+        request.read_mask.CopyFrom(FieldMask(paths=list(mask)))
+    request.row_tokens = shows_cursors(info)
+    return request

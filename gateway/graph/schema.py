@@ -1,0 +1,97 @@
+"""Assembles Query, Mutation and Subscription from the nouns. A noun is its module here, and an import."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import strawberry
+from crm.common.v1 import access_pb2, access_service_pb2
+from strawberry.types import Info
+
+from chassis.access.tokens import claims_of
+from chassis.kernel.errors import CrmError, unauthenticated
+from gateway.errors import field_error
+from gateway.graph.contract import CONFIG, Node, finish, from_global, output_class
+from gateway.graph.customer import contact, customer, note, segment, timeline_entry
+from gateway.graph.marketing import campaign, campaign_message
+from gateway.graph.noun import NOUNS, signed
+from gateway.graph.organization import department, person, session
+from gateway.graph.sales import opportunity, order, pipeline, product
+from gateway.graph.selection import selected
+from gateway.graph.support import article, ticket, ticket_reply
+from gateway.loaders import load_one
+
+_MODULES: tuple[Any, ...] = (
+    department, person, session, customer, contact, note, segment, timeline_entry, product, pipeline, opportunity, order,
+    campaign, campaign_message, ticket, ticket_reply, article,
+)  # fmt: skip
+_ACCESS = access_service_pb2.DESCRIPTOR.services_by_name["AccessService"]
+
+
+def build() -> strawberry.Schema:
+    """The schema; built once a process."""
+    from gateway.graph import subscriptions
+
+    for module in _MODULES:
+        if hasattr(module, "edges"):
+            module.edges()
+    queries: dict[str, Any] = {"node": _node(), "viewer": _viewer(), "grants": _grants()}
+    mutations: dict[str, Any] = {}
+    for noun in NOUNS.values():
+        noun.build()
+        queries |= noun.queries()
+        mutations |= noun.mutation_fields()
+    return strawberry.Schema(
+        query=_root("Query", queries, "Questions. Everything is filtered to what the caller may see."),
+        mutation=_root("Mutation", mutations, "Commands, one transaction each. A refusal is in `errors`."),
+        subscription=subscriptions.build(),
+        types=[noun.type for noun in NOUNS.values()],
+        config=CONFIG,
+    )
+
+
+def _root(name: str, fields: dict[str, Any], description: str) -> Any:
+    # The graph's names are given as they are: camelCase already.
+    for shown, field in fields.items():
+        field.name = shown
+    return strawberry.type(type(name, (), dict(fields)), name=name, description=description)
+
+
+def _node() -> Any:
+    async def resolve(info: Info, id: strawberry.ID) -> Any:
+        try:
+            kind, identity = from_global(str(id))
+        except CrmError as error:
+            raise field_error(error, "gateway") from None
+        noun = NOUNS.get(kind)
+        if noun is None or noun.by_id is None:
+            return None
+        return await load_one(info.context, noun, identity, ())
+
+    words = "Any record by its id; null when there is none that you may see."
+    return strawberry.field(resolver=signed(resolve, {"id": (strawberry.ID, ...)}, Node | None), description=words)
+
+
+def _viewer() -> Any:
+    async def resolve(info: Info) -> Any:
+        noun, person_id = NOUNS["Person"], claims_of(info.context.token).get("sub", "")
+        if not person_id:
+            raise field_error(unauthenticated("There is no token."), "gateway")
+        return await load_one(info.context, noun, str(person_id), selected(info, noun.descriptor))
+
+    return strawberry.field(resolver=signed(resolve, {}, NOUNS["Person"].type | None), description="Who is signed in.")
+
+
+def _grants() -> Any:
+    grant = finish(output_class(access_pb2.Grant.DESCRIPTOR))
+
+    async def resolve(info: Info) -> Any:
+        context = info.context
+        try:
+            request = access_service_pb2.ListGrantsRequest()
+            answer = await context.clients.read("organization", _ACCESS, "ListGrants", request, context.token, context.request_id)
+        except CrmError as error:
+            raise field_error(error, "organization") from None
+        return list(answer.grants)
+
+    return strawberry.field(resolver=signed(resolve, {}, list[grant] | None), description="The policy: who may do what, how far.")  # type: ignore[valid-type]

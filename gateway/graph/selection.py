@@ -1,0 +1,70 @@
+"""Which fields of a record an operation asks for, so that a department reads and sends no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor
+from graphql import FieldNode, FragmentSpreadNode, GraphQLResolveInfo, InlineFragmentNode, SelectionSetNode
+from strawberry.types import Info
+
+from chassis.rpc.documents import traits
+from gateway.errors import camel
+
+ResolveInfo = GraphQLResolveInfo[Any]
+
+
+def selected(info: Info, row: Descriptor, inside: str = "") -> tuple[str, ...]:
+    """Names of the record's fields that are asked for, and the ids by which edges go on; sorted.
+
+    `inside` names the field that holds the rows of a connection ("nodes", and "node" of the edges).
+    """
+    raw: ResolveInfo = info._raw_info
+    sets = [node.selection_set for node in raw.field_nodes if node.selection_set]
+    names = set(_rows(raw, sets) if inside else _names(raw, sets))
+    by_shown = {camel(field.name): field.name for field in row.fields}
+    wanted = {by_shown[name] for name in names if name in by_shown}
+    wanted |= {field.name for field in row.fields if traits(field).refers_to and not field.is_repeated}
+    return tuple(sorted(wanted | {"id"}))
+
+
+def _fields(info: ResolveInfo, sets: list[SelectionSetNode]) -> Iterator[FieldNode]:
+    waiting, seen = list(sets), set()
+    while waiting:
+        for node in waiting.pop().selections:
+            if isinstance(node, FieldNode):
+                yield node
+            elif isinstance(node, InlineFragmentNode):
+                waiting.append(node.selection_set)
+            elif isinstance(node, FragmentSpreadNode) and node.name.value not in seen:
+                seen.add(node.name.value)
+                waiting.append(info.fragments[node.name.value].selection_set)
+
+
+def _names(info: ResolveInfo, sets: list[SelectionSetNode]) -> Iterator[str]:
+    for node in _fields(info, sets):
+        yield node.name.value
+
+
+def _rows(info: ResolveInfo, sets: list[SelectionSetNode]) -> Iterator[str]:
+    for node in _fields(info, sets):
+        if node.selection_set and node.name.value == "nodes":
+            yield from _names(info, [node.selection_set])
+        elif node.selection_set and node.name.value == "edges":
+            for inner in _fields(info, [node.selection_set]):
+                if inner.name.value == "node" and inner.selection_set:
+                    yield from _names(info, [inner.selection_set])
+
+
+def shows_cursors(info: Info) -> bool:
+    """Whether the operation shows a cursor of this connection: a row's, or the first or last one's."""
+    raw: ResolveInfo = info._raw_info
+    wanted = {"cursor", "startCursor", "endCursor"}
+    sets = [node.selection_set for node in raw.field_nodes if node.selection_set]
+    for node in _fields(raw, sets):
+        if node.selection_set and node.name.value in ("edges", "pageInfo"):
+            names = {inner.name.value for inner in _fields(raw, [node.selection_set])}
+            if names & wanted:
+                return True
+    return False

@@ -1,0 +1,112 @@
+"""Subscriptions: facts as they happen, each checked anew against what the caller may see now."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncGenerator, Callable
+from datetime import datetime
+from typing import Any
+
+import strawberry
+from graphql import GraphQLError
+from strawberry.types import Info
+
+from chassis.access.tokens import claims_of
+from chassis.kernel.errors import CrmError
+from gateway.context import Context
+from gateway.errors import field_error
+from gateway.graph.contract import Node, from_global
+from gateway.graph.noun import NOUNS, described
+from gateway.live import Fact
+
+
+@strawberry.type(description="A fact that just happened to a record.")
+class RecordChange:
+    """What a subscription delivers."""
+
+    event_id: str = strawberry.field(description="Id of the event; the same for every subscriber.")
+    event_type: str = strawberry.field(description='What happened, e.g. "crm.sales.v1.OpportunityWon".')
+    department: str = strawberry.field(description="The department that announced it.")
+    occur_time: datetime = strawberry.field(description="When, UTC.")
+    record: Node | None = strawberry.field(description="The record as it is now.")
+
+
+def build() -> Any:
+    """The root type."""
+    found = {
+        "recordChanged": _field("id", _of_record, "Changes of one record that you may see."),
+        "customerActivity": _field("customer_id", _of_customer, "Everything that any department does with a customer that you may see."),
+        "ticketChanged": _field("", _of_tickets, "Changes of every ticket that you may see."),
+    }
+    for shown, field in found.items():
+        field.name = shown
+    return strawberry.type(
+        type("Subscription", (), found), name="Subscription", description="Facts as they happen. Ends when the token does."
+    )
+
+
+def _of_record(identity: str) -> Callable[[Fact], bool]:
+    kind, record_id = from_global(identity)
+    return lambda fact: fact.record_id == record_id and fact.noun == kind
+
+
+def _of_customer(identity: str) -> Callable[[Fact], bool]:
+    customer_id = from_global(identity, "Customer", "customerId")[1]
+    return lambda fact: fact.customer_id == customer_id and fact.noun in NOUNS
+
+
+def _of_tickets(_: str) -> Callable[[Fact], bool]:
+    return lambda fact: fact.noun == "Ticket"
+
+
+def _field(argument: str, choose: Callable[[str], Callable[[Fact], bool]], description: str) -> Any:
+    async def stream(info: Info, **given: Any) -> AsyncGenerator[RecordChange, None]:
+        context: Context = info.context
+        try:
+            wanted = choose(str(given[argument]) if argument else "")
+            await _verified(context)
+            async for fact in context.live.facts(wanted, context.token):
+                change = await _deliver(context, fact)
+                if change is not None:
+                    yield change
+        except CrmError as error:
+            raise field_error(error, "gateway") from None
+
+    kinds = inspect.Parameter
+    parameters = [kinds("info", kinds.POSITIONAL_OR_KEYWORD, annotation=Info)]
+    shapes: dict[str, Any] = {"info": Info, "return": AsyncGenerator[RecordChange, None]}
+    if argument:
+        shapes[argument] = described(argument, strawberry.ID)
+        parameters.append(kinds(argument, kinds.KEYWORD_ONLY, annotation=shapes[argument]))
+    stream.__signature__ = inspect.Signature(parameters, return_annotation=shapes["return"])  # type: ignore[attr-defined]
+    stream.__annotations__ = shapes
+    return strawberry.subscription(resolver=stream, description=description)
+
+
+async def _verified(context: Context) -> None:
+    """Ask a department whether the token is good before anything is listened for; nobody holds a line open with a forged one."""
+    from gateway.loaders import load_one
+
+    await load_one(
+        Context(context.clients, context.live, context.token), NOUNS["Person"], str(claims_of(context.token).get("sub", "none")), ("id",)
+    )
+
+
+async def _deliver(context: Context, fact: Fact) -> RecordChange | None:
+    """The change for this caller; None when they may not see the record now. A fresh loader: nothing is remembered between facts."""
+    from gateway.loaders import load_one
+
+    fresh = Context(context.clients, context.live, context.token)
+    noun = NOUNS.get(fact.noun)
+    if noun is None or noun.by_id is None:
+        return None
+    try:
+        record = await load_one(fresh, noun, fact.record_id, ())
+    except GraphQLError as error:
+        # What the role may not read did not happen for it; a department that is away comes back; a bad token ends it.
+        if (error.extensions or {}).get("code") in ("NOT_ALLOWED", "UNAVAILABLE", "DEADLINE_EXCEEDED"):
+            return None
+        raise
+    if record is None:
+        return None
+    return RecordChange(event_id=fact.event_id, event_type=fact.event_type, department=fact.department, occur_time=fact.time, record=record)

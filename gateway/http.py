@@ -1,0 +1,192 @@
+"""The graph over HTTP as the GraphQL-over-HTTP specification says, with SSE for subscriptions (graphql-sse, distinct connections)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import orjson
+from graphql import GraphQLError
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+
+from chassis.kernel.ids import new_id
+from gateway.clients import Clients
+from gateway.context import Context
+from gateway.live import Live
+from gateway.operations import Answer, Operations, bad_request, question_of
+from gateway.settings import Settings
+
+RESPONSE, JSON, EVENTS = "application/graphql-response+json", "application/json", "text/event-stream"
+
+
+DRAINED = 32 * 1024 * 1024
+log = logging.getLogger("crm.gateway")
+
+
+class TooLarge(Exception):
+    """The body is larger than allowed."""
+
+
+class GraphHttp:
+    """Answers POST (queries, mutations, batches, SSE) and GET (queries)."""
+
+    def __init__(self, operations: Operations, clients: Clients, live: Live, settings: Settings) -> None:
+        self.operations, self.clients, self.live, self.settings = operations, clients, live, settings
+
+    async def __call__(self, request: Request) -> Response:
+        """One request."""
+        wanted = _media_type(request.headers.get("accept", ""))
+        context = self._context(request)
+        if wanted is None:
+            return _plain(406, f"this endpoint answers {RESPONSE}, {JSON} and {EVENTS}; name one of them in Accept", context)
+        try:
+            if request.method == "GET":
+                return await self._answer(_from_query(request), wanted, context, read_only=True)
+            return await self._post(request, wanted, context)
+        except TooLarge:
+            text = f"the body exceeds the limit of {self.settings.most_body_bytes} bytes (limit: body); ask for less at once"
+            return _plain(413, text, context, {"Connection": "close"})
+        except GraphQLError as error:
+            _log(error.message, error.extensions, context)
+            shown = {**error.formatted, "extensions": {**(error.extensions or {}), "requestId": context.request_id}}
+            return _json({"errors": [shown]}, 400, RESPONSE if wanted == RESPONSE else JSON, context)
+        except ClientDisconnect:
+            return Response(status_code=499)
+
+    async def _post(self, request: Request, wanted: str, context: Context) -> Response:
+        kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+        if kind != JSON:
+            return _plain(415, f"send {JSON}; got «{kind[:60] or 'nothing'}»", context)
+        if not _is_utf8(request.headers.get("content-type", "")):
+            return _plain(415, "send the body in UTF-8", context)
+        try:
+            body = orjson.loads(await self._body(request))
+        except orjson.JSONDecodeError as error:
+            raise bad_request(f"the body is no JSON: {error}") from None
+        if isinstance(body, list):
+            return await self._batch(body, wanted, context)
+        return await self._answer(body, wanted, context)
+
+    async def _body(self, request: Request) -> bytes:
+        """The body, as long as it keeps within the limit."""
+        most = self.settings.most_body_bytes
+        parts: list[bytes] = []
+        size = 0
+        async for part in request.stream():
+            size += len(part)
+            if size <= most:
+                parts.append(part)
+            elif size > DRAINED:
+                break
+        if size > most:  # a client hears the refusal only when its body was taken, so some of it is read and thrown away
+            raise TooLarge
+        return b"".join(parts)
+
+    async def _answer(self, body: object, wanted: str, context: Context, *, read_only: bool = False) -> Response:
+        question = question_of(body)
+        if wanted == EVENTS:
+            return await self._stream(question, context, read_only)
+        answer = await self.operations.run(question, context, read_only=read_only)
+        return _json(answer.body, _status(answer, wanted), wanted, context)
+
+    async def _batch(self, bodies: list[object], wanted: str, context: Context) -> Response:
+        if not 1 <= len(bodies) <= self.settings.most_batch or wanted == EVENTS:
+            raise GraphQLError(
+                f"a batch of {len(bodies)} operations; send 1 to {self.settings.most_batch} (limit: batch)",
+                extensions={"code": "LIMIT_EXCEEDED", "limit": "batch", "found": len(bodies), "most": self.settings.most_batch},
+            )
+        questions = [question_of(body) for body in bodies]
+        answers = [
+            await self.operations.run(question, Context(self.clients, self.live, context.token, context.request_id))
+            for question in questions
+        ]
+        return _json([answer.body for answer in answers], 200, wanted, context)
+
+    async def _stream(self, question: Any, context: Context, read_only: bool) -> Response:
+        found = await self.operations.stream(question, context, read_only=read_only)
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", "X-Request-Id": context.request_id}
+        return StreamingResponse(_events(found), media_type=EVENTS, headers=headers)
+
+    def _context(self, request: Request) -> Context:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        given = request.headers.get("x-request-id", "")
+        fit = 8 <= len(given) <= 64 and given.replace("-", "").isalnum() and given.isascii()
+        return Context(self.clients, self.live, token.strip() if scheme.lower() == "bearer" else "", given if fit else new_id())
+
+
+async def _events(found: Answer | AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes]:
+    if isinstance(found, Answer):
+        yield b"event: next\ndata: " + orjson.dumps(found.body) + b"\n\n"
+    else:
+        yield b":\n\n"
+        async for body in found:
+            yield b"event: next\ndata: " + orjson.dumps(body) + b"\n\n"
+    yield b"event: complete\ndata:\n\n"
+
+
+def _media_type(accept: str) -> str | None:
+    """The first of our media types that the client takes, by its weights; plain JSON when it takes anything."""
+    if not accept.strip():
+        return JSON
+    best: tuple[float, int, str] | None = None
+    for order, part in enumerate(accept.split(",")):
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        weight = next((_weight(item[2:]) for item in parameters if item.startswith("q=")), 1.0)
+        charset = next((item[8:].strip('"') for item in parameters if item.startswith("charset=")), "utf-8")
+        chosen = {"*/*": JSON, "application/*": JSON}.get(name, name)
+        if chosen in (RESPONSE, JSON, EVENTS) and weight > 0 and charset in ("utf-8", "utf8"):
+            candidate = (-weight, order, chosen)
+            best = candidate if best is None or candidate < best else best
+    return best[2] if best else None
+
+
+def _is_utf8(content_type: str) -> bool:
+    charsets = [part.strip()[8:].strip('"') for part in content_type.lower().split(";") if part.strip().startswith("charset=")]
+    return all(charset in ("utf-8", "utf8") for charset in charsets)
+
+
+def _weight(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def _from_query(request: Request) -> dict[str, Any]:
+    """The question in a GET's query string."""
+    body: dict[str, Any] = {"query": request.query_params.get("query"), "operationName": request.query_params.get("operationName")}
+    for name in ("variables", "extensions"):
+        text = request.query_params.get(name)
+        if text:
+            try:
+                body[name] = orjson.loads(text)
+            except orjson.JSONDecodeError:
+                raise bad_request(f"«{name}» in the address is no JSON") from None
+    return body
+
+
+def _status(answer: Answer, wanted: str) -> int:
+    """The newer media type tells by status whether anything ran; the older one says 200 to every well-formed request."""
+    code = (answer.body.get("errors") or [{}])[0].get("extensions", {}).get("code")
+    if code == "METHOD_NOT_ALLOWED":
+        return 405
+    return 400 if not answer.executed and wanted == RESPONSE else 200
+
+
+def _json(body: object, status: int, media_type: str, context: Context) -> Response:
+    headers = {"X-Request-Id": context.request_id, "Cache-Control": "no-store"}
+    return Response(orjson.dumps(body, default=str), status, headers, f"{media_type}; charset=utf-8")
+
+
+def _log(text: str, extensions: Mapping[str, Any] | None, context: Context) -> None:
+    log.info("refused", extra={"request_id": context.request_id, "code": (extensions or {}).get("code"), "reason": text[:300]})
+
+
+def _plain(status: int, text: str, context: Context, more: dict[str, str] | None = None) -> Response:
+    _log(text, {"code": "BAD_REQUEST"}, context)
+    error = {"message": text, "extensions": {"code": "BAD_REQUEST", "requestId": context.request_id}}
+    return Response(
+        orjson.dumps({"errors": [error]}), status, {"X-Request-Id": context.request_id, **(more or {})}, f"{JSON}; charset=utf-8"
+    )

@@ -1,0 +1,172 @@
+"""How much an operation may ask for: depth, aliases, cost. One linear pass before validation; fragments are measured once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    GraphQLField,
+    GraphQLSchema,
+    InlineFragmentNode,
+    IntValueNode,
+    NamedTypeNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    ValueNode,
+    VariableNode,
+    get_named_type,
+    is_interface_type,
+    is_object_type,
+)
+
+from gateway.graph.connections import LARGEST
+from gateway.settings import Settings
+
+_ENDLESS = 10**9
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What an operation asks for."""
+
+    depth: int
+    cost: int
+
+
+def refused(limit: str, found: int, most: int, mend: str) -> GraphQLError:
+    """The refusal of an operation that asks for too much, with its numbers."""
+    return GraphQLError(
+        f"{limit} {found} exceeds the limit of {most}; {mend}",
+        extensions={"code": "LIMIT_EXCEEDED", "limit": limit, "found": found, "most": most},
+    )
+
+
+def check_text(document: DocumentNode, settings: Settings) -> GraphQLError | None:
+    """What can be judged without schema and variables. It bounds the work of validation too, which is quadratic in repeated fields."""
+    counts = _count(document)
+    for limit, most, mend in (
+        ("aliases", settings.most_aliases, "ask for the same in several operations"),
+        ("repeats", settings.most_repeats, "name a field once in a selection"),
+        ("spreads", settings.most_spreads, "use fewer fragments"),
+    ):
+        if counts[limit] > most:
+            return refused(limit, counts[limit], most, mend)
+    fragments = _fragments(document)
+    for operation in _operations(document):
+        depth = _Meter(None, fragments, {}).measure(operation.selection_set, None).depth
+        if depth > settings.most_depth:
+            return refused("depth", depth, settings.most_depth, "ask for fewer levels at once")
+    return None
+
+
+def check_cost(
+    schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode, variables: Mapping[str, Any], settings: Settings
+) -> GraphQLError | None:
+    """The cost with the page sizes that the variables, or their defaults, give."""
+    given = {
+        node.variable.name.value: variables.get(node.variable.name.value, _literal(node.default_value))
+        for node in operation.variable_definitions or ()
+    }
+    root = schema.get_root_type(operation.operation)
+    cost = _Meter(schema, _fragments(document), given).measure(operation.selection_set, root).cost
+    if cost > settings.most_cost:
+        return refused("cost", cost, settings.most_cost, "ask for smaller pages (first) or fewer fields")
+    return None
+
+
+def _literal(node: ValueNode | None) -> Any:
+    return int(node.value[:9]) if isinstance(node, IntValueNode) else None
+
+
+def _operations(document: DocumentNode) -> list[OperationDefinitionNode]:
+    return [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+
+
+def _fragments(document: DocumentNode) -> dict[str, FragmentDefinitionNode]:
+    return {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
+
+
+def _count(document: DocumentNode) -> dict[str, int]:
+    """Aliases and fragment spreads as they stand in the text, and how often one field stands in one selection at the most."""
+    found = {"aliases": 0, "spreads": 0, "repeats": 0}
+    waiting = [node.selection_set for node in document.definitions if isinstance(node, OperationDefinitionNode | FragmentDefinitionNode)]
+    while waiting:
+        names: Counter[str] = Counter()
+        for node in waiting.pop().selections:
+            if isinstance(node, FieldNode):
+                found["aliases"] += node.alias is not None
+                names[(node.alias or node.name).value] += 1
+            else:
+                found["spreads"] += 1
+            inner = getattr(node, "selection_set", None)
+            if inner:
+                waiting.append(inner)
+        found["repeats"] = max(found["repeats"], *names.values(), 0)
+    return found
+
+
+class _Meter:
+    """Depth and cost of a selection. A fragment is measured once; one that contains itself counts as endless.
+
+    Every field with a `first` argument counts what is below it as often as rows are asked for, by the schema's default if need be.
+    """
+
+    def __init__(self, schema: GraphQLSchema | None, fragments: Mapping[str, FragmentDefinitionNode], variables: Mapping[str, Any]) -> None:
+        self.schema, self.fragments, self.variables = schema, fragments, variables
+        self.known: dict[str, Measure] = {}
+
+    def measure(self, selection: SelectionSetNode, parent: Any) -> Measure:
+        depth = cost = 0
+        for node in selection.selections:
+            if isinstance(node, FieldNode):
+                found = self._field(node, parent)
+            elif isinstance(node, InlineFragmentNode):
+                found = self.measure(node.selection_set, self._type(node.type_condition) or parent)
+            elif isinstance(node, FragmentSpreadNode):
+                found = self._fragment(node.name.value)
+            else:
+                continue
+            depth, cost = max(depth, found.depth), min(cost + found.cost, _ENDLESS)
+        return Measure(depth, cost)
+
+    def _field(self, node: FieldNode, parent: Any) -> Measure:
+        if node.selection_set is None:
+            return Measure(1, 1)
+        field = parent.fields.get(node.name.value) if is_object_type(parent) or is_interface_type(parent) else None
+        inside = self.measure(node.selection_set, get_named_type(field.type) if field else None)
+        return Measure(min(inside.depth + 1, _ENDLESS), min(1 + self._rows(node, field) * inside.cost, _ENDLESS))
+
+    def _fragment(self, name: str) -> Measure:
+        if name not in self.known:
+            self.known[name] = Measure(_ENDLESS, _ENDLESS)  # while it is being measured: a circle ends here
+            fragment = self.fragments.get(name)
+            self.known[name] = self.measure(fragment.selection_set, self._type(fragment.type_condition)) if fragment else Measure(0, 0)
+        return self.known[name]
+
+    def _type(self, node: NamedTypeNode | None) -> Any:
+        return self.schema.get_type(node.name.value) if self.schema and node else None
+
+    def _rows(self, node: FieldNode, field: GraphQLField | None) -> int:
+        asked: Any = None
+        for argument in node.arguments or ():
+            if argument.name.value == "first":
+                value = argument.value
+                asked = self.variables.get(value.name.value) if isinstance(value, VariableNode) else _literal(value)
+                break
+        else:
+            takes = field.args.get("first") if field else None
+            if takes is None:
+                return 1
+            asked = takes.default_value
+        if isinstance(asked, float) and asked.is_integer():
+            asked = int(asked)
+        # What cannot be read here is refused later, or means the default; it is never cheap.
+        return max(asked, 1) if isinstance(asked, int) and not isinstance(asked, bool) else LARGEST

@@ -1,0 +1,80 @@
+"""Facts for subscribers: one listener on the broker, a bounded queue for each subscription, an end with the token."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from chassis.access.tokens import claims_of
+from chassis.kernel.errors import Conflict, unauthenticated
+
+QUEUE = 200
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What a subscriber is told of an event; never its payload."""
+
+    event_id: str
+    event_type: str
+    department: str
+    noun: str
+    record_id: str
+    customer_id: str
+    time: datetime
+
+
+class Live:
+    """Hands facts on to subscriptions. `start` once the broker is there."""
+
+    def __init__(self) -> None:
+        self._listeners: set[asyncio.Queue[Fact | None]] = set()
+
+    async def start(self, nats: Client) -> None:
+        """Listen to the facts of every department."""
+        await nats.subscribe("crm.*.v1.>", cb=self._heard)
+
+    async def _heard(self, message: Msg) -> None:
+        headers = message.headers or {}
+        if "ce-id" not in headers:
+            return
+        event_type = headers["ce-type"]
+        fact = Fact(
+            headers["ce-id"], event_type, event_type.split(".")[1], headers["ce-aggregate"].rsplit(".", 1)[1], headers["ce-subject"],
+            headers.get("ce-customer", ""), datetime.fromisoformat(headers["ce-time"]),
+        )  # fmt: skip
+        for queue in list(self._listeners):
+            if queue.full():  # a reader that does not keep up is told so, not fed with gaps
+                self._listeners.discard(queue)
+                queue.get_nowait()
+                queue.put_nowait(None)
+            else:
+                queue.put_nowait(fact)
+
+    async def facts(self, wanted: Callable[[Fact], bool], token: str) -> AsyncIterator[Fact]:
+        """Facts that are wanted, until the token (verified by a department before) ends.
+
+        Raises NotAllowed at its end, Conflict for a reader that is too slow.
+        """
+        ends = float(claims_of(token).get("exp", 0))
+        queue: asyncio.Queue[Fact | None] = asyncio.Queue(QUEUE)
+        self._listeners.add(queue)
+        try:
+            while (left := ends - time.time()) > 0:
+                try:
+                    fact = await asyncio.wait_for(queue.get(), left)
+                except TimeoutError:
+                    break
+                if fact is None:
+                    raise Conflict("you read more slowly than facts happen; subscribe again", code="BUSY")
+                if wanted(fact):
+                    yield fact
+        finally:
+            self._listeners.discard(queue)
+        raise unauthenticated("The token has expired." if token else "There is no token.")

@@ -1,0 +1,183 @@
+"""Runs one operation: limits, execution, and errors that tell nothing of the inside. Every transport comes through here."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import strawberry
+from graphql import ExecutionResult, GraphQLError, OperationType, execute, subscribe
+from prometheus_client import Histogram
+
+from chassis.kernel.errors import CrmError
+from chassis.observe.metrics import Metrics
+from chassis.observe.traces import Traces
+from gateway.context import Context
+from gateway.documents import Documents, operation_of
+from gateway.limits import check_cost
+from gateway.settings import Settings
+
+log = logging.getLogger("crm.gateway")
+MOST_NESTING = 40
+
+
+@dataclass(frozen=True)
+class Question:
+    """A request for one operation, as every transport carries it."""
+
+    query: str
+    variables: Mapping[str, Any]
+    operation_name: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The body of an answer. `executed` is false when the request itself was at fault and nothing ran."""
+
+    body: dict[str, Any]
+    executed: bool = True
+
+
+def bad_request(message: str, code: str = "BAD_REQUEST") -> GraphQLError:
+    """A request that is no question."""
+    return GraphQLError(message, extensions={"code": code})
+
+
+def question_of(body: object) -> Question:
+    """The question in a decoded JSON body. Raises GraphQLError saying what is missing."""
+    if not isinstance(body, dict):
+        raise bad_request('the body must be a JSON object like {"query": "{ viewer { name } }"}')
+    query, variables, name = body.get("query"), body.get("variables"), body.get("operationName")
+    if nesting(variables) > MOST_NESTING:
+        words = f"the variables are nested deeper than {MOST_NESTING} levels (limit: input depth); flatten them"
+        raise GraphQLError(words, extensions={"code": "LIMIT_EXCEEDED", "limit": "input depth", "most": MOST_NESTING})
+    if not isinstance(query, str) or not query.strip():
+        raise bad_request("«query» is missing or no text; give the operation")
+    if variables is not None and not isinstance(variables, dict):
+        raise bad_request("«variables» must be an object")
+    if name is not None and not isinstance(name, str):
+        raise bad_request("«operationName» must be a text")
+    if body.get("extensions") is not None and not isinstance(body["extensions"], dict):
+        raise bad_request("«extensions» must be an object")
+    return Question(query, variables or {}, name)
+
+
+def nesting(value: object) -> int:
+    """How deep lists and objects lie in each other; counted level by level, so that depth costs no stack."""
+    level, depth = [value], 0
+    while level := [item for item in level if isinstance(item, list | dict) and item]:
+        depth += 1
+        level = [inner for item in level for inner in (item.values() if isinstance(item, dict) else item)]
+    return depth
+
+
+class Operations:
+    """The graph, ready to be asked."""
+
+    def __init__(self, schema: strawberry.Schema, settings: Settings, traces: Traces, metrics: Metrics) -> None:
+        self.schema = schema._schema
+        self.settings = settings
+        self.documents = Documents(self.schema, settings)
+        self.traces = traces
+        self.seconds = Histogram(
+            "crm_operation_seconds", "Time of an operation, by kind and outcome", ["kind", "outcome"], registry=metrics.registry
+        )
+
+    async def run(self, question: Question, context: Context, *, read_only: bool = False) -> Answer:
+        """The answer to a query or mutation."""
+        try:
+            document, operation = self._prepare(question)
+        except _Refused as refusal:
+            return self._refuse(refusal.errors, context)
+        if operation.operation is OperationType.SUBSCRIPTION:
+            return self._refuse(
+                (bad_request("subscribe over WebSocket (graphql-transport-ws) or with Accept: text/event-stream"),), context
+            )
+        if read_only and operation.operation is not OperationType.QUERY:
+            return self._refuse((bad_request("only queries may be asked with GET; use POST", "METHOD_NOT_ALLOWED"),), context)
+        started = time.perf_counter()
+        with self.traces.span(f"graphql {operation.name.value if operation.name else operation.operation.value}"):
+            result = execute(self.schema, document, None, context, dict(question.variables), question.operation_name)
+            done = result if isinstance(result, ExecutionResult) else await result
+        self.seconds.labels(operation.operation.value, "errors" if done.errors else "ok").observe(time.perf_counter() - started)
+        return self._answer(done, context)
+
+    async def stream(self, question: Question, context: Context, *, read_only: bool = False) -> Answer | AsyncIterator[dict[str, Any]]:
+        """A subscription's bodies as they come; or the one answer of a query, a mutation or a refused subscription."""
+        try:
+            document, operation = self._prepare(question)
+        except _Refused as refusal:
+            return self._refuse(refusal.errors, context)
+        if operation.operation is not OperationType.SUBSCRIPTION:
+            return await self.run(question, context, read_only=read_only)
+        result = subscribe(self.schema, document, None, context, dict(question.variables), question.operation_name)
+        source = result if isinstance(result, ExecutionResult) or hasattr(result, "__aiter__") else await result
+        if isinstance(source, ExecutionResult):
+            return self._answer(source, context)
+        return self._bodies(source, context)
+
+    async def _bodies(self, source: Any, context: Context) -> AsyncIterator[dict[str, Any]]:
+        try:
+            async for result in source:
+                yield self._answer(result, context).body
+        except GraphQLError as error:
+            yield {"errors": [self._shown(error, context)]}
+        finally:
+            await source.aclose()
+
+    def _prepare(self, question: Question) -> tuple[Any, Any]:
+        prepared = self.documents.prepare(question.query)
+        if prepared.document is None:
+            raise _Refused(prepared.errors)
+        try:
+            operation = operation_of(prepared.document, question.operation_name)
+        except GraphQLError as error:
+            raise _Refused((error,)) from None
+        refusal = check_cost(self.schema, prepared.document, operation, question.variables, self.settings)
+        if refusal:
+            raise _Refused((refusal,))
+        return prepared.document, operation
+
+    def _refuse(self, errors: tuple[GraphQLError, ...], context: Context) -> Answer:
+        code = (errors[0].extensions or {}).get("code")
+        log.info("refused", extra={"request_id": context.request_id, "code": code, "reason": errors[0].message[:300]})
+        return Answer({"errors": [error.formatted for error in errors]}, executed=False)
+
+    def _answer(self, result: ExecutionResult, context: Context) -> Answer:
+        body: dict[str, Any] = {"data": result.data}
+        # Errors without a path came before anything ran: variables that do not fit.
+        executed = not (result.data is None and result.errors and all(error.path is None for error in result.errors))
+        if not executed:
+            body = {}
+        if result.errors:
+            body = {"errors": [self._shown(error, context) for error in result.errors], **body}
+        return Answer(body, executed)
+
+    def _shown(self, error: GraphQLError, context: Context) -> Any:
+        """The error as the client sees it. What no department refused is a fault of ours: logged once, told without detail."""
+        code = (error.extensions or {}).get("code")
+        original = error.original_error
+        if original is not None and not isinstance(original, GraphQLError | CrmError):
+            log.error("failed", extra={"request_id": context.request_id, "path": error.path}, exc_info=original)
+            shown = GraphQLError(
+                "the gateway failed on this field; the log holds one line with the request id", error.nodes, path=error.path
+            )
+            return {**shown.formatted, "extensions": {"code": "INTERNAL", "requestId": context.request_id}}
+        log.info(
+            "refused",
+            extra={"request_id": context.request_id, "code": code or "BAD_USER_INPUT", "path": error.path, "reason": error.message[:300]},
+        )
+        formatted: dict[str, Any] = dict(error.formatted)
+        formatted["extensions"] = {**(error.extensions or {"code": "BAD_USER_INPUT"}), "requestId": context.request_id}
+        return formatted
+
+
+class _Refused(Exception):
+    """The request is at fault."""
+
+    def __init__(self, errors: tuple[GraphQLError, ...]) -> None:
+        super().__init__(errors[0].message)
+        self.errors = errors

@@ -1,0 +1,36 @@
+"""Settings of the gateway."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from chassis.runtime.settings import Settings as Common
+from chassis.runtime.settings import env
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Common):
+    """Where to listen, where the departments answer, and the limits of one operation."""
+
+    mongo_uri: str = env("CRM_MONGO_URI", "", "not used: the gateway owns no data")
+    service_secret: str = env("CRM_SERVICE_SECRET", "", "not used: the gateway passes its callers' tokens on")
+    http_address: str = env("CRM_HTTP_ADDRESS", "127.0.0.1:8400", "host:port of the graph")
+    organization_address: str = env("CRM_ORGANIZATION_ADDRESS", ..., "host:port of the organization department's gRPC")
+    customer_address: str = env("CRM_CUSTOMER_ADDRESS", ..., "host:port of the customer department's gRPC")
+    sales_address: str = env("CRM_SALES_ADDRESS", ..., "host:port of the sales department's gRPC")
+    marketing_address: str = env("CRM_MARKETING_ADDRESS", ..., "host:port of the marketing department's gRPC")
+    support_address: str = env("CRM_SUPPORT_ADDRESS", ..., "host:port of the support department's gRPC")
+    read_milliseconds: int = env("CRM_READ_MILLISECONDS", 300, "time that a department has to answer a read")
+    write_milliseconds: int = env("CRM_WRITE_MILLISECONDS", 10_000, "time that a department has to answer a command")
+    most_depth: int = env("CRM_MOST_DEPTH", 15, "levels of an operation")
+    most_aliases: int = env("CRM_MOST_ALIASES", 60, "aliases in an operation")
+    most_repeats: int = env("CRM_MOST_REPEATS", 25, "times that one field may stand in one selection")
+    most_spreads: int = env("CRM_MOST_SPREADS", 150, "fragment spreads in a document")
+    most_tokens: int = env("CRM_MOST_TOKENS", 4000, "tokens of a document")
+    most_cost: int = env("CRM_MOST_COST", 25_000, "cost of an operation: fields, times the rows asked for")
+    most_body_bytes: int = env("CRM_MOST_BODY_BYTES", 100_000, "bytes of a request's body")
+    most_batch: int = env("CRM_MOST_BATCH", 10, "operations in one request")
+
+    def address(self, department: str) -> str:
+        """host:port of a department's gRPC."""
+        return str(getattr(self, f"{department}_address"))

@@ -1,0 +1,118 @@
+// GraphiQL over this gateway: signs in, keeps the access token in memory only, subscribes over graphql-transport-ws.
+"use strict";
+let tokens = null;
+
+const SIGN_IN = `mutation SignIn($input: SessionCreateInput!) {
+  sessionCreate(input: $input) { tokens { accessToken refreshToken } person { name } errors { code message } }
+}`;
+const REFRESH = `mutation Refresh($input: SessionRefreshInput!) {
+  sessionRefresh(input: $input) { tokens { accessToken refreshToken } errors { code } }
+}`;
+
+async function post(body, headers = {}) {
+  const answer = await fetch("/graphql", {
+    method: "POST",
+    headers: { "Content-Type": "application/json", ...(tokens ? { Authorization: `Bearer ${tokens.accessToken}` } : {}), ...headers },
+    body: JSON.stringify(body),
+  });
+  return answer.json();
+}
+
+document.getElementById("signin").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const form = new FormData(event.target);
+  const { data, errors } = await post({ query: SIGN_IN, variables: { input: { email: form.get("email"), password: form.get("password"), userAgent: "GraphiQL" } } });
+  const result = data && data.sessionCreate;
+  const refusal = (errors || (result && result.errors) || [])[0];
+  tokens = refusal ? null : result.tokens;
+  document.getElementById("who").textContent = refusal ? refusal.message : `${result.person.name} ✓`;
+});
+
+setInterval(async () => {
+  if (!tokens) return;
+  const { data } = await post({ query: REFRESH, variables: { input: { refreshToken: tokens.refreshToken } } });
+  tokens = data && data.sessionRefresh.tokens;
+  if (!tokens) document.getElementById("who").textContent = "Signed out · 已退出";
+}, 200000);
+
+async function* subscribe(payload) {
+  const socket = new WebSocket(location.href.replace(/^http/, "ws").split("?")[0], "graphql-transport-ws");
+  const waiting = [];
+  let wake = () => {};
+  const push = (item) => { waiting.push(item); wake(); };
+  socket.onopen = () => socket.send(JSON.stringify({ type: "connection_init", payload: tokens ? { authorization: `Bearer ${tokens.accessToken}` } : {} }));
+  socket.onclose = (event) => push({ done: true, reason: event.reason });
+  socket.onmessage = ({ data }) => {
+    const message = JSON.parse(data);
+    if (message.type === "connection_ack") socket.send(JSON.stringify({ id: "1", type: "subscribe", payload }));
+    if (message.type === "next") push({ value: message.payload });
+    if (message.type === "error") push({ value: { errors: message.payload } });
+    if (message.type === "complete") socket.close();
+  };
+  try {
+    for (;;) {
+      while (waiting.length) {
+        const item = waiting.shift();
+        if (item.done) return;
+        yield item.value;
+      }
+      await new Promise((resolve) => { wake = resolve; });
+    }
+  } finally {
+    socket.close();
+  }
+}
+
+function fetcher(payload, options) {
+  const name = payload.operationName;
+  const operation = (options.documentAST ? options.documentAST.definitions : []).find(
+    (node) => node.kind === "OperationDefinition" && (!name || (node.name && node.name.value === name)));
+  return operation && operation.operation === "subscription" ? subscribe(payload) : post(payload, options.headers || {});
+}
+
+const TABS = [
+  { query: `# 1 · Who am I, and my customers. Sign in above first.
+query MyCustomers {
+  viewer { name post roles homeDepartment { name } }
+  customers(first: 10) {
+    nodes { id name level lifecycle owner { name } openOpportunities(first: 3) { nodes { name amount { amount currencyCode } } } }
+    pageInfo { hasNextPage endCursor }
+  }
+}` },
+  { query: `# 2 · One customer, seen from every department in one operation.
+query Customer360($name: String!) {
+  customerSearch(query: $name, first: 1) {
+    name kind level industry region lifecycle
+    owner { name post }
+    parent { name }
+    contacts { nodes { name title email } }
+    notes(first: 3) { nodes { text creator { name } } }
+    openOpportunities { nodes { name stageKey probability amount { amount currencyCode } } }
+    orderTotals { saleCount returnCount netValue { amount currencyCode } lastOrderTime }
+    orders(first: 3) { nodes { number orderTime state total { amount currencyCode } } }
+    messages(first: 3) { nodes { state sentTime campaign { name } } }
+    tickets(first: 3) { nodes { number subject state priority owner { name } } }
+    timeline(first: 10) { nodes { occurTime department eventType subject actor { name } } }
+  }
+}`, variables: JSON.stringify({ name: "北京" }, null, 2) },
+  { query: `# 3 · Open opportunities above 100 000, the largest first.
+query LargeOpportunities {
+  opportunities(first: 10, orderBy: AMOUNT_DESC, filter: { state: { eq: OPEN }, amount: { gt: "100000" } }) {
+    nodes { name customer { name } owner { name } stageKey probability amount { amount currencyCode } expectedCloseDate }
+  }
+}` },
+  { query: `# 4 · Take a request in: it goes to the least loaded agent with the skill.
+mutation TakeIn {
+  ticketCreate(input: { subject: "开票问题 / invoice", channel: PHONE, kind: QUESTION, skill: "billing" }) {
+    ticket { number state owner { name skills } }
+    errors { code message path retryable }
+  }
+}` },
+  { query: `# 5 · Tickets as they change (WebSocket). Run it, then run 4 in another tab.
+subscription Tickets {
+  ticketChanged { occurTime eventType record { ... on Ticket { number subject state owner { name } } } }
+}` },
+];
+
+ReactDOM.createRoot(document.getElementById("graphiql")).render(
+  React.createElement(GraphiQL, { fetcher, defaultTabs: TABS, shouldPersistHeaders: false }));

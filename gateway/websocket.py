@@ -1,0 +1,143 @@
+"""The graph over WebSocket by the graphql-transport-ws protocol: https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+from graphql import GraphQLError
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from gateway.clients import Clients
+from gateway.context import Context
+from gateway.live import Live
+from gateway.operations import Answer, Operations, question_of
+
+PROTOCOL = "graphql-transport-ws"
+INIT_SECONDS = 5
+MOST_SUBSCRIPTIONS = 50
+
+
+class Closed(Exception):
+    """The client broke the protocol; close with a code and a reason."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code, self.reason = code, reason
+
+
+class GraphSocket:
+    """Serves one socket after another."""
+
+    def __init__(self, operations: Operations, clients: Clients, live: Live) -> None:
+        self.operations, self.clients, self.live = operations, clients, live
+
+    async def __call__(self, socket: WebSocket) -> None:
+        """One connection, until either side ends it."""
+        if PROTOCOL not in socket.scope.get("subprotocols", []):
+            await socket.accept()
+            await socket.close(4406, "Subprotocol not acceptable")
+            return
+        await socket.accept(PROTOCOL)
+        connection = _Connection(self, socket)
+        try:
+            await connection.serve()
+        except Closed as closed:
+            await socket.close(closed.code, closed.reason)
+        except WebSocketDisconnect:
+            pass
+        finally:
+            await connection.end()
+
+
+class _Connection:
+    def __init__(self, owner: GraphSocket, socket: WebSocket) -> None:
+        self.owner, self.socket = owner, socket
+        self.token: str | None = None
+        self.running: dict[str, asyncio.Task[None]] = {}
+
+    async def serve(self) -> None:
+        timer = asyncio.get_running_loop().call_later(INIT_SECONDS, self._late)
+        try:
+            while True:
+                await self._take(await self._receive())
+        finally:
+            timer.cancel()
+
+    def _late(self) -> None:
+        if self.token is None:
+            self.running["init"] = asyncio.create_task(self.socket.close(4408, "Connection initialisation timeout"))
+
+    async def _receive(self) -> dict[str, Any]:
+        try:
+            message = orjson.loads(await self.socket.receive_text())
+        except (orjson.JSONDecodeError, KeyError):
+            raise Closed(4400, "Invalid message received") from None
+        if not isinstance(message, dict) or not isinstance(message.get("type"), str):
+            raise Closed(4400, "Invalid message received")
+        return message
+
+    async def _take(self, message: dict[str, Any]) -> None:
+        kind = message["type"]
+        if kind == "connection_init":
+            await self._init(message.get("payload"))
+        elif kind == "ping":
+            await self._send({"type": "pong"})
+        elif kind == "subscribe":
+            self._subscribe(message)
+        elif kind == "complete":
+            task = self.running.pop(str(message.get("id")), None)
+            if task:
+                task.cancel()
+        elif kind != "pong":
+            raise Closed(4400, "Invalid message received")
+
+    async def _init(self, payload: object) -> None:
+        if self.token is not None:
+            raise Closed(4429, "Too many initialisation requests")
+        given = payload if isinstance(payload, dict) else {}
+        text = str(given.get("authorization") or given.get("Authorization") or self.socket.headers.get("authorization", ""))
+        self.token = text.partition(" ")[2].strip() if text.lower().startswith("bearer ") else ""
+        await self._send({"type": "connection_ack"})
+
+    def _subscribe(self, message: dict[str, Any]) -> None:
+        identity = message.get("id")
+        if self.token is None:
+            raise Closed(4401, "Unauthorized")
+        if not isinstance(identity, str) or not isinstance(message.get("payload"), dict):
+            raise Closed(4400, "Invalid message received")
+        if identity in self.running:
+            raise Closed(4409, f"Subscriber for {identity[:60]} already exists")
+        if len(self.running) >= MOST_SUBSCRIPTIONS:
+            raise Closed(4429, f"More than {MOST_SUBSCRIPTIONS} subscriptions on one connection")
+        self.running[identity] = asyncio.create_task(self._run(identity, message["payload"], self.token))
+
+    async def _run(self, identity: str, payload: dict[str, Any], token: str) -> None:
+        try:
+            found = await self.owner.operations.stream(question_of(payload), Context(self.owner.clients, self.owner.live, token))
+            if isinstance(found, Answer):
+                if not found.executed:
+                    await self._send({"id": identity, "type": "error", "payload": found.body["errors"]})
+                    return
+                await self._send({"id": identity, "type": "next", "payload": found.body})
+            else:
+                async for body in found:
+                    await self._send({"id": identity, "type": "next", "payload": body})
+            await self._send({"id": identity, "type": "complete"})
+        except GraphQLError as error:
+            await self._send({"id": identity, "type": "error", "payload": [error.formatted]})
+        except (WebSocketDisconnect, RuntimeError):
+            return
+        finally:
+            if self.running.get(identity) is asyncio.current_task():
+                self.running.pop(identity)
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        await self.socket.send_text(orjson.dumps(message, default=str).decode())
+
+    async def end(self) -> None:
+        tasks = list(self.running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
