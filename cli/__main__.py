@@ -1,0 +1,89 @@
+"""The command line: `./xietong COMMAND`. Every failure is one line and a non-zero exit."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+from chassis.kernel.errors import CrmError
+from cli.engines import EngineError
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parse and run."""
+    options = _parser().parse_args(arguments)
+    try:
+        asyncio.run(_run(options))
+    except (EngineError, CrmError) as error:
+        sys.exit(f"xietong: {getattr(error, 'message', error)}")
+    except OSError as error:
+        sys.exit(f"xietong: {error.filename or ''} {error.strerror or error}".replace("  ", " "))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="xietong", description="协同CRM on this machine")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    up = commands.add_parser("up", help="start everything; what `make run` calls")
+    up.add_argument("--compact", action="store_true", help="departments and gateway in one process, for a very small machine")
+    up.add_argument("--customers", type=_count, default=2000, help="customers of the sample company at first start (default 2000)")
+    up.add_argument("--seed", type=int, default=1, help="seed of the sample company")
+    seed = commands.add_parser("seed", help="load a sample company into the running installation")
+    seed.add_argument("--customers", type=_count, default=2000)
+    seed.add_argument("--seed", type=int, default=1, help="the same seed makes the same ids")
+    imports = commands.add_parser("import", help="bring records in by a recipe")
+    imports.add_argument("recipe", help="name of a recipe (see `xietong recipes`) or path of one")
+    imports.add_argument("files", nargs="+", type=Path, help="CSV files, plain or .gz")
+    imports.add_argument("--dry-run", action="store_true", help="write nothing; tell what would be")
+    imports.add_argument("--errors", type=Path, default=Path("import-errors.csv"), help="where refused rows are written")
+    imports.add_argument("--report", type=Path, help="also write the reconciliation sheet as JSON")
+    commands.add_parser("recipes", help="list the recipes")
+    inbox = commands.add_parser("inbox", help="read the mails that the development mail server took")
+    inbox.add_argument("--most", type=_count, default=20)
+    commands.add_parser("doctor", help="ask every part of the running installation how it is")
+    return parser
+
+
+def _count(text: str) -> int:
+    number = int(text.replace("_", ""))
+    if not 1 <= number <= 10_000_000:
+        raise argparse.ArgumentTypeError(f"{text} is not between 1 and 10000000")
+    return number
+
+
+async def _run(options: argparse.Namespace) -> None:
+    from cli.installation import Installation
+
+    if options.command == "up":
+        from cli.up import up
+
+        await up(compact=options.compact, customers=options.customers, seed=options.seed)
+    elif options.command == "seed":
+        from cli.sample.load import load_sample
+
+        await load_sample(Installation.open().plan(), customers=options.customers, seed=options.seed)
+    elif options.command == "import":
+        from cli.imports.run import run_import
+
+        await run_import(
+            Installation.open().plan(), options.recipe, options.files, dry_run=options.dry_run, errors=options.errors, report=options.report
+        )
+    elif options.command == "recipes":
+        from cli.imports.recipe import list_recipes
+
+        list_recipes()
+    elif options.command == "inbox":
+        from cli.inbox import show
+
+        show(Installation.open().folder / "inbox", options.most)
+    else:
+        from cli.doctor import doctor
+
+        await doctor(Installation.open())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""All departments and the gateway in one process: for a very small machine, and for tests. Same code, same data, same API."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from typing import Any
+
+from chassis.runtime.department import Department
+from cli.plan import DEPARTMENTS, Plan
+
+
+class Suite:
+    """The services of a plan in this event loop; each can be stopped and started alone."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.running: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Department:
+        """A running department."""
+        found: Department = self.running[name]
+        return found
+
+    async def start(self, names: Iterable[str] = (*DEPARTMENTS, "gateway")) -> None:
+        """Start services in this order."""
+        for name in names:
+            package = "gateway" if name == "gateway" else f"services.{name}"
+            settings = importlib.import_module(f"{package}.settings").Settings.from_env(self.plan.environment(name))
+            service = importlib.import_module(f"{package}.bootstrap").build(settings)
+            await service.start()
+            self.running[name] = service
+
+    async def stop(self, *names: str) -> None:
+        """Stop services, all of them in the reverse order when none is named."""
+        for name in names or tuple(reversed(self.running)):
+            await self.running.pop(name).stop()

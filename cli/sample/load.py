@@ -1,0 +1,101 @@
+"""Loads the sample company through the departments' own batch RPCs, chunk by chunk in bounded memory, departments beside each other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from crm.common.v1 import criteria_pb2, outcome_pb2
+from crm.customer.v1 import segment_service_pb2
+from crm.organization.v1 import person_service_pb2
+
+from chassis.kernel.errors import CrmError
+from cli.batches import Batches
+from cli.engines import EngineError
+from cli.plan import Plan
+from cli.sample.customers import Life, Maker, year_end
+from cli.sample.staff import Staff, articles, campaigns, catalogue, people, units
+from cli.words import Progress
+
+CHUNK = 500
+# Within a department the order matters: what is referred to comes first.
+_ORDER = (("customers", "contacts", "notes"), ("opportunities", "orders"), ("campaign_messages",), ("tickets", "ticket_replies"))
+_PEOPLE = person_service_pb2.DESCRIPTOR.services_by_name["PersonService"]
+_SEGMENTS = segment_service_pb2.DESCRIPTOR.services_by_name["SegmentService"]
+_REFUSED = outcome_pb2.UPSERT_RESULT_REFUSED
+
+
+async def load_sample(
+    plan: Plan, *, customers: int, seed: int, demo: tuple[str, str] | None = None, until: datetime | None = None
+) -> dict[str, int]:
+    """Load `customers` customers of a seed; `demo` is mail address and password of the demo login. Counts by resource.
+
+    Killed in between, it can be run again: what is stored is found by its natural key.
+    """
+    batches = Batches(plan)
+    counts: dict[str, int] = {}
+    try:
+        staff = Staff(seed)
+        maker = Maker(staff, until or year_end(datetime.now(UTC)))
+        await _company(batches, staff, maker, demo, counts)
+        progress = Progress("customers with their year", customers)
+        for start in range(0, customers, CHUNK):
+            life = Life()
+            for number in range(start, min(start + CHUNK, customers)):
+                maker.make(number, life)
+            await asyncio.gather(*(_department(batches, life, resources, counts) for resources in _ORDER))
+            progress.add(min(CHUNK, customers - start))
+        progress.end()
+    finally:
+        await batches.close()
+    return counts
+
+
+async def _company(batches: Batches, staff: Staff, maker: Maker, demo: tuple[str, str] | None, counts: dict[str, int]) -> None:
+    await _send(batches, "departments", units(staff), counts)
+    await _send(batches, "people", list(people(staff, demo[0] if demo else "")), counts)
+    if demo:
+        request = person_service_pb2.SetPasswordRequest(
+            request_id=f"demo-{staff.seed}-password", person_id=staff.id("people", "demo", 0), password=demo[1]
+        )
+        await batches.call("organization", _PEOPLE, "SetPassword", request)
+    await asyncio.sleep(0.5)  # the other departments hear of the people who will own what follows
+    products, pipelines = catalogue(staff)
+    await _send(batches, "products", products, counts)
+    await _send(batches, "pipelines", pipelines, counts)
+    await _send(batches, "campaigns", campaigns(staff, maker.start), counts)
+    await _send(batches, "articles", articles(staff), counts)
+    if demo:
+        await _segment(batches, staff)
+
+
+async def _segment(batches: Batches, staff: Staff) -> None:
+    """One segment to begin with: key accounts and A customers that are being cared for."""
+    criteria = criteria_pb2.Criteria()
+    for field, values in (("level", ("KEY", "A")), ("lifecycle", ("MAINTAIN",))):
+        condition = criteria.all.items.add().condition
+        condition.field, condition.operator = field, criteria_pb2.OPERATOR_IN
+        for value in values:
+            condition.values.add().text = value
+    request = segment_service_pb2.CreateSegmentRequest(
+        request_id=f"sample-{staff.seed}-segment", name="重点维护客户", criteria=criteria, owner_id=staff.marketers[0]
+    )
+    await batches.call("customer", _SEGMENTS, "CreateSegment", request)
+
+
+async def _department(batches: Batches, life: Life, resources: Iterable[str], counts: dict[str, int]) -> None:
+    for resource in resources:
+        await _send(batches, resource, life.records.get(resource, []), counts)
+
+
+async def _send(batches: Batches, resource: str, records: list[Any], counts: dict[str, int]) -> None:
+    try:
+        outcomes = await batches.upsert(resource, records) if records else []
+    except CrmError as error:
+        raise EngineError(f"the sample company was not loaded: {error.message} ({resource}); start «xietong up» again to go on") from error
+    refused = next((outcome for outcome in outcomes if outcome.result == _REFUSED), None)
+    if refused:
+        raise EngineError(f"sample {resource} {refused.source_key} was refused: {refused.error_message}")
+    counts[resource] = counts.get(resource, 0) + len(records)
