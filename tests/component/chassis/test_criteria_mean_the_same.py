@@ -1,0 +1,146 @@
+"""Criteria for MongoDB and criteria for Python agree on every document, against a real mongod."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from pymongo import MongoClient
+from pymongo.collection import Collection
+
+from chassis.kernel.criteria import Field, to_predicate, to_query
+from tests.support.installation import Engines
+
+SCHEMA = {
+    "name": Field("name", "text"),
+    "state": Field("state", "enum", frozenset(["OPEN", "WON", "LOST"])),
+    "count": Field("count", "number"),
+    "share": Field("share", "number"),
+    "amount": Field("amount.amount_micros", "money"),
+    "pinned": Field("pinned", "flag"),
+    "time": Field("time", "time"),
+    "tags": Field("tags", "text", repeated=True),
+    "roles": Field("roles", "enum", frozenset(["A", "B", "C"]), repeated=True),
+}
+letters = [
+    "",
+    "a",
+    "ab",
+    "abc",
+    "b",
+    "ba",
+    "z",
+    "A",
+    "é",
+    "中",
+    "中文",
+    "\ud7ff",
+    "\ue000",
+    "\uffff",
+    "\U00010000",
+    "😀",
+    "\U0010ffff",
+    "a\U0010ffff",
+]
+texts = st.one_of(st.sampled_from(letters), st.text(max_size=3))
+numbers = st.one_of(st.integers(-3, 3), st.sampled_from([-(2**63), 2**63 - 1, 2**53, 2**53 + 1, 10**15]))
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+moments = st.one_of(
+    st.integers(-3, 3).map(lambda number: EPOCH + timedelta(milliseconds=number)), st.sampled_from([datetime(1960, 5, 5, tzinfo=UTC)])
+)
+STORED: dict[str, st.SearchStrategy[Any]] = {
+    "name": texts, "state": st.sampled_from(["OPEN", "WON", "LOST", "FROM_THE_FUTURE"]), "count": numbers,
+    "share": st.one_of(st.sampled_from([0.0, -0.0, 0.5, 1.0, 2.5, -3.0, 1e300, float("inf")]), st.integers(-3, 3)),
+    "amount": st.one_of(st.none(), st.fixed_dictionaries({"currency_code": st.just("CNY")}, optional={"amount_micros": numbers})),
+    "pinned": st.booleans(), "time": moments, "tags": st.lists(texts, max_size=3), "roles": st.lists(st.sampled_from("ABC"), max_size=3),
+}  # fmt: skip
+documents = st.fixed_dictionaries({}, optional={name: st.one_of(st.none(), value) for name, value in STORED.items()})
+_EXACT, _ORDER = ["EQUALS", "IN", "IS_SET"], ["LESS", "LESS_OR_EQUAL", "GREATER", "GREATER_OR_EQUAL"]
+_OPERATORS = {
+    "text": [*_EXACT, *_ORDER, "STARTS_WITH"],
+    "number": [*_EXACT, *_ORDER],
+    "money": [*_EXACT, *_ORDER],
+    "time": [*_EXACT, *_ORDER],
+}
+_ASKED = {"text": ("text", texts), "number": ("number", numbers), "money": ("number", numbers), "time": ("time", moments)}
+
+
+@st.composite
+def conditions(draw: st.DrawFn) -> dict[str, Any]:
+    name = draw(st.sampled_from(sorted(SCHEMA)))
+    field = SCHEMA[name]
+    allowed = _OPERATORS.get(field.kind, _EXACT)
+    operator = draw(st.sampled_from([found for found in allowed if not (field.repeated and found in _ORDER)]))
+    kind, values = _ASKED.get(field.kind, ("text", st.sampled_from(sorted(field.values) or ["x"])))
+    if operator == "IS_SET" or field.kind == "flag":
+        kind, values = "flag", st.booleans()
+    given_values = draw(st.lists(values, min_size=1, max_size=3 if operator == "IN" else 1))
+    return {"condition": {"field": name, "operator": operator, "values": [{kind: value} for value in given_values]}}
+
+
+def _nest(inner: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    lists = st.lists(inner, min_size=1, max_size=3)
+    return st.one_of(
+        lists.map(lambda items: {"all": {"items": items}}), lists.map(lambda items: {"any": {"items": items}}),
+        inner.map(lambda item: {"negated": item}),
+    )  # fmt: skip
+
+
+criteria = st.one_of(conditions(), _nest(conditions()), _nest(_nest(conditions())))
+
+
+@pytest.fixture(scope="module")
+def collection(engines: Engines) -> Iterator[Collection[dict[str, Any]]]:
+    client: MongoClient[dict[str, Any]] = MongoClient(engines.mongo_uri, tz_aware=True)
+    yield client["criteria_of_tests"]["documents"]
+    client.drop_database("criteria_of_tests")
+    client.close()
+
+
+def _agree(collection: Collection[dict[str, Any]], stored: list[dict[str, Any]], asked: dict[str, Any]) -> None:
+    collection.delete_many({})
+    rows = [{**document, "_id": index} for index, document in enumerate(stored)]
+    collection.insert_many(rows)
+    by_database = {row["_id"] for row in collection.find(to_query(asked, SCHEMA))}
+    by_predicate = {row["_id"] for row in rows if to_predicate(asked, SCHEMA)(row)}
+    assert by_predicate == by_database
+
+
+@settings(max_examples=300, deadline=None)
+@given(stored=st.lists(documents, min_size=1, max_size=6), asked=criteria)
+def test_database_and_predicate_find_the_same_documents(
+    collection: Collection[dict[str, Any]], stored: list[dict[str, Any]], asked: dict[str, Any]
+) -> None:
+    _agree(collection, stored, asked)
+
+
+@settings(max_examples=150, deadline=None)
+@given(names=st.lists(texts, min_size=1, max_size=8), prefix=texts)
+@example(names=["a", "中"], prefix="\ud7ff")
+def test_beginning_of_a_text_is_found_alike(collection: Collection[dict[str, Any]], names: list[str], prefix: str) -> None:
+    asked = {"condition": {"field": "name", "operator": "STARTS_WITH", "values": [{"text": prefix}]}}
+    _agree(collection, [{"name": name} for name in names], asked)
+
+
+def test_beginning_of_an_item_must_be_one_items_own(collection: Collection[dict[str, Any]]) -> None:
+    asked = {"condition": {"field": "tags", "operator": "STARTS_WITH", "values": [{"text": "m"}]}}
+    stored = [{"tags": ["a", "z"]}, {"tags": ["a", "mint"]}, {"tags": []}, {}]
+    collection.delete_many({})
+    collection.insert_many({**document, "_id": index} for index, document in enumerate(stored))
+    assert [row["_id"] for row in collection.find(to_query(asked, SCHEMA))] == [1]
+    assert [index for index, document in enumerate(stored) if to_predicate(asked, SCHEMA)(document)] == [1]
+
+
+@settings(max_examples=150, deadline=None)
+@given(document=documents, condition=conditions())
+def test_negation_is_the_exact_opposite(
+    collection: Collection[dict[str, Any]], document: dict[str, Any], condition: dict[str, Any]
+) -> None:
+    collection.delete_many({})
+    collection.insert_one({**document, "_id": 1})
+    plain = collection.count_documents(to_query(condition, SCHEMA))
+    assert collection.count_documents(to_query({"negated": condition}, SCHEMA)) == 1 - plain

@@ -1,0 +1,202 @@
+"""Signing in, staying in, signing out: the answers, the throttle, rotation, reuse, and how soon others know."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from chassis.kernel.errors import CrmError
+from tests.support.checks import refused
+from tests.support.installation import PASSWORD, Installation
+
+
+async def code(action: Any) -> str:
+    with pytest.raises(CrmError) as found:
+        await action
+    return found.value.code
+
+
+async def sign_in(crm: Installation, email: str, password: str = PASSWORD) -> Any:
+    return await crm.ask("CreateSession", role="", email=email, password=password)
+
+
+async def test_signing_in_gives_tokens_that_every_department_takes(crm: Installation) -> None:
+    person = await crm.person("session one", "COORDINATOR")
+    found = await sign_in(crm, " Session.ONE@example.com ")
+    assert found.person.id == person == found.session.person_id
+    assert found.session.HasField("revoke_time") is False
+    for method in ("ListCustomers", "ListOrders", "ListCampaigns", "ListTickets", "ListPeople", "ListSessions"):
+        await crm.ask(method, role=found.tokens.access_token)
+    stored = await crm.suite["organization"].database["sessions"].find_one({"_id": found.session.id})
+    assert stored
+    assert found.tokens.refresh_token not in str(stored)
+    assert found.tokens.access_token not in str(stored)
+    mine = await crm.ask("ListSessions", role=found.tokens.access_token)
+    assert {session.person_id for session in mine.sessions} == {person}
+
+
+async def test_wrong_password_and_unknown_address_get_the_same_answer(crm: Installation) -> None:
+    await crm.person("session two", "SALES_REP")
+    answers = []
+    for email in ("session.two@example.com", "nobody.at.all@example.com"):
+        with pytest.raises(CrmError) as found:
+            await sign_in(crm, email, "not the right password")
+        answers.append((type(found.value), found.value.code, found.value.message, found.value.field, found.value.retryable))
+    assert answers[0] == answers[1]
+    assert answers[0][1] == "SIGN_IN_REFUSED"
+
+
+async def test_ten_failures_close_the_account_for_a_while_and_a_new_password_opens_it(crm: Installation) -> None:
+    person = await crm.person("session three", "SALES_REP")
+    email = "session.three@example.com"
+    for _ in range(10):
+        assert await code(sign_in(crm, email, "wrong password")) == "SIGN_IN_REFUSED"
+    assert await code(sign_in(crm, email)) == "SIGN_IN_THROTTLED"
+    await crm.ask("SetPassword", person_id=person, password="another four words here")
+    assert (await sign_in(crm, email, "another four words here")).person.id == person
+
+
+async def test_guesses_at_the_same_moment_are_throttled_too(crm: Installation) -> None:
+    codes = await asyncio.gather(*(code(sign_in(crm, "guessed@example.com", f"guess number {number}")) for number in range(16)))
+    assert codes.count("SIGN_IN_REFUSED") <= 10
+    assert codes.count("SIGN_IN_THROTTLED") >= 6
+
+
+async def test_a_right_password_forgets_earlier_failures(crm: Installation) -> None:
+    await crm.person("session four", "SALES_REP")
+    email = "session.four@example.com"
+    for _ in range(2):
+        for _ in range(5):
+            assert await code(sign_in(crm, email, "wrong password")) == "SIGN_IN_REFUSED"
+        await sign_in(crm, email)
+    assert (await sign_in(crm, email)).tokens.access_token
+
+
+async def test_a_refresh_token_is_used_once_and_its_reuse_ends_the_session(crm: Installation) -> None:
+    await crm.person("session five", "SALES_REP")
+    first = await sign_in(crm, "session.five@example.com")
+    second = await crm.ask("RefreshSession", role="", refresh_token=first.tokens.refresh_token)
+    assert second.session.id == first.session.id
+    assert second.tokens.refresh_token != first.tokens.refresh_token
+    await crm.ask("ListCustomers", role=second.tokens.access_token)
+    assert await code(crm.ask("RefreshSession", role="", refresh_token=first.tokens.refresh_token)) == "REFRESH_REFUSED"
+    assert await code(crm.ask("RefreshSession", role="", refresh_token=second.tokens.refresh_token)) == "REFRESH_REFUSED"
+    stored = await crm.suite["organization"].database["sessions"].find_one({"_id": first.session.id})
+    assert stored
+    assert stored["revoke_time"]
+
+    async def shut() -> bool:
+        try:
+            await crm.ask("ListCustomers", role=second.tokens.access_token)
+        except CrmError as refusal:
+            return refusal.code == "UNAUTHENTICATED"
+        return False
+
+    await crm.until(shut, 5)
+
+
+@pytest.mark.parametrize("token", ["x", "é" * 10, "A" * 43])
+async def test_an_unknown_refresh_token_is_refused(crm: Installation, token: str) -> None:
+    assert await code(crm.ask("RefreshSession", role="", refresh_token=token)) == "REFRESH_REFUSED"
+
+
+async def test_a_revoked_session_is_shut_out_of_every_department_within_five_seconds(crm: Installation) -> None:
+    await crm.person("session six", "COORDINATOR")
+    found = await sign_in(crm, "session.six@example.com")
+    token = found.tokens.access_token
+    await crm.ask("RevokeSession", role=token, session_id=found.session.id)
+
+    async def shut() -> bool:
+        for method in ("ListCustomers", "ListOrders", "ListCampaigns", "ListTickets", "ListPeople"):
+            try:
+                await crm.ask(method, role=token)
+            except CrmError as refusal:
+                if refusal.code == "UNAUTHENTICATED":
+                    continue
+            return False
+        return True
+
+    await crm.until(shut, 5)
+    assert await code(crm.ask("RefreshSession", role="", refresh_token=found.tokens.refresh_token)) == "REFRESH_REFUSED"
+
+
+async def test_nobody_ends_the_session_of_another_but_the_administrator(crm: Installation) -> None:
+    await crm.person("session seven", "SALES_REP")
+    found = await sign_in(crm, "session.seven@example.com")
+    for role in ("SALES_REP", "SALES_LEAD", "COORDINATOR"):
+        await refused(
+            crm,
+            "organization.sessions",
+            crm.ask("RevokeSession", role=role, session_id=found.session.id),
+            "NOT_FOUND",
+            record_id=found.session.id,
+        )
+    ended = await crm.ask("RevokeSession", role="ADMINISTRATOR", session_id=found.session.id)
+    assert ended.session.HasField("revoke_time")
+    again = await crm.ask("RevokeSession", role="ADMINISTRATOR", session_id=found.session.id)
+    assert again.session.version == ended.session.version
+
+
+async def test_who_has_left_neither_signs_in_nor_refreshes_nor_reads_on(crm: Installation) -> None:
+    person = await crm.person("session eight", "SALES_REP")
+    found = await sign_in(crm, "session.eight@example.com")
+    await crm.ask("DeactivatePerson", role="ADMINISTRATOR", person_id=person)
+    assert await code(sign_in(crm, "session.eight@example.com")) == "SIGN_IN_REFUSED"
+    assert await code(crm.ask("RefreshSession", role="", refresh_token=found.tokens.refresh_token)) == "REFRESH_REFUSED"
+
+    async def shut() -> bool:
+        try:
+            await crm.ask("ListCustomers", role=found.tokens.access_token)
+        except CrmError as refusal:
+            return refusal.code == "UNAUTHENTICATED"
+        return False
+
+    await crm.until(shut, 5)
+    await crm.ask("ReactivatePerson", role="ADMINISTRATOR", person_id=person)
+    assert await code(crm.ask("RefreshSession", role="", refresh_token=found.tokens.refresh_token)) == "REFRESH_REFUSED"
+    assert (await sign_in(crm, "session.eight@example.com")).person.id == person
+
+
+async def test_a_new_password_ends_the_sessions_and_closes_the_old_one(crm: Installation) -> None:
+    person = await crm.person("session nine", "SALES_REP")
+    found = await sign_in(crm, "session.nine@example.com")
+    await crm.ask("SetPassword", role="session nine", person_id=person, password="quite another set of words")
+    assert await code(sign_in(crm, "session.nine@example.com")) == "SIGN_IN_REFUSED"
+    assert await code(crm.ask("RefreshSession", role="", refresh_token=found.tokens.refresh_token)) == "REFRESH_REFUSED"
+    assert (await sign_in(crm, "session.nine@example.com", "quite another set of words")).person.id == person
+
+
+@pytest.mark.parametrize("token", ["", "x", "a.b.c", "Bearer"])
+async def test_without_a_valid_token_nothing_is_answered(crm: Installation, token: str) -> None:
+    for method in ("ListCustomers", "ListOrders", "ListCampaigns", "ListTickets", "ListPeople", "ListGrants", "GetDirectory"):
+        assert await code(ask_raw(crm, method, token)) == "UNAUTHENTICATED"
+
+
+async def ask_raw(crm: Installation, method: str, token: str) -> Any:
+    if method in ("ListGrants", "GetDirectory"):
+        from crm.common.v1 import access_service_pb2 as access
+
+        service = access.DESCRIPTOR.services_by_name["AccessService"]
+        return await crm.channels["organization"].call(service, method, getattr(access, f"{method}Request")(), token=token)
+    return await crm.ask(method, role=token)
+
+
+async def test_a_service_token_needs_the_right_secret_and_carries_only_its_rights(crm: Installation) -> None:
+    from crm.common.v1 import access_service_pb2 as access
+
+    service = access.DESCRIPTOR.services_by_name["AccessService"]
+    channel = crm.channels["organization"]
+    for name, secret in (("sales", "w" * 43), ("nobody", "w" * 43), ("sales", crm.plan.secrets["support"])):
+        request = access.IssueServiceTokenRequest(service=name, secret=secret)
+        assert await code(channel.call(service, "IssueServiceToken", request)) == "UNAUTHENTICATED"
+    request = access.IssueServiceTokenRequest(service="sales", secret=crm.plan.secrets["sales"])
+    token = (await channel.call(service, "IssueServiceToken", request)).token.access_token
+    await crm.ask("ListOrders", role=token)
+    assert await code(crm.ask("ListCustomers", role=token)) == "NOT_ALLOWED"
+    grants = await channel.call(service, "ListGrants", access.ListGrantsRequest(), token=crm.tokens["SALES_REP"])
+    assert ("SALES_REP", "customers", "read", 1) in {(line.role, line.resource, line.action, line.scope) for line in grants.grants}
+    assert (
+        await code(channel.call(service, "GetDirectory", access.GetDirectoryRequest(), token=crm.tokens["ADMINISTRATOR"])) == "NOT_ALLOWED"
+    )

@@ -1,0 +1,43 @@
+"""Fixtures: engines once a run; one installation for all tests that do not stop departments; a fresh one for those that do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from chassis.observe import logs
+from cli.engines import free_port, start_nats
+from tests.support.installation import Engines, Installation
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def engines(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Engines]:
+    """Real mongod and nats-server on free ports."""
+    logs.configure("tests", "WARNING")
+    found = Engines()
+    await found.start(tmp_path_factory.mktemp("engines"))
+    yield found
+    await found.stop()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def crm(engines: Engines) -> AsyncIterator[Installation]:
+    """One installation for all tests that leave it running."""
+    installation = Installation(engines)
+    await installation.start()
+    yield installation
+    await installation.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def own_crm(engines: Engines, tmp_path: Path) -> AsyncIterator[Installation]:
+    """An installation of the test's own, with its own broker: it may stop and break what it likes."""
+    nats, url = await start_nats(tmp_path / "nats", free_port(), tmp_path / "nats.log")
+    installation = Installation(engines, url)
+    await installation.start()
+    yield installation
+    await installation.stop()
+    await nats.stop()

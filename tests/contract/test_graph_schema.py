@@ -1,0 +1,94 @@
+"""The graph's schema as its users rely on it: committed, described, bounded, with refusals in every payload."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from graphql import (
+    GraphQLEnumType,
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLList,
+    GraphQLNamedType,
+    GraphQLObjectType,
+    get_named_type,
+    get_nullable_type,
+)  # fmt: skip
+
+import gateway
+from gateway.bootstrap import shared_schema
+from gateway.graph.noun import NOUNS
+
+SCHEMA = shared_schema()._schema
+COMMITTED = Path(gateway.__file__).parent / "schema.graphql"
+TYPES = {name: shape for name, shape in SCHEMA.type_map.items() if not name.startswith("__")}
+
+
+def test_the_committed_schema_is_the_one_that_is_served() -> None:
+    assert COMMITTED.read_text().strip() == shared_schema().as_str().strip()
+
+
+def lacking(name: str, shape: GraphQLNamedType) -> list[str]:
+    """Elements of a type without a description."""
+    found = [] if shape.description else [name]
+    if isinstance(shape, GraphQLEnumType):
+        found += [f"{name}.{key}" for key, value in shape.values.items() if not value.description]
+    if isinstance(shape, GraphQLObjectType | GraphQLInterfaceType | GraphQLInputObjectType):
+        found += [f"{name}.{key}" for key, field in shape.fields.items() if not field.description]
+    if isinstance(shape, GraphQLObjectType | GraphQLInterfaceType):
+        arguments = [(key, argument, field.args[argument]) for key, field in shape.fields.items() for argument in field.args]
+        found += [f"{name}.{key}({argument})" for key, argument, definition in arguments if not definition.description]
+    return found
+
+
+def test_every_element_of_the_schema_says_what_it_means() -> None:
+    builtin = {"Int", "Float", "String", "Boolean", "ID"}
+    assert [element for name, shape in TYPES.items() if name not in builtin for element in lacking(name, shape)] == []
+
+
+def test_every_command_takes_one_input_and_answers_with_refusals() -> None:
+    assert SCHEMA.mutation_type is not None
+    for name, field in SCHEMA.mutation_type.fields.items():
+        payload = get_named_type(field.type)
+        assert list(field.args) == ["input"], name
+        assert isinstance(payload, GraphQLObjectType)
+        assert str(payload.fields["errors"].type) == "[UserError!]!", name
+        assert all("!" not in str(part.type) for key, part in payload.fields.items() if key != "errors"), name
+
+
+def test_every_list_of_records_is_a_connection_or_a_bounded_search() -> None:
+    unbounded = []
+    for name, shape in TYPES.items():
+        if not isinstance(shape, GraphQLObjectType) or name.endswith("Connection"):
+            continue
+        for key, field in shape.fields.items():
+            if (
+                isinstance(get_nullable_type(field.type), GraphQLList)
+                and get_named_type(field.type).name in NOUNS
+                and "first" not in field.args
+            ):
+                unbounded.append(f"{name}.{key}")
+    assert unbounded == []
+
+
+def test_every_connection_has_edges_nodes_and_a_page_info() -> None:
+    connections = {name: shape for name, shape in TYPES.items() if name.endswith("Connection")}
+    assert connections
+    for shape in connections.values():
+        assert isinstance(shape, GraphQLObjectType)
+        assert list(shape.fields) == ["edges", "nodes", "pageInfo"]
+
+
+def test_every_field_that_crosses_a_department_is_nullable() -> None:
+    strict = [
+        f"{noun.name}.{key}" for noun in NOUNS.values() for key, field in TYPES[noun.name].fields.items()  # type: ignore[attr-defined]
+        if (get_named_type(field.type).name in NOUNS or get_named_type(field.type).name.endswith("Connection")) and str(field.type).endswith("!")
+    ]  # fmt: skip
+    assert strict == []
+
+
+def test_every_noun_with_an_id_is_a_node() -> None:
+    for noun in NOUNS.values():
+        shape = TYPES[noun.name]
+        assert isinstance(shape, GraphQLObjectType)
+        assert [interface.name for interface in shape.interfaces] == ["Node"]

@@ -1,0 +1,123 @@
+"""Every edge of every type costs one gRPC call a level, whether one record is asked or a hundred."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from graphql import GraphQLInterfaceType, GraphQLList, GraphQLObjectType, get_named_type, get_nullable_type
+
+from gateway.bootstrap import shared_schema
+from gateway.graph.noun import NOUNS
+from tests.e2e.world import MANY, fill, installation
+from tests.support.installation import Engines, Installation
+
+SCHEMA = shared_schema()._schema
+# Where the records of a type are listed; «#» is the number of them that is asked for, «@» what is asked of each.
+ROOTS = {
+    "Customer": "customers(first: #, filter: {name: {startsWith: \"客户\"}}) { nodes { @ } }",
+    "Contact": "contacts(first: #) { nodes { @ } }", "Segment": "segments(first: #) { nodes { @ } }",
+    "Campaign": "campaigns(first: #) { nodes { @ } }", "CampaignMessage": "campaignMessages(first: #) { nodes { @ } }",
+    "Department": "departments(first: #, orderBy: CREATE_TIME_DESC) { nodes { @ } }",
+    "Person": "people(first: #, orderBy: CREATE_TIME_DESC) { nodes { @ } }",
+    "Opportunity": "opportunities(first: #) { nodes { @ } }", "Ticket": "tickets(first: #) { nodes { @ } }",
+    "Order": "orders(first: #, filter: {kind: {eq: RETURN}}) { nodes { @ } }",
+    "Note": "customers(first: #, filter: {name: {startsWith: \"客户\"}}) { nodes { notes(first: 1) { nodes { @ } } } }",
+    "TicketReply": "tickets(first: #) { nodes { replies(first: 1) { nodes { @ } } } }",
+    "TimelineEntry": "customers(first: #, filter: {name: {startsWith: \"客户\"}}) { nodes { timeline(first: 1) { nodes { @ } } } }",
+    "SegmentMember": 'segments(first: 1, filter: {name: {eq: "人群 0"}}) { nodes { members(first: #) { nodes { @ } } } }',
+    "Session": "sessions(first: #) { nodes { @ } }",
+}  # fmt: skip
+# A return comes from no opportunity; what was put in by a tool was made by no person.
+EMPTY = {("Order", "opportunity"), ("Note", "creator"), ("TicketReply", "creator"), ("TimelineEntry", "actor"), ("Session", "person")}
+TOP = 10  # people and units of the installation itself, at the top of their trees
+
+
+def edges() -> list[tuple[str, str]]:
+    """(type, field) of every field of the graph that leads to records or to sums of them."""
+    found = []
+    for name, shape in SCHEMA.type_map.items():
+        if not isinstance(shape, GraphQLObjectType) or name.endswith(("Connection", "Edge", "Payload")):
+            continue
+        if name in ("Query", "Mutation", "Subscription", "RecordChange"):
+            continue
+        for field, definition in shape.fields.items():
+            target = get_named_type(definition.type)
+            leads = target.name in NOUNS or target.name.endswith("Connection") or target.name in ("Node", "OrderTotals")
+            if leads and isinstance(target, GraphQLObjectType | GraphQLInterfaceType):
+                found.append((name, field))
+    return found
+
+
+def asked(name: str, field: str) -> str:
+    """The selection of an edge: as little as shows that it was followed."""
+    definition = SCHEMA.type_map[name].fields[field]  # type: ignore[attr-defined]
+    target = get_named_type(definition.type)
+    if isinstance(get_nullable_type(definition.type), GraphQLList):
+        return f"{field} {{ saleCount }}"
+    if target.name == "SegmentMemberConnection":
+        return f"{field}(first: 2) {{ nodes {{ enterTime }} }}"
+    return f"{field}(first: 2) {{ nodes {{ id }} }}" if target.name.endswith("Connection") else f"{field} {{ id }}"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def world(engines: Engines, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Installation]:
+    """An installation with a hundred of each record."""
+    async with installation(engines, tmp_path_factory.mktemp("edges")) as crm:
+        await fill(crm)
+        yield crm
+
+
+async def calls_for(crm: Installation, query: str, found: list[object]) -> Counter[str]:
+    """The calls that a query takes; what it answers is put into `found`."""
+    before = Counter(crm.calls())
+    found.append(await crm.data(query, role="COORDINATOR"))
+    return Counter(crm.calls()) - before
+
+
+def leaves(value: object, key: str) -> list[object]:
+    """What stands under a key, anywhere."""
+    if isinstance(value, list):
+        return [leaf for item in value for leaf in leaves(item, key)]
+    if isinstance(value, dict):
+        return [leaf for name, item in value.items() for leaf in ([item] if name == key else leaves(item, key))]
+    return []
+
+
+@pytest.mark.parametrize(("name", "field"), edges(), ids=lambda part: str(part))
+async def test_an_edge_takes_one_call_for_one_record_and_for_a_hundred(world: Installation, name: str, field: str) -> None:
+    root = ROOTS[name]
+    bare: list[object] = []
+    plain = await calls_for(world, "{" + root.replace("#", str(MANY)).replace("@", "__typename") + "}", bare)
+    answers: list[object] = []
+    one, many = [
+        await calls_for(world, "{" + root.replace("#", str(count)).replace("@", asked(name, field)) + "}", answers) for count in (1, MANY)
+    ]
+    rows = [leaves(answer, field) for answer in answers]
+    if name != "Session":
+        assert (len(rows[0]), len(rows[1])) == (1, MANY)
+    if (name, field) not in EMPTY:
+        assert len([row for row in rows[1] if row is not None]) >= (MANY - TOP if name in ("Person", "Department") else MANY)
+    assert sum((many - plain).values()) <= 1, f"{many - plain} beside {plain}"
+    assert one == many
+
+
+async def test_the_whole_graph_of_a_hundred_customers_takes_one_call_an_edge(world: Installation) -> None:
+    query = """{ customers(first: #, filter: {name: {startsWith: "客户"}}) { nodes { name owner { name } parent { name }
+        contacts(first: 1) { nodes { name } } notes(first: 1) { nodes { text } } openOpportunities(first: 1) { nodes { name } }
+        orders(first: 1) { nodes { number } } orderTotals { saleCount } messages(first: 1) { nodes { campaign { name } } }
+        tickets(first: 1) { nodes { subject } } timeline(first: 1) { nodes { eventType } } } } }"""
+    answers: list[object] = []
+    one, many = [await calls_for(world, query.replace("#", str(count)), answers) for count in (1, MANY)]
+    assert one == many
+    assert many == Counter({
+        "ListCustomers": 1, "BatchGetPeople": 1, "BatchGetCustomers": 1, "BatchListContacts": 1, "BatchListNotes": 1,
+        "BatchListOpportunities": 1, "BatchListOrders": 1, "BatchGetOrderTotals": 1, "BatchListCampaignMessages": 1,
+        "BatchGetCampaigns": 1, "BatchListTickets": 1, "BatchListTimelineEntries": 1,
+    })  # fmt: skip
+
+
+def test_every_type_with_edges_is_listed_here() -> None:
+    assert {name for name, _ in edges()} == set(ROOTS)

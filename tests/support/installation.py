@@ -1,0 +1,173 @@
+"""A whole installation for tests: real mongod and nats-server on free ports, the departments and the gateway in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from chassis.access.link import OrganizationLink
+from chassis.kernel.ids import new_id
+from chassis.rpc.channels import Channel
+from chassis.rpc.service import request_class
+from cli.compact import Suite
+from cli.engines import Child, free_port, start_mongo, start_nats
+from cli.plan import DEPARTMENTS, Plan, new_secrets
+from gateway.graph.noun import NOUNS
+
+PASSWORD = "four words of our own"
+ROLES = ("SALES_REP", "SALES_LEAD", "MARKETER", "SUPPORT_AGENT", "COORDINATOR", "ADMINISTRATOR")
+
+
+class Engines:
+    """MongoDB and NATS of one test run."""
+
+    mongo: Child
+    nats: Child
+    mongo_uri: str
+    nats_url: str
+
+    async def start(self, folder: Path) -> None:
+        """Start both beside each other."""
+        self.folder = folder
+        (self.mongo, self.mongo_uri), (self.nats, self.nats_url) = await asyncio.gather(
+            start_mongo(folder / "mongo", free_port(), folder / "mongod.log"), start_nats(folder / "nats", free_port(), folder / "nats.log")
+        )
+
+    async def stop(self) -> None:
+        """Stop both."""
+        await asyncio.gather(self.mongo.stop(), self.nats.stop())
+
+    def plan(self, nats_url: str = "") -> Plan:
+        """A plan with free ports and databases of its own."""
+        return Plan(
+            mongo_uri=self.mongo_uri, nats_url=nats_url or self.nats_url,
+            grpc={name: free_port() for name in DEPARTMENTS}, ops={name: free_port() for name in (*DEPARTMENTS, "gateway")},
+            gateway_port=free_port(), faq_port=free_port(), smtp_port=free_port(), secrets=new_secrets(),
+            database_prefix=f"t{secrets.token_hex(4)}",
+        )  # fmt: skip
+
+
+class Installation:
+    """Departments, gateway and people of every role; `graph` asks the gateway, `ask` a department directly."""
+
+    def __init__(self, engines: Engines, nats_url: str = "") -> None:
+        self.plan = engines.plan(nats_url)
+        self.suite = Suite(self.plan)
+        self.people: dict[str, str] = {}
+        self.tokens: dict[str, str] = {}
+        self.units: dict[str, str] = {}
+
+    async def start(self) -> None:
+        """Everything up, one department with a team, one person of each role."""
+        await self.suite.start()
+        self.channels = {name: Channel(name, self.plan.address(name)) for name in DEPARTMENTS}
+        self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.plan.gateway_port}", timeout=20)
+        self.link = OrganizationLink(self.channels["organization"], "cli", self.plan.secrets["cli"])
+        await self.until(lambda: all(self.suite[name].authority.directory.revision for name in DEPARTMENTS))
+        await self._people()
+
+    async def stop(self) -> None:
+        """Everything down."""
+        await self.http.aclose()
+        for channel in self.channels.values():
+            await channel.close()
+        await self.suite.stop()
+
+    @staticmethod
+    async def until(condition: Any, seconds: float = 20) -> None:
+        """Wait until a condition (plain or awaitable) holds; fails the test when it does not in time."""
+        end = asyncio.get_running_loop().time() + seconds
+        while True:
+            result = condition()
+            if asyncio.iscoroutine(result):
+                result = await result
+            if result:
+                return
+            assert asyncio.get_running_loop().time() < end, f"did not become true within {seconds} s"
+            await asyncio.sleep(0.02)
+
+    async def settled(self) -> None:
+        """Wait until every committed fact has been published and every consumer has taken it."""
+
+        async def quiet() -> bool:
+            for name in DEPARTMENTS:
+                if name not in self.suite.running:
+                    continue
+                department = self.suite[name]
+                if await department.database["outbox"].find_one({"pending": True}):
+                    return False
+                for reaction in department.reactions:
+                    info = await department.jetstream.consumer_info(
+                        f"CRM_{reaction.department.upper()}", f"{name}-{reaction.name}-{reaction.department}"
+                    )
+                    if info.num_pending or info.num_ack_pending:
+                        return False
+            return True
+
+        for _ in range(2):  # an effect may announce facts of its own
+            await self.until(quiet)
+            await asyncio.sleep(0.05)
+            await self.until(quiet)
+
+    async def ask(self, method: str, *, role: str = "cli", **fields: Any) -> Any:
+        """Call an RPC by its name as a role ("cli" is the tool's own service token). A request id is made where one is needed."""
+        noun, found = next(
+            (noun, noun.service.methods_by_name[method]) for noun in NOUNS.values() if method in noun.service.methods_by_name
+        )
+        if "request_id" in found.input_type.fields_by_name:
+            fields.setdefault("request_id", new_id())
+        token = await self.link.token() if role == "cli" else self.tokens.get(role, role)
+        return await self.channels[noun.department].call(noun.service, method, request_class(found)(**fields), token=token)
+
+    async def graph(
+        self, query: str, role: str = "COORDINATOR", *, headers: dict[str, str] | None = None, **variables: Any
+    ) -> dict[str, Any]:
+        """The body of the gateway's answer."""
+        response = await self.http.post(
+            "/graphql", json={"query": query, "variables": variables}, headers={**self.bearer(role), **(headers or {})}
+        )
+        assert response.status_code == 200, response.text
+        body: dict[str, Any] = response.json()
+        return body
+
+    async def data(self, query: str, role: str = "COORDINATOR", **variables: Any) -> dict[str, Any]:
+        """The data of an answer that must have no errors."""
+        body = await self.graph(query, role, **variables)
+        assert "errors" not in body, body["errors"]
+        found: dict[str, Any] = body["data"]
+        return found
+
+    def bearer(self, role: str) -> dict[str, str]:
+        """The header of a role; none for "" ."""
+        return {"Authorization": f"Bearer {self.tokens.get(role, role)}"} if role else {}
+
+    async def _people(self) -> None:
+        company = await self.ask("CreateDepartment", name="总部", kind=3)
+        for key, label in (("sales", "销售部"), ("other", "其他部")):
+            unit = await self.ask("CreateDepartment", name=label, kind=4, parent_id=company.department.id)
+            team = await self.ask("CreateDepartment", name=f"{label}一组", kind=5, parent_id=unit.department.id)
+            self.units |= {key: unit.department.id, f"{key}-team": team.department.id}
+        for role in ROLES:
+            await self.person(role, role)
+        await self.until(lambda: all(len(self.suite[name].authority.directory.members) >= len(ROLES) for name in DEPARTMENTS))
+
+    async def person(self, key: str, role: str, *, unit: str = "sales", skills: tuple[str, ...] = ()) -> str:
+        """One more person, signed in; their id. `key` is what `role=` takes afterwards."""
+        made = await self.ask(
+            "CreatePerson", name=f"人 {key}", email=f"{key.lower().replace(' ', '.')}@example.com", roles=[ROLES.index(role) + 1], skills=skills,
+            home_department_id=self.units[unit], home_team_id=self.units[f"{unit}-team"],
+        )  # fmt: skip
+        self.people[key] = made.person.id
+        await self.ask("SetPassword", person_id=made.person.id, password=PASSWORD)
+        session = await self.ask("CreateSession", role="", email=made.person.email, password=PASSWORD)
+        self.tokens[key] = session.tokens.access_token
+        return str(made.person.id)
+
+    def calls(self) -> dict[str, int]:
+        """RPCs that the gateway has sent, by method."""
+        gateway: Any = self.suite.running["gateway"]
+        return {method: count for channel in gateway.clients.channels.values() for method, count in channel.calls.items()}

@@ -1,0 +1,161 @@
+"""What a customer is found by: Chinese substrings, pinyin, words, telephone, mail and tax number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.customer.customers.terms import digits, normalized, of_customer, of_question
+
+CHINESE = st.text(st.characters(min_codepoint=0x4E00, max_codepoint=0x9FA5), min_size=2, max_size=24)
+
+
+def finds(question: str, **customer: Any) -> bool:
+    """What the store's query means: every need by one of its alternatives, as the beginning of a stored term."""
+    stored = of_customer(customer)
+    needs = of_question(question)
+    return bool(needs) and all(any(term.startswith(start) for start in alternatives for term in stored) for alternatives in needs)
+
+
+@given(CHINESE, st.data())
+@settings(max_examples=200, deadline=None)
+def test_any_part_of_a_chinese_name_finds_it(name: str, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(name) - 2))
+    end = data.draw(st.integers(start + 2, len(name)))
+    assert finds(name[start:end], name=name)
+
+
+@given(CHINESE, CHINESE)
+@settings(max_examples=100, deadline=None)
+def test_other_characters_do_not_find_it(name: str, other: str) -> None:
+    if other[:12] not in name:
+        assert not finds(other, name=name)
+
+
+@given(st.text(min_size=1, max_size=60))
+@settings(max_examples=200, deadline=None)
+def test_any_text_can_be_stored_and_asked(text: str) -> None:
+    assert len(of_customer({"name": text, "phone": text, "email": text, "tax_number": text})) <= 80
+    assert len(of_question(text)) <= 6
+
+
+@pytest.mark.parametrize(
+    "question", ["上海远景", "远景贸易", "贸易", "shanghai", "shanghaiyuanjing", "yuanjing", "yuanj", "shyj", "yjmy", "YJMY", "shyjmy"]
+)
+def test_characters_full_pinyin_and_initials_find_a_name(question: str) -> None:
+    assert finds(question, name="上海远景贸易")
+
+
+@pytest.mark.parametrize("question", ["上景", "海上", "yuanhai", "xyz", "jingyuan"])
+def test_what_is_not_in_the_name_does_not_find_it(question: str) -> None:
+    assert not finds(question, name="上海远景贸易")
+
+
+@pytest.mark.parametrize(
+    ("name", "question"),
+    [
+        ("重庆机械", "chongqing"),
+        ("中国银行", "zhongguoyinhang"),
+        ("长沙建材", "changsha"),
+        ("厦门航空", "xiamen"),
+        ("长城汽车", "changcheng"),
+        ("重庆机械", "cqjx"),
+    ],
+)
+def test_pinyin_follows_the_reading_of_the_word(name: str, question: str) -> None:
+    assert finds(question, name=name)
+
+
+def test_the_full_pinyin_of_an_ordinary_company_name_finds_it() -> None:
+    assert finds("beijingxietongkejiyouxiangongsi", name="北京协同科技有限公司")
+
+
+def test_initials_of_an_ordinary_company_name_find_it() -> None:
+    assert finds("bjxtkjyxgs", name="北京协同科技有限公司")
+
+
+@pytest.mark.parametrize("question", ["tencent", "Tencent", "腾讯", "科技", "腾讯Tencent", "Tencent科技"])
+def test_latin_words_beside_characters_find_a_mixed_name(question: str) -> None:
+    assert finds(question, name="腾讯Tencent科技")
+
+
+def test_a_latin_word_beside_characters_narrows_the_search() -> None:
+    assert not finds("腾讯Alibaba", name="腾讯Tencent科技")
+
+
+@pytest.mark.parametrize("question", ["acme", "ACM", "widgets", "acme wid", "Wid Acme", "muller", "Müller", "MÜLLER"])
+def test_beginnings_of_words_find_an_international_name(question: str) -> None:
+    assert finds(question, name="Acme Widgets Müller GmbH")
+
+
+@pytest.mark.parametrize("question", ["cme", "acme gadgets", "widgetss"])
+def test_middles_of_words_do_not(question: str) -> None:
+    assert not finds(question, name="Acme Widgets Müller GmbH")
+
+
+@pytest.mark.parametrize(
+    "question", ["13812345678", "138 1234 5678", "+86 138-1234-5678", "0086 13812345678", "1381234", "12345678", "5678"]
+)
+def test_a_telephone_number_is_found_however_it_is_written(question: str) -> None:
+    assert finds(question, name="x", phone="+86 138 1234 5678")
+    assert finds(question, name="x", phone="13812345678")
+
+
+@pytest.mark.parametrize("question", ["13812345679", "5679", "99999999"])
+def test_another_telephone_number_is_not_found(question: str) -> None:
+    assert not finds(question, name="x", phone="13812345678")
+
+
+@pytest.mark.parametrize("question", ["info@example.com", "INFO@Example.com", "@example.com", "info@exam", "info"])
+def test_a_mail_address_is_found_whole_by_its_beginning_and_by_its_domain(question: str) -> None:
+    assert finds(question, name="x", email="Info@Example.com")
+
+
+def test_a_mail_address_with_a_dot_is_found_by_what_stands_before_the_at() -> None:
+    assert finds("li.wei", name="x", email="li.wei@example.com")
+
+
+@pytest.mark.parametrize("question", ["91310000MA1FL5X0X1", "91310000ma1fl5", "913100006073451234", "9131"])
+def test_a_tax_number_is_found_whole_and_by_its_beginning(question: str) -> None:
+    number = "913100006073451234" if question.isdigit() and len(question) > 4 else "91310000MA1FL5X0X1"
+    assert finds(question, name="x", tax_number=number)
+
+
+def test_a_long_name_does_not_push_out_telephone_mail_and_tax_number() -> None:
+    customer = {
+        "name": "中国石油天然气股份有限公司 新疆维吾尔自治区油田销售分公司", "phone": "13812345678", "email": "oil@example.com",
+        "tax_number": "91310000MA1FL5X0X1",
+    }  # fmt: skip
+    for question in ("13812345678", "oil@example.com", "91310000MA1FL5X0X1", "油田销售分公司"):
+        assert finds(question, **customer), question
+
+
+def test_any_part_of_a_very_long_name_finds_it() -> None:
+    name = "深圳前海新时代互联网金融信息技术服务股份有限公司第三分公司"
+    assert finds("第三分公司", name=name)
+
+
+@pytest.mark.parametrize("question", ["", " ", "!?", "。，", "@"])
+def test_a_question_without_words_asks_for_nothing(question: str) -> None:
+    assert not finds(question, name="甲乙")
+
+
+def test_texts_are_compared_without_case_width_and_accents() -> None:
+    assert normalized("ＡＢＣ Ünï") == "abc uni"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("+86 138 1234 5678", "13812345678"),
+        ("0086-21-55551234", "2155551234"),
+        ("86123456789", "86123456789"),
+        ("021-5555", "0215555"),
+        ("", ""),
+    ],
+)
+def test_digits_of_a_telephone_number(text: str, expected: str) -> None:
+    assert digits(text) == expected
