@@ -42,7 +42,7 @@ OPTIONS = [
 
 
 class Server:
-    """One department's gRPC server. Build it, `start`, and `stop` when told to; `calls` counts what ran."""
+    """One department's gRPC server. Build it, `start`, and `stop` when told to; `calls` counts what has begun."""
 
     def __init__(
         self, department: str, services: Sequence[Service], authority: Authority, database: Database, metrics: Metrics, traces: Traces,
@@ -50,6 +50,7 @@ class Server:
     ) -> None:  # fmt: skip
         self.department, self.authority, self.database = department, authority, database
         self.metrics, self.traces, self.on_commit = metrics, traces, on_commit
+        self.calls = 0
         self.server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=512)
         self.health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
@@ -84,6 +85,7 @@ class Server:
 
     def _handler(self, method: MethodDescriptor, service: Service) -> grpc.RpcMethodHandler:
         async def handle(raw: bytes, context: grpc.aio.ServicerContext) -> bytes:
+            self.calls += 1
             return await self._serve(method, service, raw, context)
 
         return grpc.unary_unary_rpc_method_handler(handle)

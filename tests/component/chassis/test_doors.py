@@ -68,8 +68,10 @@ async def test_a_stopping_department_says_so_and_finishes_what_runs(own_crm: Ins
     async with grpc.aio.insecure_channel(own_crm.plan.address("sales")) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         said = (await stub.Check(health_pb2.HealthCheckRequest())).status
+        server = own_crm.suite["sales"].server
+        before = server.calls
         commands = [asyncio.create_task(own_crm.ask("CreateProduct", code=f"drain-{number}", name="x")) for number in range(40)]
-        await asyncio.sleep(0.01)
+        await own_crm.until(lambda: server.calls == before + 40)  # all have arrived; later ones would rightly be refused
         stopping = asyncio.create_task(own_crm.suite.stop("sales"))
         watched = SimpleNamespace(drained=False)
         for _ in range(40):
