@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable
-from typing import TYPE_CHECKING, Any
-
-from strawberry.dataloader import DataLoader
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
 
 from chassis.kernel.ids import new_id
 from gateway.clients import Clients
+from gateway.loaders import Load, Loader
 
 if TYPE_CHECKING:
     from gateway.live import Live
-
-BATCH = 100
 
 
 class Context:
@@ -22,16 +19,15 @@ class Context:
     def __init__(self, clients: Clients, live: Live, token: str = "", request_id: str = "") -> None:
         self.clients, self.live, self.token = clients, live, token
         self.request_id = request_id or new_id()
-        self._loaders: dict[Hashable, DataLoader[str, Any]] = {}
+        self._loaders: dict[Hashable, Loader] = {}
 
     def forget(self) -> None:
         """Load everything anew from here on."""
         self._loaders.clear()
 
-    def loader(self, key: Hashable, load: Callable[[list[str]], Awaitable[list[Any]]]) -> DataLoader[str, Any]:
-        """The loader of an edge with its arguments: keys asked for in one turn of the loop go out in one call."""
+    def loader(self, key: Hashable, load: Load) -> Loader:
+        """The loader of a question with its arguments."""
         found = self._loaders.get(key)
         if found is None:
-            found = DataLoader(load_fn=load, max_batch_size=BATCH)
-            self._loaders[key] = found
+            found = self._loaders[key] = Loader(load)
         return found

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from graphql import DocumentNode, GraphQLError, GraphQLSchema, OperationDefinitionNode, parse, validate
+from graphql import GraphQLError, OperationDefinitionNode, parse, validate
 
-from gateway.limits import check_text
+from gateway.engine import Engine
+from gateway.engine import Operation as EngineOperation
+from gateway.limits import Cost, check_text
 from gateway.settings import Settings
 
 DEEPEST = 100
@@ -22,17 +25,37 @@ _GUESS = re.compile(r" Did you mean .*\?$")
 
 @dataclass(frozen=True)
 class Prepared:
-    """A document that may be executed, or the errors that forbid it. `fault` is the code of the errors."""
+    """A document that may be executed, with its operations by name; or the errors that forbid it."""
 
-    document: DocumentNode | None
+    operations: Mapping[str, Prepared.Operation] = field(default_factory=dict)
     errors: tuple[GraphQLError, ...] = ()
+
+    @dataclass(frozen=True)
+    class Operation:
+        """One operation: what runs it, and what it costs."""
+
+        node: OperationDefinitionNode
+        run: EngineOperation
+        cost: Cost
+
+    def operation(self, name: str | None) -> Prepared.Operation:
+        """The operation to run. Raises GraphQLError when the name is missing or unknown."""
+        found = self.operations.get(name) if name is not None else next(iter(self.operations.values()))
+        if found is None or (name is None and len(self.operations) > 1):
+            text = (
+                f"the document has no operation «{name}»"
+                if name is not None
+                else "the document has several operations; name one in operationName"
+            )
+            raise GraphQLError(text, extensions={"code": "OPERATION_NOT_FOUND"})
+        return found
 
 
 class Documents:
     """The cache. Not shared between threads."""
 
-    def __init__(self, schema: GraphQLSchema, settings: Settings) -> None:
-        self.schema, self.settings = schema, settings
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self.engine, self.schema, self.settings = engine, engine.schema, settings
         self._kept: OrderedDict[str, Prepared] = OrderedDict()
         self._bytes = 0
 
@@ -52,21 +75,25 @@ class Documents:
     def _prepare(self, text: str) -> Prepared:
         tokens, deepest = _scan(text)  # before parsing, which is twenty times slower and recursive
         if deepest > DEEPEST:
-            return Prepared(None, (GraphQLError("the document is nested too deeply (limit: depth)", extensions=_DEEP),))
+            return Prepared(errors=(GraphQLError("the document is nested too deeply (limit: depth)", extensions=_DEEP),))
         if tokens > self.settings.most_tokens:
             words = f"the document has more than {self.settings.most_tokens} tokens (limit: tokens); ask for less at once"
-            return Prepared(None, (GraphQLError(words, extensions={**_LONG, "most": self.settings.most_tokens}),))
+            return Prepared(errors=(GraphQLError(words, extensions={**_LONG, "most": self.settings.most_tokens}),))
         try:
             document = parse(text)
         except GraphQLError as error:
-            return Prepared(None, (_coded(error, "GRAPHQL_PARSE_FAILED", self.settings),))
+            return Prepared(errors=(_coded(error, "GRAPHQL_PARSE_FAILED", self.settings),))
         refusal = check_text(document, self.settings)
         if refusal:
-            return Prepared(None, (refusal,))
+            return Prepared(errors=(refusal,))
         errors = validate(self.schema, document, max_errors=10)
         if errors:
-            return Prepared(None, tuple(_coded(error, "GRAPHQL_VALIDATION_FAILED", self.settings) for error in errors))
-        return Prepared(document)
+            return Prepared(errors=tuple(_coded(error, "GRAPHQL_VALIDATION_FAILED", self.settings) for error in errors))
+        nodes = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+        return Prepared({
+            node.name.value if node.name else "": Prepared.Operation(node, self.engine.prepare(document, node), Cost(self.schema, document, node))
+            for node in nodes
+        })  # fmt: skip
 
 
 def _scan(text: str) -> tuple[int, int]:
@@ -85,18 +112,3 @@ def _scan(text: str) -> tuple[int, int]:
 def _coded(error: GraphQLError, code: str, settings: Settings) -> GraphQLError:
     message = _GUESS.sub("", error.message) if settings.environment == "production" else error.message
     return GraphQLError(message, error.nodes, error.source, error.positions, error.path, error.original_error, {"code": code})
-
-
-def operation_of(document: DocumentNode, name: str | None) -> OperationDefinitionNode:
-    """The operation to run. Raises GraphQLError when the name is missing or unknown."""
-    found = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
-    if name is not None:
-        found = [node for node in found if node.name and node.name.value == name]
-    if len(found) != 1:
-        text = (
-            f"the document has no operation «{name}»"
-            if name is not None
-            else "the document has several operations; name one in operationName"
-        )
-        raise GraphQLError(text, extensions={"code": "OPERATION_NOT_FOUND"})
-    return found[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,7 @@ from gateway.graph.connections import LARGEST
 from gateway.settings import Settings
 
 _ENDLESS = 10**9
+MOST_SIZES = 64
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,10 @@ def check_text(document: DocumentNode, settings: Settings) -> GraphQLError | Non
     """What can be judged without schema and variables. It bounds the work of validation too, which is quadratic in repeated fields."""
     counts = _count(document)
     for limit, most, mend in (
+        ("directives", settings.most_directives, "ask for what you need without conditions"),
         ("aliases", settings.most_aliases, "ask for the same in several operations"),
         ("repeats", settings.most_repeats, "name a field once in a selection"),
+        ("breadth", settings.most_breadth, "ask for fewer fields of one object at once"),
         ("spreads", settings.most_spreads, "use fewer fragments"),
     ):
         if counts[limit] > most:
@@ -67,19 +70,58 @@ def check_text(document: DocumentNode, settings: Settings) -> GraphQLError | Non
     return None
 
 
-def check_cost(
-    schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode, variables: Mapping[str, Any], settings: Settings
-) -> GraphQLError | None:
-    """The cost with the page sizes that the variables, or their defaults, give."""
-    given = {
-        node.variable.name.value: variables.get(node.variable.name.value, _literal(node.default_value))
-        for node in operation.variable_definitions or ()
-    }
-    root = schema.get_root_type(operation.operation)
-    cost = _Meter(schema, _fragments(document), given).measure(operation.selection_set, root).cost
+class Cost:
+    """What one operation costs: its fields, times the rows asked for. Worked out once for each set of page sizes."""
+
+    def __init__(self, schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> None:
+        self._schema, self._operation, self._fragments = schema, operation, _fragments(document)
+        self._sizes = sorted(set(_size_variables(document)))
+        self._defaults = {node.variable.name.value: _literal(node.default_value) for node in operation.variable_definitions or ()}
+        self._known: dict[tuple[int | None, ...], int] = {}
+
+    def of(self, variables: Mapping[str, Any]) -> int:
+        """The cost with the page sizes that the variables, or their defaults, give."""
+        given = {name: _rows(variables.get(name, self._defaults.get(name))) for name in self._sizes}
+        key = tuple(given.values())
+        found = self._known.get(key)
+        if found is None:
+            root = self._schema.get_root_type(self._operation.operation)
+            found = _Meter(self._schema, self._fragments, given).measure(self._operation.selection_set, root).cost
+            if len(self._known) < MOST_SIZES:
+                self._known[key] = found
+        return found
+
+
+def check_cost(cost: int, settings: Settings) -> GraphQLError | None:
+    """The refusal of a cost that is too high."""
     if cost > settings.most_cost:
         return refused("cost", cost, settings.most_cost, "ask for smaller pages (first) or fewer fields")
     return None
+
+
+def _size_variables(document: DocumentNode) -> Iterator[str]:
+    """Names of the variables that page sizes are taken from."""
+    for selections in _selection_sets(document):
+        for node in selections.selections:
+            for argument in node.arguments or () if isinstance(node, FieldNode) else ():
+                if argument.name.value == "first" and isinstance(argument.value, VariableNode):
+                    yield argument.value.name.value
+
+
+def _selection_sets(document: DocumentNode) -> Iterator[SelectionSetNode]:
+    """Every selection set of a document, each once."""
+    waiting = [node.selection_set for node in document.definitions if isinstance(node, OperationDefinitionNode | FragmentDefinitionNode)]
+    while waiting:
+        found = waiting.pop()
+        yield found
+        waiting += [inner for node in found.selections if (inner := getattr(node, "selection_set", None))]
+
+
+def _rows(asked: Any) -> int | None:
+    """A page size as far as it can be read here."""
+    if isinstance(asked, float) and asked.is_integer():
+        asked = int(asked)
+    return asked if isinstance(asked, int) and not isinstance(asked, bool) else None
 
 
 def _literal(node: ValueNode | None) -> Any:
@@ -95,20 +137,20 @@ def _fragments(document: DocumentNode) -> dict[str, FragmentDefinitionNode]:
 
 
 def _count(document: DocumentNode) -> dict[str, int]:
-    """Aliases and fragment spreads as they stand in the text, and how often one field stands in one selection at the most."""
-    found = {"aliases": 0, "spreads": 0, "repeats": 0}
-    waiting = [node.selection_set for node in document.definitions if isinstance(node, OperationDefinitionNode | FragmentDefinitionNode)]
-    while waiting:
+    """Aliases, directives and fragment spreads as they stand in the text; the fields of its widest selection, and the repeats of one."""
+    found = {"aliases": 0, "directives": 0, "spreads": 0, "breadth": 0, "repeats": 0}
+    for operation in _operations(document):
+        found["directives"] += len(operation.directives or ())
+    for selections in _selection_sets(document):
         names: Counter[str] = Counter()
-        for node in waiting.pop().selections:
+        for node in selections.selections:
+            found["directives"] += len(node.directives or ())
             if isinstance(node, FieldNode):
                 found["aliases"] += node.alias is not None
                 names[(node.alias or node.name).value] += 1
             else:
                 found["spreads"] += 1
-            inner = getattr(node, "selection_set", None)
-            if inner:
-                waiting.append(inner)
+        found["breadth"] = max(found["breadth"], len(selections.selections))
         found["repeats"] = max(found["repeats"], *names.values(), 0)
     return found
 
@@ -166,7 +208,6 @@ class _Meter:
             if takes is None:
                 return 1
             asked = takes.default_value
-        if isinstance(asked, float) and asked.is_integer():
-            asked = int(asked)
+        asked = _rows(asked)
         # What cannot be read here is refused later, or means the default; it is never cheap.
-        return max(asked, 1) if isinstance(asked, int) and not isinstance(asked, bool) else LARGEST
+        return LARGEST if asked is None else max(asked, 1)

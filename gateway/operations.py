@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import strawberry
-from graphql import ExecutionResult, GraphQLError, OperationType, execute, subscribe
-from prometheus_client import Histogram
+from graphql import ExecutionResult, GraphQLError, OperationType
+from prometheus_client import Counter, Histogram
 
 from chassis.kernel.errors import CrmError
 from chassis.observe.metrics import Metrics
 from chassis.observe.traces import Traces
 from gateway.context import Context
-from gateway.documents import Documents, operation_of
+from gateway.documents import Documents, Prepared
+from gateway.engine import Engine
+from gateway.graph.readings import Readings
 from gateway.limits import check_cost
 from gateway.settings import Settings
 
@@ -78,9 +80,12 @@ class Operations:
     """The graph, ready to be asked."""
 
     def __init__(self, schema: strawberry.Schema, settings: Settings, traces: Traces, metrics: Metrics) -> None:
-        self.schema = schema._schema
         self.settings = settings
-        self.documents = Documents(self.schema, settings)
+        fallbacks = Counter(
+            "crm_operation_uncompiled", "Operations that ran without a plan, by reason", ["reason"], registry=metrics.registry
+        )
+        engine = Engine(schema._schema, Readings(), lambda reason: fallbacks.labels(reason).inc())
+        self.documents = Documents(engine, settings)
         self.traces = traces
         self.seconds = Histogram(
             "crm_operation_seconds", "Time of an operation, by kind and outcome", ["kind", "outcome"], registry=metrics.registry
@@ -89,32 +94,31 @@ class Operations:
     async def run(self, question: Question, context: Context, *, read_only: bool = False) -> Answer:
         """The answer to a query or mutation."""
         try:
-            document, operation = self._prepare(question)
+            operation = self._prepare(question)
         except _Refused as refusal:
             return self._refuse(refusal.errors, context)
-        if operation.operation is OperationType.SUBSCRIPTION:
+        if operation.node.operation is OperationType.SUBSCRIPTION:
             return self._refuse(
                 (bad_request("subscribe over WebSocket (graphql-transport-ws) or with Accept: text/event-stream"),), context
             )
-        if read_only and operation.operation is not OperationType.QUERY:
+        if read_only and operation.node.operation is not OperationType.QUERY:
             return self._refuse((bad_request("only queries may be asked with GET; use POST", "METHOD_NOT_ALLOWED"),), context)
         started = time.perf_counter()
-        with self.traces.span(f"graphql {operation.name.value if operation.name else operation.operation.value}"):
-            result = execute(self.schema, document, None, context, dict(question.variables), question.operation_name)
-            done = result if isinstance(result, ExecutionResult) else await result
-        self.seconds.labels(operation.operation.value, "errors" if done.errors else "ok").observe(time.perf_counter() - started)
+        node = operation.node
+        with self.traces.span(f"graphql {node.name.value if node.name else node.operation.value}"):
+            done = await operation.run.execute(context, question.variables)
+        self.seconds.labels(node.operation.value, "errors" if done.errors else "ok").observe(time.perf_counter() - started)
         return self._answer(done, context)
 
     async def stream(self, question: Question, context: Context, *, read_only: bool = False) -> Answer | AsyncIterator[dict[str, Any]]:
         """A subscription's bodies as they come; or the one answer of a query, a mutation or a refused subscription."""
         try:
-            document, operation = self._prepare(question)
+            operation = self._prepare(question)
         except _Refused as refusal:
             return self._refuse(refusal.errors, context)
-        if operation.operation is not OperationType.SUBSCRIPTION:
+        if operation.node.operation is not OperationType.SUBSCRIPTION:
             return await self.run(question, context, read_only=read_only)
-        result = subscribe(self.schema, document, None, context, dict(question.variables), question.operation_name)
-        source = result if isinstance(result, ExecutionResult) or hasattr(result, "__aiter__") else await result
+        source = await operation.run.subscribe(context, question.variables)
         if isinstance(source, ExecutionResult):
             return self._answer(source, context)
         return self._bodies(source, context)
@@ -128,18 +132,18 @@ class Operations:
         finally:
             await source.aclose()
 
-    def _prepare(self, question: Question) -> tuple[Any, Any]:
+    def _prepare(self, question: Question) -> Prepared.Operation:
         prepared = self.documents.prepare(question.query)
-        if prepared.document is None:
+        if prepared.errors:
             raise _Refused(prepared.errors)
         try:
-            operation = operation_of(prepared.document, question.operation_name)
+            operation = prepared.operation(question.operation_name)
         except GraphQLError as error:
             raise _Refused((error,)) from None
-        refusal = check_cost(self.schema, prepared.document, operation, question.variables, self.settings)
+        refusal = check_cost(operation.cost.of(question.variables), self.settings)
         if refusal:
             raise _Refused((refusal,))
-        return prepared.document, operation
+        return operation
 
     def _refuse(self, errors: tuple[GraphQLError, ...], context: Context) -> Answer:
         code = (errors[0].extensions or {}).get("code")

@@ -24,6 +24,8 @@ class Settings(Common):
     write_milliseconds: int = env("CRM_WRITE_MILLISECONDS", 10_000, "time that a department has to answer a command")
     most_depth: int = env("CRM_MOST_DEPTH", 15, "levels of an operation")
     most_aliases: int = env("CRM_MOST_ALIASES", 60, "aliases in an operation")
+    most_directives: int = env("CRM_MOST_DIRECTIVES", 60, "directives in a document")
+    most_breadth: int = env("CRM_MOST_BREADTH", 500, "entries of one selection")
     most_repeats: int = env("CRM_MOST_REPEATS", 25, "times that one field may stand in one selection")
     most_spreads: int = env("CRM_MOST_SPREADS", 150, "fragment spreads in a document")
     most_tokens: int = env("CRM_MOST_TOKENS", 4000, "tokens of a document")

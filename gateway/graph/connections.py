@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import strawberry
 
 from chassis.kernel.errors import Invalid
 
 DEFAULT, LARGEST = 20, 100
+CONNECTIONS: dict[str, type] = {}
+EDGES: dict[str, type] = {}
 
 
 @strawberry.type(description="Where a page stands.")
@@ -39,6 +41,7 @@ def connection_type(node: type) -> Any:
         "page_info": strawberry.field(description="Where this page stands."),
     }
     made = type(f"{node.__name__}Connection", (), {"__annotations__": annotations, **shown})
+    CONNECTIONS[made.__name__], EDGES[edge.__name__] = made, edge
     return strawberry.type(made, name=made.__name__, description=f"A page of {node.__name__} records.")
 
 
@@ -50,12 +53,38 @@ def first_of(first: int | None) -> int:
     return rows
 
 
-def page(rows: list[Any], next_token: str, row_tokens: Sequence[str], *, continued: bool) -> dict[str, Any]:
-    """The connection of a department's page. Cursors are the department's own tokens: rows that come in between move nothing."""
-    cursors: list[str | None] = list(row_tokens) or [None] * len(rows)
-    info = {
-        "has_next_page": bool(next_token), "has_previous_page": continued,
-        "start_cursor": cursors[0] if cursors else None, "end_cursor": cursors[-1] if cursors else None,
-    }  # fmt: skip
-    edges = [{"cursor": text, "node": row} for text, row in zip(cursors, rows, strict=True)]
-    return {"edges": edges, "nodes": rows, "page_info": info}
+class Page:
+    """A department's page as a connection. Cursors are the department's own tokens: rows that come in between move nothing."""
+
+    __slots__ = ("continued", "next_token", "nodes", "tokens")
+
+    def __init__(self, nodes: Sequence[Any], next_token: str, tokens: Sequence[str], continued: bool) -> None:
+        self.nodes, self.next_token, self.tokens, self.continued = nodes, next_token, tokens, continued
+
+    @property
+    def edges(self) -> list[Edge]:
+        """The rows, each with its cursor, which is None when cursors were not asked for."""
+        tokens: Sequence[str | None] = self.tokens or [None] * len(self.nodes)
+        return [Edge(token, row) for token, row in zip(tokens, self.nodes, strict=True)]
+
+    @property
+    def page_info(self) -> Standing:
+        """Where the page stands."""
+        first, last = (self.tokens[0], self.tokens[-1]) if self.tokens else (None, None)
+        return Standing(bool(self.next_token), self.continued, first, last)
+
+
+class Edge(NamedTuple):
+    """A row with its cursor."""
+
+    cursor: str | None
+    node: Any
+
+
+class Standing(NamedTuple):
+    """The values of a PageInfo."""
+
+    has_next_page: bool
+    has_previous_page: bool
+    start_cursor: str | None
+    end_cursor: str | None

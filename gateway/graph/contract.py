@@ -17,6 +17,7 @@ import strawberry
 from crm.common.v1 import annotations_pb2
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.json_format import MessageToDict
+from google.protobuf.timestamp_pb2 import Timestamp
 from strawberry.schema.config import StrawberryConfig
 
 from chassis.kernel.errors import Invalid
@@ -77,6 +78,11 @@ def _parse_long(value: object) -> int:
 
 def _time_text(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def time_text(stamp: Timestamp) -> str:
+    """A contract's moment as the graph shows it."""
+    return _time_text(from_timestamp(stamp))
 
 
 SCALARS: dict[object, Any] = {
@@ -142,12 +148,23 @@ def enum_type(descriptor: EnumDescriptor) -> Any:
     return strawberry.enum(Enum(descriptor.name, values or members), name=descriptor.name, description=comment(descriptor.full_name))  # type: ignore[call-overload]
 
 
+SHOWN: dict[str, Descriptor] = {}
+"""Contract messages by the name of their graph type."""
+
+
+def is_money(descriptor: Descriptor) -> bool:
+    """Whether a message is the contract's Money, which has a type of its own here."""
+    return descriptor.full_name == _MONEY
+
+
 @cache
 def output_class(descriptor: Descriptor) -> type:
     """The class of a message's type; edges may be added to it before it is finished by `finish`."""
-    if descriptor.full_name == _MONEY:
+    if is_money(descriptor):
+        SHOWN["Money"] = descriptor
         return Money
     is_node = "id" in descriptor.fields_by_name
+    SHOWN[descriptor.name] = descriptor
     made = type(descriptor.name, (Node,) if is_node else (), {"__annotations__": {}, "__doc__": comment(descriptor.full_name)})
     for field in descriptor.fields:
         if field.name != "id":

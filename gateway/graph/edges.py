@@ -1,35 +1,41 @@
-"""Edges from one noun to another: to one record by an id that this one holds, to a page of records by this one's id."""
+"""Edges from one noun to another: to one record by an id that this one holds, to a page of records by this one's id.
+
+An edge takes all parents of its level at once and gives one value for each.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import strawberry
 from strawberry.types import Info
 
 from chassis.kernel.errors import CrmError
-from gateway.context import Context
 from gateway.errors import field_error
-from gateway.graph.connections import connection_type, page
-from gateway.graph.noun import NOUNS, Resolver, described, list_arguments, list_request
+from gateway.graph.connections import Page, connection_type
+from gateway.graph.noun import NOUNS, described, list_arguments, list_request
 from gateway.graph.selection import selected
-from gateway.loaders import load_group, load_one, rows_of
+from gateway.loaders import load_groups, load_records, rows_of
 
 PARENT: Any = strawberry.Parent["Any"]  # type: ignore[misc]
+BATCHED = "batched"
+Batched = Callable[..., Awaitable[Sequence[Any]]]
+
+
+class Parents(list[Any]):
+    """All parents of a level, where a resolver is otherwise given one."""
 
 
 def to_one(target: str, key: str, description: str) -> Any:
     """An edge to one record of another noun, by the id that `key` holds on this one."""
     noun = NOUNS[target]
 
-    async def resolve(root: Any, info: Info) -> Any:
-        if not getattr(root, key):
-            return None
-        return await load_one(info.context, noun, getattr(root, key), selected(info, noun.descriptor))
+    async def resolve(roots: Sequence[Any], info: Info) -> Sequence[Any]:
+        return await load_records(info.context, noun, [getattr(root, key) for root in roots], selected(info, noun.descriptor))
 
-    return strawberry.field(resolver=rooted(resolve, {}, noun.type | None), description=description)
+    return edge(resolve, {}, noun.type | None, description)
 
 
 def to_many(target: str, method_name: str, description: str, *, preset: Callable[[Any], None] | None = None) -> Any:
@@ -43,25 +49,37 @@ def to_many(target: str, method_name: str, description: str, *, preset: Callable
     if preset:
         arguments.pop("filter", None)
 
-    async def resolve(root: Any, info: Info, **given: Any) -> Any:
-        context: Context = info.context
+    async def resolve(roots: Sequence[Any], info: Info, **given: Any) -> Sequence[Any]:
         try:
             request = list_request(method, noun.descriptor, given, info)
         except CrmError as error:
             raise field_error(error, noun.department) from None
         if preset:
             preset(request)
-        answer = await load_group(context, noun.department, noun.service, method, key, request, root.id)
-        return page(list(getattr(answer, rows)), answer.next_page_token, answer.row_tokens, continued=bool(request.page_token))
+        ids = [root.id for root in roots]
+        groups = await load_groups(info.context, noun.department, noun.service, method, key, request, ids)
+        return [page_of(found, rows, continued=bool(request.page_token)) for found in groups]
 
-    return strawberry.field(resolver=rooted(resolve, arguments, connection_type(noun.type) | None), description=description)
+    return edge(resolve, arguments, connection_type(noun.type) | None, description)
 
 
-def rooted(resolve: Resolver, arguments: Mapping[str, tuple[Any, Any]], returns: Any) -> Any:
-    """A resolver that gets its parent record first."""
+def page_of(group: Any, rows: str, *, continued: bool) -> Any:
+    """The page that a department's group is; a failure stays one."""
+    if isinstance(group, Exception):
+        return group
+    return Page(getattr(group, rows), group.next_page_token, group.row_tokens, continued)
+
+
+def edge(resolve: Batched, arguments: Mapping[str, tuple[Any, Any]], returns: Any, description: str) -> Any:
+    """A field whose resolver gets the list of its parents; the engine gives it all of a level, graphql-core one by one."""
 
     async def with_root(root: Any, info: Info, **given: Any) -> Any:
-        return await resolve(root, info, **given)
+        if type(root) is Parents:
+            return await resolve(root, info, **given)
+        (found,) = await resolve([root], info, **given)
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     kinds = inspect.Parameter
     parameters = [
@@ -75,4 +93,4 @@ def rooted(resolve: Resolver, arguments: Mapping[str, tuple[Any, Any]], returns:
     with_root.__signature__ = inspect.Signature(parameters, return_annotation=returns)  # type: ignore[attr-defined]
     shapes = {name: described(name, shape) for name, (shape, _) in arguments.items()}
     with_root.__annotations__ = {"root": PARENT, "info": Info, "return": returns, **shapes}
-    return with_root
+    return strawberry.field(resolver=with_root, description=description, metadata={BATCHED: True})

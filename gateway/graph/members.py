@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-import strawberry
 from crm.customer.v1 import segment_pb2, segment_service_pb2
 from strawberry.types import Info
 
 from chassis.kernel.errors import CrmError
 from gateway.errors import field_error
-from gateway.graph.connections import connection_type, page
+from gateway.graph.connections import connection_type
 from gateway.graph.contract import output_class
-from gateway.graph.edges import rooted
+from gateway.graph.edges import edge, page_of
 from gateway.graph.noun import list_request
-from gateway.loaders import load_group
+from gateway.loaders import load_groups
 
 _SERVICE = segment_service_pb2.DESCRIPTOR.services_by_name["SegmentService"]
 
@@ -26,13 +26,13 @@ def segment_members(method_name: str, description: str) -> Any:
     member_row = segment_pb2.SegmentMember.DESCRIPTOR
     member = output_class(member_row)
 
-    async def resolve(root: Any, info: Info, first: int | None = 20, after: str | None = None) -> Any:
+    async def resolve(roots: Sequence[Any], info: Info, first: int | None = 20, after: str | None = None) -> Sequence[Any]:
         try:
             request = list_request(method, member_row, {"first": first, "after": after}, info)
         except CrmError as error:
             raise field_error(error, "customer") from None
-        answer = await load_group(info.context, "customer", _SERVICE, method, key, request, root.id)
-        return page(list(answer.segment_members), answer.next_page_token, answer.row_tokens, continued=bool(after))
+        groups = await load_groups(info.context, "customer", _SERVICE, method, key, request, [root.id for root in roots])
+        return [page_of(found, "segment_members", continued=bool(after)) for found in groups]
 
     arguments = {"first": (int | None, 20), "after": (str | None, None)}
-    return strawberry.field(resolver=rooted(resolve, arguments, connection_type(member) | None), description=description)
+    return edge(resolve, arguments, connection_type(member) | None, description)

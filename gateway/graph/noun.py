@@ -20,11 +20,11 @@ from chassis.rpc.documents import enum_numbers
 from chassis.rpc.service import request_class
 from gateway.context import Context
 from gateway.errors import field_error, path_of
-from gateway.graph.connections import connection_type, first_of, page
+from gateway.graph.connections import Page, connection_type, first_of
 from gateway.graph.contract import comment, enum_type, finish, from_global, output_annotation, output_class
 from gateway.graph.inputs import filter_type, input_type, to_criteria, to_request
 from gateway.graph.selection import selected, shows_cursors
-from gateway.loaders import load_one, rows_of
+from gateway.loaders import load_record, rows_of
 
 Resolver = Callable[..., Awaitable[Any]]
 MOST_HITS = 50
@@ -111,7 +111,7 @@ class Noun:
                 identity = from_global(str(id), self.name)[1]
             except CrmError as error:
                 raise field_error(error, self.department) from None
-            return await load_one(context, self, identity, selected(info, self.descriptor))
+            return await load_record(context, self, identity, selected(info, self.descriptor))
 
         return strawberry.field(
             resolver=signed(resolve, {"id": (strawberry.ID, ...)}, self.type | None),
@@ -128,8 +128,8 @@ class Noun:
                 answer = await context.clients.read(self.department, self.service, method.name, request, context.token, context.request_id)
             except CrmError as error:
                 raise field_error(error, self.department) from None
-            rows = list(getattr(answer, rows_of(method.output_type, self.descriptor)))
-            return page(rows, answer.next_page_token, answer.row_tokens, continued=bool(request.page_token))
+            rows = getattr(answer, rows_of(method.output_type, self.descriptor))
+            return Page(rows, answer.next_page_token, answer.row_tokens, bool(request.page_token))
 
         return strawberry.field(
             resolver=signed(resolve, arguments, connection_type(self.type) | None), description=comment(method.full_name)

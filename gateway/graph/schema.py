@@ -19,7 +19,7 @@ from gateway.graph.organization import department, person, session
 from gateway.graph.sales import opportunity, order, pipeline, product
 from gateway.graph.selection import selected
 from gateway.graph.support import article, ticket, ticket_reply
-from gateway.loaders import load_one
+from gateway.loaders import load_record
 
 _MODULES: tuple[Any, ...] = (
     department, person, session, customer, contact, note, segment, timeline_entry, product, pipeline, opportunity, order,
@@ -66,7 +66,7 @@ def _node() -> Any:
         noun = NOUNS.get(kind)
         if noun is None or noun.by_id is None:
             return None
-        return await load_one(info.context, noun, identity, ())
+        return await load_record(info.context, noun, identity, ())
 
     words = "Any record by its id; null when there is none that you may see."
     return strawberry.field(resolver=signed(resolve, {"id": (strawberry.ID, ...)}, Node | None), description=words)
@@ -77,7 +77,7 @@ def _viewer() -> Any:
         noun, person_id = NOUNS["Person"], claims_of(info.context.token).get("sub", "")
         if not person_id:
             raise field_error(unauthenticated("There is no token."), "gateway")
-        return await load_one(info.context, noun, str(person_id), selected(info, noun.descriptor))
+        return await load_record(info.context, noun, str(person_id), selected(info, noun.descriptor))
 
     return strawberry.field(resolver=signed(resolve, {}, NOUNS["Person"].type | None), description="Who is signed in.")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor
@@ -15,12 +15,26 @@ from gateway.errors import camel
 ResolveInfo = GraphQLResolveInfo[Any]
 
 
+def _once(info: Info, key: object, make: Callable[[], Any]) -> Any:
+    """What depends on the selection alone, worked out once for a planned operation."""
+    memo = getattr(info._raw_info.field_nodes, "memo", None)
+    if memo is None:
+        return make()
+    if key not in memo:
+        memo[key] = make()
+    return memo[key]
+
+
 def selected(info: Info, row: Descriptor, inside: str = "") -> tuple[str, ...]:
     """Names of the record's fields that are asked for, and the ids by which edges go on; sorted.
 
     `inside` names the field that holds the rows of a connection ("nodes", and "node" of the edges).
     """
-    raw: ResolveInfo = info._raw_info
+    found: tuple[str, ...] = _once(info, (row.full_name, inside), lambda: _selected(info._raw_info, row, inside))
+    return found
+
+
+def _selected(raw: ResolveInfo, row: Descriptor, inside: str) -> tuple[str, ...]:
     sets = [node.selection_set for node in raw.field_nodes if node.selection_set]
     names = set(_rows(raw, sets) if inside else _names(raw, sets))
     by_shown = {camel(field.name): field.name for field in row.fields}
@@ -59,7 +73,10 @@ def _rows(info: ResolveInfo, sets: list[SelectionSetNode]) -> Iterator[str]:
 
 def shows_cursors(info: Info) -> bool:
     """Whether the operation shows a cursor of this connection: a row's, or the first or last one's."""
-    raw: ResolveInfo = info._raw_info
+    return bool(_once(info, "cursors", lambda: _shows_cursors(info._raw_info)))
+
+
+def _shows_cursors(raw: ResolveInfo) -> bool:
     wanted = {"cursor", "startCursor", "endCursor"}
     sets = [node.selection_set for node in raw.field_nodes if node.selection_set]
     for node in _fields(raw, sets):

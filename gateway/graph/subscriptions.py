@@ -85,23 +85,23 @@ def _field(argument: str, choose: Callable[[str], Callable[[Fact], bool]], descr
 
 async def _verified(context: Context) -> None:
     """Ask a department whether the token is good before anything is listened for; nobody holds a line open with a forged one."""
-    from gateway.loaders import load_one
+    from gateway.loaders import load_record
 
-    await load_one(
+    await load_record(
         Context(context.clients, context.live, context.token), NOUNS["Person"], str(claims_of(context.token).get("sub", "none")), ("id",)
     )
 
 
 async def _deliver(context: Context, fact: Fact) -> RecordChange | None:
     """The change for this caller; None when they may not see the record now. A fresh loader: nothing is remembered between facts."""
-    from gateway.loaders import load_one
+    from gateway.loaders import load_record
 
     fresh = Context(context.clients, context.live, context.token)
     noun = NOUNS.get(fact.noun)
     if noun is None or noun.by_id is None:
         return None
     try:
-        record = await load_one(fresh, noun, fact.record_id, ())
+        record = await load_record(fresh, noun, fact.record_id, ())
     except GraphQLError as error:
         # What the role may not read did not happen for it; a department that is away comes back; a bad token ends it.
         if (error.extensions or {}).get("code") in ("NOT_ALLOWED", "UNAVAILABLE", "DEADLINE_EXCEEDED"):

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-import strawberry
 from crm.common.v1 import criteria_pb2
 from crm.customer.v1 import customer_pb2, customer_service_pb2
 from crm.sales.v1 import order_pb2, order_service_pb2
 from strawberry.types import Info
 
 from chassis.kernel.errors import CrmError
+from gateway.context import Context
 from gateway.errors import field_error
 from gateway.graph.contract import finish, output_class
-from gateway.graph.edges import rooted, to_many, to_one
+from gateway.graph.edges import edge, to_many, to_one
 from gateway.graph.members import segment_members
 from gateway.graph.noun import Noun
 
@@ -56,23 +58,20 @@ def _open(request: Any) -> None:
 def _order_totals() -> Any:
     """Sums of orders, one for each currency."""
 
-    async def resolve(root: Any, info: Info) -> Any:
-        context = info.context
+    async def load(context: Context, ids: list[str]) -> list[Any]:
+        request = order_service_pb2.BatchGetOrderTotalsRequest(customer_ids=ids)
+        try:
+            answer = await context.clients.read("sales", _ORDERS, "BatchGetOrderTotals", request, context.token, context.request_id)
+        except CrmError as error:
+            return [field_error(error, "sales")] * len(ids)
+        found: dict[str, list[Any]] = {}
+        for totals in answer.order_totals:
+            found.setdefault(totals.customer_id, []).append(totals)
+        return [found.get(identity, []) for identity in ids]
 
-        async def load(ids: list[str]) -> list[Any]:
-            request = order_service_pb2.BatchGetOrderTotalsRequest(customer_ids=ids)
-            try:
-                answer = await context.clients.read("sales", _ORDERS, "BatchGetOrderTotals", request, context.token, context.request_id)
-            except CrmError as error:
-                return [field_error(error, "sales")] * len(ids)
-            found: dict[str, list[Any]] = {}
-            for totals in answer.order_totals:
-                found.setdefault(totals.customer_id, []).append(totals)
-            return [found.get(identity, []) for identity in ids]
-
-        return await context.loader("order_totals", load).load(root.id)
+    async def resolve(roots: Sequence[Any], info: Info) -> Sequence[Any]:
+        context: Context = info.context
+        return await context.loader("order_totals", partial(load, context)).many([root.id for root in roots])
 
     shape: Any = list[finish(_TOTALS)] | None  # type: ignore[misc]
-    return strawberry.field(
-        resolver=rooted(resolve, {}, shape), description="Sums over all orders, one for each currency; empty when there are none."
-    )
+    return edge(resolve, {}, shape, "Sums over all orders, one for each currency; empty when there are none.")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
-import strawberry
 from crm.customer.v1 import timeline_entry_pb2, timeline_entry_service_pb2
 from strawberry.types import Info
 
 from gateway.graph.contract import Node
-from gateway.graph.edges import rooted, to_one
+from gateway.graph.edges import edge, to_one
 from gateway.graph.noun import NOUNS, Noun
-from gateway.loaders import load_one
+from gateway.loaders import load_records
 
 TIMELINE_ENTRY = Noun("customer", timeline_entry_service_pb2, timeline_entry_pb2.TimelineEntry)
 _NOUN_OF = {
@@ -20,9 +21,15 @@ _NOUN_OF = {
 }  # fmt: skip
 
 
-async def _record(root: Any, info: Info) -> Any:
-    noun = NOUNS.get(_NOUN_OF.get(root.resource, ""))
-    return await load_one(info.context, noun, root.record_id, ()) if noun else None
+async def _records(roots: Sequence[Any], info: Info) -> Sequence[Any]:
+    """The record of each entry; one call for each noun among them."""
+    ids: dict[str, list[str]] = {}
+    for root in roots:
+        ids.setdefault(_NOUN_OF.get(root.resource, ""), []).append(root.record_id)
+    nouns = [noun for noun in ids if noun in NOUNS]
+    loaded = await asyncio.gather(*[load_records(info.context, NOUNS[noun], ids[noun], ()) for noun in nouns])
+    found = {noun: iter(records) for noun, records in zip(nouns, loaded, strict=True)}
+    return [next(found.get(_NOUN_OF.get(root.resource, ""), iter(())), None) for root in roots]
 
 
 def edges() -> None:
@@ -30,4 +37,4 @@ def edges() -> None:
     TIMELINE_ENTRY.edge("actor", to_one("Person", "actor_id", "Who did it; null for a department acting by itself."))
     TIMELINE_ENTRY.edge("customer", to_one("Customer", "customer_id", "The customer."))
     description = "The record as it is now; null when you may not see it."
-    TIMELINE_ENTRY.edge("record", strawberry.field(resolver=rooted(_record, {}, Node | None), description=description))
+    TIMELINE_ENTRY.edge("record", edge(_records, {}, Node | None, description))

@@ -1,0 +1,119 @@
+"""How the engine reads what departments send: straight from the messages, and from pages of them.
+
+Each expression gives what the resolvers and scalars of `contract` would give; where that cannot be promised it raises, and the
+engine asks them. A test compares both for every field of every message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.json_format import MessageToDict
+from graphql import GraphQLField, GraphQLObjectType, GraphQLResolveInfo
+
+from chassis.rpc.documents import enum_names, message_class, traits
+from gateway.engine import Batch, Read, Shape
+from gateway.errors import camel
+from gateway.graph.connections import CONNECTIONS, EDGES, Edge, Page, Standing
+from gateway.graph.contract import SHOWN, is_money, plain_amount, time_text, to_global
+from gateway.graph.edges import BATCHED, Parents
+
+_STRAWBERRY = "strawberry-definition"
+
+
+class Readings:
+    """The shapes of the graph's types, and their edges."""
+
+    def __init__(self) -> None:
+        self._shapes: dict[str, Shape | None] = {}
+
+    def shape(self, parent: GraphQLObjectType) -> Shape | None:
+        """How rows of a type are read."""
+        if parent.name not in self._shapes:
+            self._shapes[parent.name] = _shape(parent.name)
+        return self._shapes[parent.name]
+
+    def batch(self, parent: GraphQLObjectType, name: str, definition: GraphQLField) -> Batch | None:
+        """The edge behind a field."""
+        declared = definition.extensions.get(_STRAWBERRY)
+        resolve = definition.resolve
+        if declared is None or resolve is None or not declared.metadata.get(BATCHED):
+            return None
+
+        async def batch(rows: Sequence[Any], info: GraphQLResolveInfo[Any], arguments: dict[str, Any]) -> Sequence[Any]:
+            found: Sequence[Any] = await resolve(Parents(rows), info, **arguments)
+            return found
+
+        return batch
+
+
+def _shape(name: str) -> Shape | None:
+    if name == "PageInfo":
+        return Shape(Standing, {camel(field): Read(f"{{row}}.{field}") for field in Standing._fields})
+    if name in CONNECTIONS:
+        return Shape(Page, {"nodes": Read("{row}.nodes"), "edges": Read("{row}.edges"), "pageInfo": Read("{row}.page_info")})
+    if name in EDGES:
+        return Shape(Edge, {"cursor": Read("{text}({row}.cursor)", {"text": _text}), "node": Read("{row}.node")})
+    descriptor = SHOWN.get(name)
+    if descriptor is None:
+        return None
+    if is_money(descriptor):
+        amount = Read("{amount}({row}.amount_micros)", {"amount": amount_text})
+        return Shape(message_class(descriptor), {"currencyCode": Read("{row}.currency_code"), "amount": amount})
+    return Shape(message_class(descriptor), {camel(field.name): _read(descriptor, field) for field in descriptor.fields})
+
+
+def _read(descriptor: Descriptor, field: FieldDescriptor) -> Read:
+    here = f"{{row}}.{field.name}"
+    if field.name == "id" and not traits(field).refers_to:
+        return Read("{shown}({noun}, {row}.id)", {"shown": to_global, "noun": descriptor.name})
+    if field.is_repeated:
+        one = _one(field, "item")
+        return Read(f"[{one.code} for item in {here}]" if one.code != "item" else f"list({here})", one.names)
+    one = _one(field, here)
+    return Read(f"{one.code} if {{row}}.HasField({field.name!r}) else None", one.names) if field.has_presence else one
+
+
+def _one(field: FieldDescriptor, value: str) -> Read:
+    """How one value of a field is shown; `value` is the expression that gives it."""
+    if field.enum_type is not None:
+        names = enum_names(field.enum_type)  # a number that it does not have is null, which only some fields may be
+        return Read(f"{{names}}.get({value})" if field.has_presence else f"{{names}}[{value}]", {"names": names})
+    if field.message_type is not None:
+        converted = {"google.protobuf.Timestamp": time_text, "crm.common.v1.Criteria": MessageToDict}.get(field.message_type.full_name)
+        return Read(f"{{shown}}({value})", {"shown": converted}) if converted else Read(value)
+    mark = traits(field)
+    if mark.refers_to:
+        return Read(f"{{shown}}({{noun}}, {value})", {"shown": to_global, "noun": mark.refers_to})
+    if mark.date:
+        return Read(f"{{shown}}({value})", {"shown": _date_text})
+    if field.cpp_type == FieldDescriptor.CPPTYPE_DOUBLE:
+        return Read(f"{{shown}}({value})", {"shown": _finite})
+    return Read(value)
+
+
+def amount_text(micros: int) -> str:
+    """Millionths as the text of a Decimal: two decimals at least, no more than needed; equal to str(plain_amount(micros))."""
+    units, rest = divmod(abs(micros), 1_000_000)
+    if rest % 10_000:
+        return str(plain_amount(micros))
+    return f"{'-' if micros < 0 else ''}{units}.{rest // 10_000:02d}"
+
+
+def _date_text(text: str) -> str:
+    return str(date.fromisoformat(text))
+
+
+def _text(value: object) -> str:
+    if type(value) is not str:
+        raise TypeError(value)
+    return value
+
+
+def _finite(value: float) -> float:
+    if value - value != 0:
+        raise ValueError(value)
+    return value
