@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
@@ -34,40 +35,71 @@ class Loadable(Protocol):
         """The BatchGet whose rows are this noun's."""
 
 
+class _Flight:
+    """Keys that go out in one call, and a future for those who wait for others to send it."""
+
+    __slots__ = ("keys", "landed")
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+        self.landed: asyncio.Future[None] | None = None
+
+
 class Loader:
     """What one question gives for each key. Keys asked for in one turn of the loop go out together, none of them twice.
 
-    `load` gives one value a key, in their order; an exception as a value is that key's error.
+    `load` gives one value a key, in their order; an exception as a value is that key's error. Whoever asks first sends the call,
+    so a level costs one future at the most; if that one is cancelled, those who wait ask themselves.
     """
 
     def __init__(self, load: Load) -> None:
         self._load = load
         self._values: dict[str, Any] = {}
-        self._flights: dict[str, asyncio.Task[None]] = {}
-        self._open: list[str] = []
-        self._boarding: asyncio.Task[None] | None = None
+        self._flights: dict[str, _Flight] = {}
+        self._boarding: _Flight | None = None
 
     async def many(self, keys: Sequence[str]) -> list[Any]:
         """The values of the keys, in their order."""
-        flights = self._flights
-        for key in keys:
-            if key not in flights:
-                if self._boarding is None:
-                    self._boarding = asyncio.ensure_future(self._fly())
-                self._open.append(key)
-                flights[key] = self._boarding
-        for flight in {flights[key] for key in keys}:
-            await flight
         values = self._values
-        return [values[key] for key in keys]
+        while True:
+            own = self._board([key for key in keys if key not in values])
+            if own is not None:
+                await self._fly(own)
+            for flight in {self._flights[key] for key in keys if key in self._flights}:
+                if flight.landed is None:
+                    flight.landed = asyncio.get_running_loop().create_future()
+                await asyncio.shield(flight.landed)
+            try:
+                return [values[key] for key in keys]
+            except KeyError:
+                continue
 
-    async def _fly(self) -> None:
-        await asyncio.sleep(0)  # the other edges of this level board too
-        keys, self._open, self._boarding = self._open, [], None
-        parts = [keys[begin : begin + BATCH] for begin in range(0, len(keys), BATCH)]
-        answers = [await self._load(parts[0])] if len(parts) == 1 else await asyncio.gather(*[self._load(part) for part in parts])
-        for part, values in zip(parts, answers, strict=True):
-            self._values.update(zip(part, values, strict=True))
+    def _board(self, keys: Sequence[str]) -> _Flight | None:
+        """Put keys on the next flight; gives the flight when it must be sent by the one who asks."""
+        flight = self._boarding or _Flight()
+        new = [key for key in dict.fromkeys(keys) if key not in self._flights]
+        flight.keys += new
+        self._flights.update(dict.fromkeys(new, flight))
+        if not new or flight is self._boarding:
+            return None
+        self._boarding = flight
+        return flight
+
+    async def _fly(self, flight: _Flight) -> None:
+        try:
+            await asyncio.sleep(0)  # the other edges of this level board too
+            self._boarding, keys = None, flight.keys
+            parts = [keys[begin : begin + BATCH] for begin in range(0, len(keys), BATCH)]
+            answers = [await self._load(parts[0])] if len(parts) == 1 else await asyncio.gather(*[self._load(part) for part in parts])
+            for part, values in zip(parts, answers, strict=True):
+                self._values.update(zip(part, values, strict=True))
+        finally:
+            if self._boarding is flight:
+                self._boarding = None
+            for key in flight.keys:
+                del self._flights[key]
+            if flight.landed is not None:
+                flight.landed.set_result(None)
 
 
 def rows_of(message: Descriptor, row: Descriptor) -> str:
@@ -109,25 +141,46 @@ async def load_record(context: Context, noun: Loadable, identity: str, mask: tup
     return found
 
 
-async def load_groups(
-    context: Context, department: str, service: ServiceDescriptor, method: MethodDescriptor, key: str, request: Message, ids: Iterable[str]
-) -> list[Any]:
+@dataclass(frozen=True)
+class GroupQuestion:
+    """A BatchList without its keys. Two of the same method and `mark` are the same question."""
+
+    department: str
+    service: ServiceDescriptor
+    method: MethodDescriptor
+    key: str
+    request: Message
+    mark: bytes
+
+    @classmethod
+    def of(cls, department: str, service: ServiceDescriptor, method: MethodDescriptor, request: Message) -> GroupQuestion:
+        """The question of a request."""
+        key = next(item.name for item in method.input_type.fields if item.name.endswith("_ids"))
+        return cls(department, service, method, key, request, request.SerializeToString(deterministic=True))
+
+    @property
+    def continued(self) -> bool:
+        """Whether it asks for another page than the first."""
+        return bool(self.request.page_token)
+
+
+async def load_groups(context: Context, question: GroupQuestion, keys: Sequence[str]) -> list[Any]:
     """The group of each key; the same question for many keys of a level is one call."""
+    department, method, request = question.department, question.method, question.request
 
     async def load(wanted: list[str]) -> list[Any]:
         batch = type(request)()
         batch.CopyFrom(request)
-        getattr(batch, key).extend(wanted)
+        getattr(batch, question.key).extend(wanted)
         try:
-            answer = await context.clients.read(department, service, method.name, batch, context.token, context.request_id)
+            answer = await context.clients.read(department, question.service, method.name, batch, context.token, context.request_id)
         except CrmError as error:
             return [field_error(error, department)] * len(wanted)
         found = {group.key: group for group in answer.groups}
         return [found[identity] for identity in wanted]
 
-    keys = list(ids)
-    if not request.page_token:
-        return await context.loader((method.full_name, request.SerializeToString(deterministic=True)), load).many(keys)
+    if not question.continued:
+        return await context.loader((method.full_name, question.mark), load).many(keys)
     # A page token goes with one key: each is a call of its own.
     return list(await asyncio.gather(*[_single(load, identity) for identity in keys]))
 

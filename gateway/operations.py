@@ -84,7 +84,7 @@ class Operations:
         fallbacks = Counter(
             "crm_operation_uncompiled", "Operations that ran without a plan, by reason", ["reason"], registry=metrics.registry
         )
-        engine = Engine(schema._schema, Readings(), lambda reason: fallbacks.labels(reason).inc())
+        engine = Engine(schema._schema, Readings(schema), lambda reason: fallbacks.labels(reason).inc())
         self.documents = Documents(engine, settings)
         self.traces = traces
         self.seconds = Histogram(

@@ -19,6 +19,8 @@ from graphql import (
     OperationDefinitionNode,
     SchemaMetaFieldDef,
     TypeMetaFieldDef,
+    ValueNode,
+    VariableNode,
     is_abstract_type,
     is_leaf_type,
     is_list_type,
@@ -65,11 +67,25 @@ def shown(given: GraphQLOutputType) -> Shown:
 
 
 class Nodes(list[FieldNode]):
-    """The nodes of one key, the same list for every execution; `memo` is for what resolvers work out from them."""
+    """The nodes of one key, the same list for every execution; `memo` is for what resolvers work out from them.
+
+    `constant` tells that no variable stands in the arguments: what follows from them may be kept in `memo` too.
+    """
 
     def __init__(self, nodes: Iterable[FieldNode]) -> None:
         super().__init__(nodes)
         self.memo: dict[object, Any] = {}
+        self.constant = not any(_has_variable(argument.value) for argument in self[0].arguments or ())
+
+
+def _has_variable(value: ValueNode) -> bool:
+    waiting: list[Any] = [value]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, VariableNode):
+            return True
+        waiting += getattr(node, "values", None) or [field.value for field in getattr(node, "fields", None) or ()]
+    return False
 
 
 class PlannedField:
@@ -86,6 +102,7 @@ class PlannedField:
         self.shown = shown(self.definition.type)
         self.step = Step(key, rank, self.shown.nullable, parent.name)
         self.is_typename = self.name == "__typename"
+        self.arguments: dict[str, Any] | None = None  # where they are the same for every execution
         self.takes_arguments = bool(self.definition.args or self.nodes[0].arguments)
         self.batch: Batch | None = None if self.is_typename else plan.readings.batch(parent, self.name, self.definition)
         self.values: Function | None = None  # a direct read, for what is completed level by level

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from enum import Enum
 from typing import Any
 
 from graphql import ExecutionResult, GraphQLError, GraphQLResolveInfo, default_field_resolver
@@ -19,6 +20,7 @@ from gateway.engine.plan import Plan, PlannedField, Selection
 from gateway.engine.source import Function
 
 Row = Any
+_UNCHANGING = (str, int, float, bool, Enum, type(None))
 _HELPERS = GraphQLResolveInfoHelpers(gather=lambda values: gather_with_cancel(*values), track=lambda values: None)
 
 
@@ -135,10 +137,14 @@ class Run:
         """The arguments of a field, worked out once an execution. Raises GraphQLError when they do not fit."""
         if not field.takes_arguments:
             return {}
+        if field.arguments is not None:
+            return field.arguments
         found = self._arguments.get(field)
         if found is None:
             try:
                 found = get_argument_values(field.definition, field.nodes[0], self.variables)
+                if field.nodes.constant and all(isinstance(value, _UNCHANGING) for value in found.values()):
+                    field.arguments = found
             except Exception as error:
                 found = error
             self._arguments[field] = found

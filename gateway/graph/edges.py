@@ -16,16 +16,12 @@ from chassis.kernel.errors import CrmError
 from gateway.errors import field_error
 from gateway.graph.connections import Page, connection_type
 from gateway.graph.noun import NOUNS, described, list_arguments, list_request
-from gateway.graph.selection import selected
-from gateway.loaders import load_groups, load_records, rows_of
+from gateway.graph.selection import once_asked, selected
+from gateway.loaders import GroupQuestion, load_groups, load_records, rows_of
 
 PARENT: Any = strawberry.Parent["Any"]  # type: ignore[misc]
 BATCHED = "batched"
 Batched = Callable[..., Awaitable[Sequence[Any]]]
-
-
-class Parents(list[Any]):
-    """All parents of a level, where a resolver is otherwise given one."""
 
 
 def to_one(target: str, key: str, description: str) -> Any:
@@ -44,21 +40,23 @@ def to_many(target: str, method_name: str, description: str, *, preset: Callable
     method = noun.method(method_name)
     group = method.output_type.fields_by_name["groups"].message_type
     rows = rows_of(group, noun.descriptor)
-    key = next(item.name for item in method.input_type.fields if item.name.endswith("_ids"))
     arguments = list_arguments(method, noun.descriptor)
     if preset:
         arguments.pop("filter", None)
 
-    async def resolve(roots: Sequence[Any], info: Info, **given: Any) -> Sequence[Any]:
+    def question(info: Info, given: Mapping[str, Any]) -> GroupQuestion:
         try:
             request = list_request(method, noun.descriptor, given, info)
         except CrmError as error:
             raise field_error(error, noun.department) from None
         if preset:
             preset(request)
-        ids = [root.id for root in roots]
-        groups = await load_groups(info.context, noun.department, noun.service, method, key, request, ids)
-        return [page_of(found, rows, continued=bool(request.page_token)) for found in groups]
+        return GroupQuestion.of(noun.department, noun.service, method, request)
+
+    async def resolve(roots: Sequence[Any], info: Info, **given: Any) -> Sequence[Any]:
+        asked: GroupQuestion = once_asked(info, method.name, lambda: question(info, given))
+        groups = await load_groups(info.context, asked, [root.id for root in roots])
+        return [page_of(found, rows, continued=asked.continued) for found in groups]
 
     return edge(resolve, arguments, connection_type(noun.type) | None, description)
 
@@ -74,8 +72,6 @@ def edge(resolve: Batched, arguments: Mapping[str, tuple[Any, Any]], returns: An
     """A field whose resolver gets the list of its parents; the engine gives it all of a level, graphql-core one by one."""
 
     async def with_root(root: Any, info: Info, **given: Any) -> Any:
-        if type(root) is Parents:
-            return await resolve(root, info, **given)
         (found,) = await resolve([root], info, **given)
         if isinstance(found, Exception):
             raise found
@@ -93,4 +89,4 @@ def edge(resolve: Batched, arguments: Mapping[str, tuple[Any, Any]], returns: An
     with_root.__signature__ = inspect.Signature(parameters, return_annotation=returns)  # type: ignore[attr-defined]
     shapes = {name: described(name, shape) for name, (shape, _) in arguments.items()}
     with_root.__annotations__ = {"root": PARENT, "info": Info, "return": returns, **shapes}
-    return strawberry.field(resolver=with_root, description=description, metadata={BATCHED: True})
+    return strawberry.field(resolver=with_root, description=description, metadata={BATCHED: resolve})

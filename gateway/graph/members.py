@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from crm.customer.v1 import segment_pb2, segment_service_pb2
@@ -14,7 +14,8 @@ from gateway.graph.connections import connection_type
 from gateway.graph.contract import output_class
 from gateway.graph.edges import edge, page_of
 from gateway.graph.noun import list_request
-from gateway.loaders import load_groups
+from gateway.graph.selection import once_asked
+from gateway.loaders import GroupQuestion, load_groups
 
 _SERVICE = segment_service_pb2.DESCRIPTOR.services_by_name["SegmentService"]
 
@@ -22,17 +23,19 @@ _SERVICE = segment_service_pb2.DESCRIPTOR.services_by_name["SegmentService"]
 def segment_members(method_name: str, description: str) -> Any:
     """The edge whose rows are memberships; `method_name` decides from which side."""
     method = _SERVICE.methods_by_name[method_name]
-    key = next(item.name for item in method.input_type.fields if item.name.endswith("_ids"))
     member_row = segment_pb2.SegmentMember.DESCRIPTOR
     member = output_class(member_row)
 
-    async def resolve(roots: Sequence[Any], info: Info, first: int | None = 20, after: str | None = None) -> Sequence[Any]:
+    def question(info: Info, given: Mapping[str, Any]) -> GroupQuestion:
         try:
-            request = list_request(method, member_row, {"first": first, "after": after}, info)
+            return GroupQuestion.of("customer", _SERVICE, method, list_request(method, member_row, given, info))
         except CrmError as error:
             raise field_error(error, "customer") from None
-        groups = await load_groups(info.context, "customer", _SERVICE, method, key, request, [root.id for root in roots])
-        return [page_of(found, "segment_members", continued=bool(after)) for found in groups]
+
+    async def resolve(roots: Sequence[Any], info: Info, **given: Any) -> Sequence[Any]:
+        asked: GroupQuestion = once_asked(info, method.name, lambda: question(info, given))
+        groups = await load_groups(info.context, asked, [root.id for root in roots])
+        return [page_of(found, "segment_members", continued=asked.continued) for found in groups]
 
     arguments = {"first": (int | None, 20), "after": (str | None, None)}
     return edge(resolve, arguments, connection_type(member) | None, description)

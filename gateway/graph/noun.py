@@ -6,6 +6,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import ModuleType
 from typing import Annotated, Any
 
@@ -74,7 +75,7 @@ class Noun:
         """A method of the service."""
         return self.service.methods_by_name[name]
 
-    @property
+    @cached_property
     def by_id(self) -> MethodDescriptor | None:
         """The BatchGet whose rows are this noun's."""
         return next(

@@ -10,16 +10,21 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
+import strawberry
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.json_format import MessageToDict
 from graphql import GraphQLField, GraphQLObjectType, GraphQLResolveInfo
+from strawberry.types import Info
+from strawberry.types.arguments import convert_arguments
+from strawberry.types.field import StrawberryField
 
 from chassis.rpc.documents import enum_names, message_class, traits
 from gateway.engine import Batch, Read, Shape
 from gateway.errors import camel
 from gateway.graph.connections import CONNECTIONS, EDGES, Edge, Page, Standing
-from gateway.graph.contract import SHOWN, is_money, plain_amount, time_text, to_global
-from gateway.graph.edges import BATCHED, Parents
+from gateway.graph.contract import CONFIG, SHOWN, is_money, plain_amount, time_text, to_global
+from gateway.graph.edges import BATCHED
+from gateway.graph.selection import once_asked
 
 _STRAWBERRY = "strawberry-definition"
 
@@ -27,7 +32,8 @@ _STRAWBERRY = "strawberry-definition"
 class Readings:
     """The shapes of the graph's types, and their edges."""
 
-    def __init__(self) -> None:
+    def __init__(self, schema: strawberry.Schema) -> None:
+        self._scalars = schema.schema_converter.scalar_registry
         self._shapes: dict[str, Shape | None] = {}
 
     def shape(self, parent: GraphQLObjectType) -> Shape | None:
@@ -38,13 +44,15 @@ class Readings:
 
     def batch(self, parent: GraphQLObjectType, name: str, definition: GraphQLField) -> Batch | None:
         """The edge behind a field."""
-        declared = definition.extensions.get(_STRAWBERRY)
-        resolve = definition.resolve
-        if declared is None or resolve is None or not declared.metadata.get(BATCHED):
+        declared: StrawberryField | None = definition.extensions.get(_STRAWBERRY)
+        if declared is None or BATCHED not in declared.metadata:
             return None
+        resolve = declared.metadata[BATCHED]
 
         async def batch(rows: Sequence[Any], info: GraphQLResolveInfo[Any], arguments: dict[str, Any]) -> Sequence[Any]:
-            found: Sequence[Any] = await resolve(Parents(rows), info, **arguments)
+            asked = Info(_raw_info=info, _field=declared)
+            given = once_asked(asked, "arguments", lambda: convert_arguments(arguments, declared.arguments, self._scalars, CONFIG))
+            found: Sequence[Any] = await resolve(rows, asked, **given)
             return found
 
         return batch

@@ -25,6 +25,11 @@ def _once(info: Info, key: object, make: Callable[[], Any]) -> Any:
     return memo[key]
 
 
+def once_asked(info: Info, key: object, make: Callable[[], Any]) -> Any:
+    """What depends on the selection and the arguments: worked out once where no variable is among them."""
+    return _once(info, key, make) if getattr(info._raw_info.field_nodes, "constant", False) else make()
+
+
 def selected(info: Info, row: Descriptor, inside: str = "") -> tuple[str, ...]:
     """Names of the record's fields that are asked for, and the ids by which edges go on; sorted.
 
