@@ -10,6 +10,7 @@ from chassis.observe.metrics import Metrics
 from chassis.observe.traces import Traces
 from chassis.runtime.ops import HttpServer, ops_app
 from gateway.app import build_app
+from gateway.callers import Callers
 from gateway.clients import Clients
 from gateway.graph import schema
 from gateway.http import GraphHttp
@@ -26,7 +27,7 @@ class Gateway:
         self.settings = settings
         self.clients, self.live, self.metrics = Clients(settings), Live(), Metrics()
         self.schema = shared_schema()
-        operations = Operations(self.schema, settings, Traces("gateway", settings.otlp_endpoint), self.metrics)
+        operations = Operations(self.schema, settings, Callers(self.clients), Traces("gateway", settings.otlp_endpoint), self.metrics)
         http = GraphHttp(operations, self.clients, self.live, settings)
         socket = GraphSocket(operations, self.clients, self.live)
         self.app = build_app(self.schema, http, socket, explore=settings.environment != "production")

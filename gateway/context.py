@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Context:
     """One operation of one caller. Loaders live as long as the operation, so nothing is shared between callers."""
 
-    def __init__(self, clients: Clients, live: Live, token: str = "", request_id: str = "") -> None:
-        self.clients, self.live, self.token = clients, live, token
+    def __init__(self, clients: Clients, live: Live, token: str = "", request_id: str = "", address: str = "") -> None:
+        self.clients, self.live, self.token, self.address = clients, live, token, address
         self.request_id = request_id or new_id()
         self._loaders: dict[Hashable, Loader] = {}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import logging
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -43,7 +45,8 @@ class GraphHttp:
             return _plain(406, f"this endpoint answers {RESPONSE}, {JSON} and {EVENTS}; name one of them in Accept", context)
         try:
             if request.method == "GET":
-                return await self._answer(_from_query(request), wanted, context, read_only=True)
+                tag = request.headers.get("if-none-match", "")
+                return await self._answer(_from_query(request), wanted, context, _encodings(request), read_only=True, tag=tag)
             return await self._post(request, wanted, context)
         except TooLarge:
             text = f"the body exceeds the limit of {self.settings.most_body_bytes} bytes (limit: body); ask for less at once"
@@ -67,7 +70,7 @@ class GraphHttp:
             raise bad_request(f"the body is no JSON: {error}") from None
         if isinstance(body, list):
             return await self._batch(body, wanted, context)
-        return await self._answer(body, wanted, context)
+        return await self._answer(body, wanted, context, _encodings(request))
 
     async def _body(self, request: Request) -> bytes:
         """The body, as long as it keeps within the limit."""
@@ -84,12 +87,26 @@ class GraphHttp:
             raise TooLarge
         return b"".join(parts)
 
-    async def _answer(self, body: object, wanted: str, context: Context, *, read_only: bool = False) -> Response:
+    async def _answer(
+        self, body: object, wanted: str, context: Context, encodings: str, *, read_only: bool = False, tag: str = ""
+    ) -> Response:
         question = question_of(body)
         if wanted == EVENTS:
             return await self._stream(question, context, read_only)
         answer = await self.operations.run(question, context, read_only=read_only)
-        return _json(answer.body, _status(answer, wanted), wanted, context)
+        reply = _json(answer.body, _status(answer, wanted), wanted, context, _retry(answer))
+        if read_only and question.document_id and reply.status_code == 200:
+            return _tagged(reply, tag)
+        return self._compressed(reply, encodings) if answer.public else reply
+
+    def _compressed(self, reply: Response, encodings: str) -> Response:
+        """The reply in gzip where it is large and the client takes that."""
+        if self.settings.compress_bytes and len(reply.body) >= self.settings.compress_bytes and "gzip" in encodings:
+            reply.body = gzip.compress(reply.body, 1, mtime=0)
+            reply.headers["Content-Length"] = str(len(reply.body))
+            reply.headers["Content-Encoding"] = "gzip"
+        reply.headers["Vary"] = "Accept-Encoding"
+        return reply
 
     async def _batch(self, bodies: list[object], wanted: str, context: Context) -> Response:
         if not 1 <= len(bodies) <= self.settings.most_batch or wanted == EVENTS:
@@ -99,7 +116,7 @@ class GraphHttp:
             )
         questions = [question_of(body) for body in bodies]
         answers = [
-            await self.operations.run(question, Context(self.clients, self.live, context.token, context.request_id))
+            await self.operations.run(question, Context(self.clients, self.live, context.token, context.request_id, context.address))
             for question in questions
         ]
         return _json([answer.body for answer in answers], 200, wanted, context)
@@ -113,7 +130,8 @@ class GraphHttp:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         given = request.headers.get("x-request-id", "")
         fit = 8 <= len(given) <= 64 and given.replace("-", "").isalnum() and given.isascii()
-        return Context(self.clients, self.live, token.strip() if scheme.lower() == "bearer" else "", given if fit else new_id())
+        address = request.client.host if request.client else ""
+        return Context(self.clients, self.live, token.strip() if scheme.lower() == "bearer" else "", given if fit else new_id(), address)
 
 
 async def _events(found: Answer | AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes]:
@@ -156,7 +174,7 @@ def _weight(text: str) -> float:
 
 def _from_query(request: Request) -> dict[str, Any]:
     """The question in a GET's query string."""
-    body: dict[str, Any] = {"query": request.query_params.get("query"), "operationName": request.query_params.get("operationName")}
+    body: dict[str, Any] = {name: request.query_params.get(name) for name in ("query", "operationName", "documentId")}
     for name in ("variables", "extensions"):
         text = request.query_params.get(name)
         if text:
@@ -172,11 +190,32 @@ def _status(answer: Answer, wanted: str) -> int:
     code = (answer.body.get("errors") or [{}])[0].get("extensions", {}).get("code")
     if code == "METHOD_NOT_ALLOWED":
         return 405
+    if (answer.body.get("errors") or [{}])[0].get("extensions", {}).get("limit") == "budget":
+        return 429
     return 400 if not answer.executed and wanted == RESPONSE else 200
 
 
-def _json(body: object, status: int, media_type: str, context: Context) -> Response:
-    headers = {"X-Request-Id": context.request_id, "Cache-Control": "no-store"}
+def _retry(answer: Answer) -> dict[str, str]:
+    wait = (answer.body.get("errors") or [{}])[0].get("extensions", {}).get("retryAfter")
+    return {"Retry-After": str(wait)} if wait else {}
+
+
+def _encodings(request: Request) -> str:
+    return request.headers.get("accept-encoding", "").lower()
+
+
+def _tagged(reply: Response, known: str) -> Response:
+    """The reply to a registered query: the client may keep it for this token, and asks each time whether it is still true."""
+    tag = f'"{hashlib.blake2b(reply.body, digest_size=16).hexdigest()}"'
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization, Accept"}
+    if tag in (part.strip().removeprefix("W/") for part in known.split(",")):
+        return Response(status_code=304, headers=headers)
+    reply.headers.update(headers)
+    return reply
+
+
+def _json(body: object, status: int, media_type: str, context: Context, more: Mapping[str, str] | None = None) -> Response:
+    headers = {"X-Request-Id": context.request_id, "Cache-Control": "no-store", **(more or {})}
     return Response(orjson.dumps(body, default=str), status, headers, f"{media_type}; charset=utf-8")
 
 

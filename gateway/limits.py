@@ -92,11 +92,10 @@ class Cost:
         return found
 
 
-def check_cost(cost: int, settings: Settings) -> GraphQLError | None:
-    """The refusal of a cost that is too high."""
+def check_cost(cost: int, settings: Settings) -> None:
+    """Refuse a cost that is too high. Raises GraphQLError."""
     if cost > settings.most_cost:
-        return refused("cost", cost, settings.most_cost, "ask for smaller pages (first) or fewer fields")
-    return None
+        raise refused("cost", cost, settings.most_cost, "ask for smaller pages (first) or fewer fields")
 
 
 def _size_variables(document: DocumentNode) -> Iterator[str]:

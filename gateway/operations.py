@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -15,32 +16,45 @@ from prometheus_client import Counter, Histogram
 from chassis.kernel.errors import CrmError
 from chassis.observe.metrics import Metrics
 from chassis.observe.traces import Traces
+from gateway.budget import Budget
+from gateway.callers import Callers
 from gateway.context import Context
 from gateway.documents import Documents, Prepared
 from gateway.engine import Engine
 from gateway.graph.readings import Readings
 from gateway.limits import check_cost
+from gateway.registered import PREFIX, Register
 from gateway.settings import Settings
 
 log = logging.getLogger("crm.gateway")
 MOST_NESTING = 40
+_ID = re.compile(r"sha256:[0-9a-f]{64}$")
 
 
 @dataclass(frozen=True)
 class Question:
-    """A request for one operation, as every transport carries it."""
+    """A request for one operation, as every transport carries it: by its text, by the id of a registered document, or both.
+
+    `counts` asks for the cost in the answer's extensions.
+    """
 
     query: str
     variables: Mapping[str, Any]
     operation_name: str | None = None
+    document_id: str = ""
+    counts: bool = False
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The body of an answer. `executed` is false when the request itself was at fault and nothing ran."""
+    """The body of an answer. `executed` is false when the request itself was at fault and nothing ran.
+
+    `public` tells that nothing in it is a secret beside what the client sent: it may be compressed.
+    """
 
     body: dict[str, Any]
     executed: bool = True
+    public: bool = True
 
 
 def bad_request(message: str, code: str = "BAD_REQUEST") -> GraphQLError:
@@ -56,15 +70,29 @@ def question_of(body: object) -> Question:
     if nesting(variables) > MOST_NESTING:
         words = f"the variables are nested deeper than {MOST_NESTING} levels (limit: input depth); flatten them"
         raise GraphQLError(words, extensions={"code": "LIMIT_EXCEEDED", "limit": "input depth", "most": MOST_NESTING})
-    if not isinstance(query, str) or not query.strip():
+    extensions = body.get("extensions")
+    if extensions is not None and not isinstance(extensions, dict):
+        raise bad_request("«extensions» must be an object")
+    identity = _document_id(body, extensions or {})
+    if query is None and identity:
+        query = ""
+    elif not isinstance(query, str) or not query.strip():
         raise bad_request("«query» is missing or no text; give the operation")
     if variables is not None and not isinstance(variables, dict):
         raise bad_request("«variables» must be an object")
     if name is not None and not isinstance(name, str):
         raise bad_request("«operationName» must be a text")
-    if body.get("extensions") is not None and not isinstance(body["extensions"], dict):
-        raise bad_request("«extensions» must be an object")
-    return Question(query, variables or {}, name)
+    return Question(query, variables or {}, name, identity, bool((extensions or {}).get("cost")))
+
+
+def _document_id(body: Mapping[str, Any], extensions: Mapping[str, Any]) -> str:
+    """The id of a registered document, as the GraphQL-over-HTTP draft gives it, or as clients with automatic persisted queries do."""
+    identity, persisted = body.get("documentId"), extensions.get("persistedQuery")
+    if identity is None and isinstance(persisted, dict):
+        identity = f"{PREFIX}{persisted.get('sha256Hash')}"
+    if identity is not None and (not isinstance(identity, str) or not _ID.match(identity)):
+        raise bad_request("«documentId» must be sha256: and 64 hexadecimal digits")
+    return identity or ""
 
 
 def nesting(value: object) -> int:
@@ -79,8 +107,10 @@ def nesting(value: object) -> int:
 class Operations:
     """The graph, ready to be asked."""
 
-    def __init__(self, schema: strawberry.Schema, settings: Settings, traces: Traces, metrics: Metrics) -> None:
-        self.settings = settings
+    def __init__(self, schema: strawberry.Schema, settings: Settings, callers: Callers, traces: Traces, metrics: Metrics) -> None:
+        self.settings, self.callers = settings, callers
+        self.register = Register(settings.documents, open_to_texts=settings.environment != "production")
+        self.budget = Budget(settings.most_cost_per_minute)
         fallbacks = Counter(
             "crm_operation_uncompiled", "Operations that ran without a plan, by reason", ["reason"], registry=metrics.registry
         )
@@ -94,7 +124,7 @@ class Operations:
     async def run(self, question: Question, context: Context, *, read_only: bool = False) -> Answer:
         """The answer to a query or mutation."""
         try:
-            operation = self._prepare(question)
+            operation, left = await self._prepare(question, context)
         except _Refused as refusal:
             return self._refuse(refusal.errors, context)
         if operation.node.operation is OperationType.SUBSCRIPTION:
@@ -108,12 +138,15 @@ class Operations:
         with self.traces.span(f"graphql {node.name.value if node.name else node.operation.value}"):
             done = await operation.run.execute(context, question.variables)
         self.seconds.labels(node.operation.value, "errors" if done.errors else "ok").observe(time.perf_counter() - started)
-        return self._answer(done, context)
+        answer = self._answer(done, context, public=node.operation is OperationType.QUERY)
+        if question.counts:
+            answer.body["extensions"] = {"cost": {"asked": operation.cost.of(question.variables), "left": left}}
+        return answer
 
     async def stream(self, question: Question, context: Context, *, read_only: bool = False) -> Answer | AsyncIterator[dict[str, Any]]:
         """A subscription's bodies as they come; or the one answer of a query, a mutation or a refused subscription."""
         try:
-            operation = self._prepare(question)
+            operation, _ = await self._prepare(question, context)
         except _Refused as refusal:
             return self._refuse(refusal.errors, context)
         if operation.node.operation is not OperationType.SUBSCRIPTION:
@@ -132,25 +165,36 @@ class Operations:
         finally:
             await source.aclose()
 
-    def _prepare(self, question: Question) -> Prepared.Operation:
-        prepared = self.documents.prepare(question.query)
-        if prepared.errors:
-            raise _Refused(prepared.errors)
+    async def _prepare(self, question: Question, context: Context) -> tuple[Prepared.Operation, int]:
+        """The operation, and what is left of the caller's budget."""
         try:
+            prepared = self.documents.prepare(await self._text(question, context))
+            if prepared.errors:
+                raise _Refused(prepared.errors)
             operation = prepared.operation(question.operation_name)
+            cost = operation.cost.of(question.variables)
+            check_cost(cost, self.settings)
+            return operation, self.budget.spend(await self.callers.name(context), cost)
         except GraphQLError as error:
             raise _Refused((error,)) from None
-        refusal = check_cost(operation.cost.of(question.variables), self.settings)
-        if refusal:
-            raise _Refused((refusal,))
-        return operation
+
+    async def _text(self, question: Question, context: Context) -> str:
+        """The document that is asked for. In production only registered ones, unless the caller may look at the graph itself."""
+        if not question.query:
+            return self.register.text(question.document_id)
+        if question.document_id:
+            self.register.remember(question.document_id, question.query)
+        if not self.register.open and not self.register.has(question.query) and not await self.callers.may_introspect(context):
+            words = "only registered documents are answered here; register it with `xietong documents register` and send its documentId"
+            raise GraphQLError(words, extensions={"code": "DOCUMENT_NOT_REGISTERED"})
+        return question.query
 
     def _refuse(self, errors: tuple[GraphQLError, ...], context: Context) -> Answer:
         code = (errors[0].extensions or {}).get("code")
         log.info("refused", extra={"request_id": context.request_id, "code": code, "reason": errors[0].message[:300]})
         return Answer({"errors": [error.formatted for error in errors]}, executed=False)
 
-    def _answer(self, result: ExecutionResult, context: Context) -> Answer:
+    def _answer(self, result: ExecutionResult, context: Context, *, public: bool = False) -> Answer:
         body: dict[str, Any] = {"data": result.data}
         # Errors without a path came before anything ran: variables that do not fit.
         executed = not (result.data is None and result.errors and all(error.path is None for error in result.errors))
@@ -158,7 +202,7 @@ class Operations:
             body = {}
         if result.errors:
             body = {"errors": [self._shown(error, context) for error in result.errors], **body}
-        return Answer(body, executed)
+        return Answer(body, executed, public)
 
     def _shown(self, error: GraphQLError, context: Context) -> Any:
         """The error as the client sees it. What no department refused is a fault of ours: logged once, told without detail."""

@@ -65,6 +65,10 @@ class _Connection:
         finally:
             timer.cancel()
 
+    def _context(self, token: str) -> Context:
+        client = self.socket.client
+        return Context(self.owner.clients, self.owner.live, token, address=client.host if client else "")
+
     def _late(self) -> None:
         if self.token is None:
             self.running["init"] = asyncio.create_task(self.socket.close(4408, "Connection initialisation timeout"))
@@ -115,7 +119,7 @@ class _Connection:
 
     async def _run(self, identity: str, payload: dict[str, Any], token: str) -> None:
         try:
-            found = await self.owner.operations.stream(question_of(payload), Context(self.owner.clients, self.owner.live, token))
+            found = await self.owner.operations.stream(question_of(payload), self._context(token))
             if isinstance(found, Answer):
                 if not found.executed:
                     await self._send({"id": identity, "type": "error", "payload": found.body["errors"]})

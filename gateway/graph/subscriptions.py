@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import logging
 from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
 from typing import Any
@@ -18,6 +20,10 @@ from gateway.errors import field_error
 from gateway.graph.contract import Node, from_global
 from gateway.graph.noun import NOUNS, described
 from gateway.live import Fact
+from gateway.loaders import load_record
+
+log = logging.getLogger("crm.gateway")
+PAUSES = (0.1, 0.5, 1.5, 3.0)
 
 
 @strawberry.type(description="A fact that just happened to a record.")
@@ -85,8 +91,6 @@ def _field(argument: str, choose: Callable[[str], Callable[[Fact], bool]], descr
 
 async def _verified(context: Context) -> None:
     """Ask a department whether the token is good before anything is listened for; nobody holds a line open with a forged one."""
-    from gateway.loaders import load_record
-
     await load_record(
         Context(context.clients, context.live, context.token), NOUNS["Person"], str(claims_of(context.token).get("sub", "none")), ("id",)
     )
@@ -94,19 +98,23 @@ async def _verified(context: Context) -> None:
 
 async def _deliver(context: Context, fact: Fact) -> RecordChange | None:
     """The change for this caller; None when they may not see the record now. A fresh loader: nothing is remembered between facts."""
-    from gateway.loaders import load_record
-
-    fresh = Context(context.clients, context.live, context.token)
     noun = NOUNS.get(fact.noun)
     if noun is None or noun.by_id is None:
         return None
-    try:
-        record = await load_record(fresh, noun, fact.record_id, ())
-    except GraphQLError as error:
-        # What the role may not read did not happen for it; a department that is away comes back; a bad token ends it.
-        if (error.extensions or {}).get("code") in ("NOT_ALLOWED", "UNAVAILABLE", "DEADLINE_EXCEEDED"):
-            return None
-        raise
+    for pause in (*PAUSES, None):
+        try:
+            record = await load_record(Context(context.clients, context.live, context.token), noun, fact.record_id, ())
+            break
+        except GraphQLError as error:
+            code = (error.extensions or {}).get("code")
+            if code == "NOT_ALLOWED":  # what the role may not read did not happen for it
+                return None
+            if code not in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):  # a bad token ends it
+                raise
+            if pause is None:
+                log.warning("fact not delivered", extra={"event_id": fact.event_id, "department": noun.department, "code": code})
+                return None
+            await asyncio.sleep(pause)  # a department that is away comes back; the facts behind this one wait in the queue
     if record is None:
         return None
     return RecordChange(event_id=fact.event_id, event_type=fact.event_type, department=fact.department, occur_time=fact.time, record=record)

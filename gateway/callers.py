@@ -1,0 +1,68 @@
+"""Who asks, as far as the gateway needs it: a name to count by, and whether the caller may look at the graph itself.
+
+What may be read or done is decided by the departments, not here.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from crm.common.v1 import access_pb2, access_service_pb2
+
+from chassis.access.authority import Authority
+from chassis.access.caller import Caller
+from chassis.access.link import SERVICE, OrganizationLink
+from chassis.kernel.errors import CrmError
+from gateway.clients import Clients
+from gateway.context import Context
+
+log = logging.getLogger("crm.gateway")
+RESOURCE, ACTION = "graph", "introspect"
+GRANTS_SECONDS = 5.0
+
+
+class Callers:
+    """Verifies tokens with the organization's published keys; a token is verified once."""
+
+    def __init__(self, clients: Clients) -> None:
+        link = OrganizationLink(clients.channels["organization"], "gateway", "")
+        self._clients = clients
+        self._authority = Authority(_no_directory, link.fetch_keys)
+        self._explorers: frozenset[str] = frozenset()
+        self._until = 0.0
+
+    async def name(self, context: Context) -> str:
+        """What the caller's consumption is counted under: the person, or the address of somebody without a good token."""
+        caller = await self._caller(context)
+        return f"address {context.address}" if caller is None else caller.person_id
+
+    async def may_introspect(self, context: Context) -> bool:
+        """Whether the policy lets one of the caller's roles look at the graph itself."""
+        caller = await self._caller(context)
+        return caller is not None and bool(caller.roles & await self._exploring(context))
+
+    async def _caller(self, context: Context) -> Caller | None:
+        if not context.token:
+            return None
+        try:
+            return await self._authority.verify(context.token)
+        except CrmError:
+            return None
+
+    async def _exploring(self, context: Context) -> frozenset[str]:
+        if time.monotonic() > self._until:
+            request = access_service_pb2.ListGrantsRequest()
+            try:
+                answer = await self._clients.read("organization", SERVICE, "ListGrants", request, context.token, context.request_id)
+            except CrmError as error:
+                log.warning("grants not read", extra={"reason": error.message[:200]})
+                return self._explorers
+            self._explorers = frozenset(grant.role for grant in answer.grants if (grant.resource, grant.action) == (RESOURCE, ACTION))
+            self._until = time.monotonic() + GRANTS_SECONDS
+        return self._explorers
+
+
+async def _no_directory(_: int) -> access_pb2.Directory | None:
+    """The gateway decides nothing by the directory."""
+    return None
