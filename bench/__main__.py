@@ -1,59 +1,79 @@
-"""`make bench`: starts an installation of its own and prints start-up, Q1–Q3, event latency, import rates and memory.
+"""`make bench`: the executor, the gateways beside each other, start-up, event latency, import rates, memory.
 
-Absolute times are of a noisy machine; compare only within one run.
+Absolute times are of a noisy machine; compare only within one run. BENCH_SECONDS (a sample), BENCH_ROUNDS and BENCH_CUSTOMERS may
+be set, and BENCH_ONLY=graph leaves out what has nothing to do with the graph.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import platform
 import signal
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
+from bench.alone import gateways_alone
+from bench.compare import goals, write
+from bench.executor import executor_alone
+from bench.gateways import ROOT, install_peers
 from bench.latency import event_latency
-from bench.load import QUERIES, measure
 from bench.suite import DATA, Bench
+from bench.whole import whole_system
 from cli.words import say
 
-SECONDS = float(os.environ.get("BENCH_SECONDS", "8"))
 CUSTOMERS = int(os.environ.get("BENCH_CUSTOMERS", "2000"))
+REPORT = ROOT / "docs" / "reference" / "benchmarks.md"
 
 
 async def main() -> None:
     """Everything, in order."""
-    with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder) / "data")
+    node = install_peers()
+    lines = [*_head(), *await _executor()]
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        alone, words = await gateways_alone(folder, node=node)
+        lines += words
+        bench = Bench(folder / "data")
         started = time.monotonic()
         await bench.start("--customers", str(CUSTOMERS))
         say(f"first start with {CUSTOMERS:,} customers: {time.monotonic() - started:.1f} s")
         try:
-            await _measure(bench)
+            whole, words = await whole_system(bench, folder, node=node)
+            lines += words
+            if os.environ.get("BENCH_ONLY") != "graph":
+                await _departments(bench)
         finally:
             await bench.stop()
-        started = time.monotonic()
-        await bench.start()
-        say(f"second start: {time.monotonic() - started:.1f} s")
-        await bench.stop()
-        started = time.monotonic()
-        await bench.start("--compact")
-        say(f"second start, compact: {time.monotonic() - started:.1f} s")
-        say("memory, compact (MB): " + bench.memory())
-        await bench.stop()
+        table = goals(alone, whole)
+        say("\n".join(table))
+        write(REPORT, [*lines, "## Goals of the design", "", *table])
+        if os.environ.get("BENCH_ONLY") != "graph":
+            await _starts(bench)
 
 
-async def _measure(bench: Bench) -> None:
-    say("memory after start (MB): " + bench.memory())
+def _head() -> list[str]:
+    processor = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "")
+    return [
+        "# Benchmarks", "", "Written by `make bench`; compare only inside one run. How it is measured and what the peers are: "
+        "[bench/peers](../../bench/peers/README.md).", "",
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({processor}), Python {platform.python_version()}, load generator on the same machine.", "",
+    ]  # fmt: skip
+
+
+async def _executor() -> list[str]:
+    lines = ["## The executor alone, departments in memory", "", "| | graphql-core ms | plan ms | ratio |", "|---|---|---|---|"]
+    for name, (core, plan) in (await executor_alone()).items():
+        lines.append(f"| {name} | {core:.3f} | {plan:.3f} | {core / plan:.1f} |")
+    say("\n".join(lines) + "\n")
+    return [*lines, ""]
+
+
+async def _departments(bench: Bench) -> None:
     token = await bench.sign_in()
-    customer = await bench.busiest_customer(token)
-    say(f"\n{'':4}{'req/s':>8}{'p50 ms':>9}{'p99 ms':>9}{'kB':>8}   16 connections, {SECONDS:.0f} s each, whole system")
-    for name, query in QUERIES.items():
-        found = await measure(bench.url, token, query, {"id": customer}, SECONDS)
-        say(f"{name:4}{found.rate:8.0f}{found.p50:9.1f}{found.p99:9.1f}{found.size / 1000:8.1f}")
-        if found.errors:
-            say(f"     {found.errors} answers had errors")
     median, high = await event_latency(bench.url, token, 300)
     say(f"\ncommitted write → timeline entry: p50 {median:.0f} ms, p99 {high:.0f} ms (300 writes, unloaded)")
     say("memory after load (MB): " + bench.memory())
@@ -61,6 +81,16 @@ async def _measure(bench: Bench) -> None:
         await bench.imports()
     else:
         say("imports: the public data sets (../shared/data) are not on this machine")
+
+
+async def _starts(bench: Bench) -> None:
+    for options in ((), ("--compact",)):
+        started = time.monotonic()
+        await bench.start(*options)
+        say(f"second start {' '.join(options)}: {time.monotonic() - started:.1f} s")
+        if options:
+            say("memory, compact (MB): " + bench.memory())
+        await bench.stop()
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""Closed-loop load on the graph: 16 connections, each asking again when it was answered."""
+"""Closed-loop load on a graph: 16 connections, each asking again when it was answered. The client is bare, so that it costs little."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import quantiles
+from urllib.parse import urlsplit
 
-import httpx
 import orjson
 
 CONNECTIONS = 16
@@ -20,42 +20,97 @@ QUERIES = {
 }
 
 
+class BenchError(Exception):
+    """An answer is not what it should be: nothing measured with it would mean anything."""
+
+
 @dataclass
 class Found:
     """What was measured; times in milliseconds, size in bytes."""
 
-    rate: float
-    p50: float
-    p99: float
-    size: int
-    errors: int
+    seconds: float
+    times: list[float] = field(default_factory=list)
+    size: int = 0
+
+    @property
+    def rate(self) -> float:
+        """Answers a second."""
+        return len(self.times) / self.seconds
+
+    def percentile(self, percent: int) -> float:
+        """Milliseconds within which so many of a hundred were answered."""
+        return quantiles(self.times, n=100)[percent - 1]
 
 
-async def measure(url: str, token: str, query: str, variables: dict[str, object], seconds: float) -> Found:
-    """A warm-up of a quarter of the time, then the measured part."""
+def request_of(url: str, token: str, query: str, variables: dict[str, object]) -> bytes:
+    """One POST, ready to send."""
+    parts = urlsplit(url)
     body = orjson.dumps({"query": query, "variables": variables if "$id" in query else {}})
-    await _run(url, token, body, seconds / 4)
-    return await _run(url, token, body, seconds)
+    lines = [f"POST {parts.path} HTTP/1.1", f"Host: {parts.netloc}", "Content-Type: application/json", f"Content-Length: {len(body)}"]
+    lines += [f"Authorization: Bearer {token}"] if token else []
+    return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-async def _run(url: str, token: str, body: bytes, seconds: float) -> Found:
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    times: list[float] = []
-    sizes: list[int] = [0]
-    errors = 0
+async def ask(url: str, request: bytes) -> dict[str, object]:
+    """One answer's data. Raises BenchError when it has errors."""
+    connection = await Connection.open(url)
+    try:
+        body = orjson.loads(await connection.ask(request))
+    finally:
+        connection.close()
+    if body.get("errors") or not body.get("data"):
+        raise BenchError(str(body)[:500])
+    found: dict[str, object] = body["data"]
+    return found
+
+
+async def measure(url: str, request: bytes, seconds: float) -> Found:
+    """The load for so long. Every answer must be as large as the first one."""
+    found = Found(seconds)
+    first = await Connection.open(url)
+    found.size = len(await first.ask(request))
+    first.close()
     end = time.perf_counter() + seconds
-    limits = httpx.Limits(max_connections=CONNECTIONS)
 
-    async def worker(http: httpx.AsyncClient) -> None:
-        nonlocal errors
-        while time.perf_counter() < end:
-            begun = time.perf_counter()
-            answer = await http.post(url, content=body)
-            times.append((time.perf_counter() - begun) * 1000)
-            sizes[0] = len(answer.content)
-            errors += b'"errors"' in answer.content[:12]
+    async def worker() -> None:
+        connection = await Connection.open(url)
+        while (begun := time.perf_counter()) < end:
+            size = len(await connection.ask(request))
+            found.times.append((time.perf_counter() - begun) * 1000)
+            if size != found.size:
+                raise BenchError(f"{url}: an answer of {size} bytes among those of {found.size}")
+        connection.close()
 
-    async with httpx.AsyncClient(headers=headers, limits=limits, timeout=30) as http:
-        await asyncio.gather(*(worker(http) for _ in range(CONNECTIONS)))
-    cuts = quantiles(times, n=100)
-    return Found(len(times) / seconds, cuts[49], cuts[98], sizes[0], errors)
+    await asyncio.gather(*(worker() for _ in range(CONNECTIONS)))
+    return found
+
+
+class Connection:
+    """One HTTP/1.1 connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    @classmethod
+    async def open(cls, url: str) -> Connection:
+        """To the host of a URL."""
+        parts = urlsplit(url)
+        return cls(*await asyncio.open_connection(parts.hostname, parts.port, limit=4_000_000))
+
+    async def ask(self, request: bytes) -> bytes:
+        """The body of the answer. Raises BenchError for a status other than 200."""
+        self.writer.write(request)
+        head = (await self.reader.readuntil(b"\r\n\r\n")).lower()
+        if not head.startswith(b"http/1.1 200"):
+            raise BenchError(head[:200].decode())
+        if b"content-length:" in head:
+            return await self.reader.readexactly(int(head.split(b"content-length:")[1].split(b"\r\n", 1)[0]))
+        parts = []
+        while size := int(await self.reader.readuntil(b"\r\n"), 16):
+            parts.append((await self.reader.readexactly(size + 2))[:-2])
+        await self.reader.readexactly(2)
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """End it."""
+        self.writer.close()

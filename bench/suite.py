@@ -7,11 +7,14 @@ import json
 import os
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 
 from cli.engines import is_free
+from cli.installation import Installation
+from cli.plan import DEPARTMENTS, Plan
 from cli.words import say
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,7 +34,13 @@ class Bench:
         self.folder = folder
         self.base = next(base for base in range(30000, 39000, 60) if all(is_free(base + offset) for offset in range(50)))
         self.url = f"http://127.0.0.1:{self.base}/graphql"
-        self.environment = {**os.environ, "CRM_DATA_DIR": str(folder), "CRM_PORT_BASE": str(self.base), "CRM_LOG_LEVEL": "WARNING"}
+        self.environment = {
+            **os.environ,
+            "CRM_DATA_DIR": str(folder),
+            "CRM_PORT_BASE": str(self.base),
+            "CRM_LOG_LEVEL": "WARNING",
+            "CRM_MOST_COST_PER_MINUTE": "0",
+        }
 
     async def start(self, *options: str) -> None:
         """Start and wait for the block."""
@@ -59,6 +68,27 @@ class Bench:
         found: dict[str, object] = answer["data"]
         return found
 
+    def departments(self) -> dict[str, str]:
+        """host:port of each department."""
+        return {name: self._plan().address(name) for name in DEPARTMENTS}
+
+    def nats_url(self) -> str:
+        """Where its broker is."""
+        return self._plan().nats_url
+
+    def _plan(self) -> Plan:
+        return replace(Installation.open(self.folder), base=self.base).plan()
+
+    def processes(self) -> dict[str, list[int]]:
+        """Process ids of the departments and of mongod."""
+        found: dict[str, list[int]] = {"departments": [], "mongod": []}
+        for pid, _, words in self._ours():
+            if "-m services." in words:
+                found["departments"].append(pid)
+            elif "mongod " in words:
+                found["mongod"].append(pid)
+        return found
+
     async def sign_in(self) -> str:
         """A fresh access token; it lives five minutes."""
         email, password = re.findall(r"demo login +(\S+) +(\S+)", self.said)[0]
@@ -76,19 +106,22 @@ class Bench:
 
     def memory(self) -> str:
         """Resident memory of every process of the installation."""
+        found = []
+        for _, size, words in self._ours():
+            name = re.findall(r"services\.(\w+)|-m (gateway)|(mongod) |(nats-server)|-m (cli)", words)
+            label = next((part for match in name for part in match if part), "")
+            if label:
+                found.append(f"{'xietong' if label == 'cli' else label} {size / 1024:.0f}")
+        return ", ".join(found)
+
+    def _ours(self) -> list[tuple[int, int, str]]:
+        """(pid, resident kB, command line) of every process of the installation."""
         listing = subprocess.run(["ps", "-eo", "pid,ppid,rss,args"], capture_output=True, text=True, check=True).stdout.splitlines()[1:]
         rows = [(int(row.split()[0]), int(row.split()[1]), int(row.split()[2]), row.split(None, 3)[3]) for row in listing]
         ours = {self.process.pid}
         for _ in range(3):
             ours |= {pid for pid, parent, _, _ in rows if parent in ours}
-        found = []
-        for pid, _, size, words in rows:
-            if pid in ours:
-                name = re.findall(r"services\.(\w+)|-m (gateway)|(mongod) |(nats-server)|-m (cli)", words)
-                label = next((part for match in name for part in match if part), "")
-                if label:
-                    found.append(f"{'xietong' if label == 'cli' else label} {size / 1024:.0f}")
-        return ", ".join(found)
+        return [(pid, size, words) for pid, _, size, words in rows if pid in ours]
 
     async def imports(self) -> None:
         """The three public data sets, whole."""

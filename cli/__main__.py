@@ -43,6 +43,10 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("recipes", help="list the recipes")
     inbox = commands.add_parser("inbox", help="read the mails that the development mail server took")
     inbox.add_argument("--most", type=_count, default=20)
+    documents = commands.add_parser("documents", help="operations that clients may name by their hash")
+    documents.add_argument("action", choices=("register",))
+    documents.add_argument("folder", type=Path, help="folder with .graphql files")
+    documents.add_argument("--to", type=Path, help="the register (default: documents.json in the data folder)")
     commands.add_parser("doctor", help="ask every part of the running installation how it is")
     return parser
 
@@ -75,6 +79,10 @@ async def _run(options: argparse.Namespace) -> None:
         from cli.imports.recipe import list_recipes
 
         list_recipes()
+    elif options.command == "documents":
+        from cli.documents import register
+
+        register(options.folder, options.to or Installation.open().folder / "documents.json")
     elif options.command == "inbox":
         from cli.inbox import show
 

@@ -82,6 +82,7 @@ class Installation:
             gateway_port=self.port(0), faq_port=self.port(10), smtp_port=self.port(25),
             secrets=dict(self.kept["secrets"]),
             log_level=os.environ.get("CRM_LOG_LEVEL", "INFO"), otlp_endpoint=os.environ.get("CRM_OTLP_ENDPOINT", ""),
+            documents=os.environ.get("CRM_DOCUMENTS", "") or str(self.folder / "documents.json"),
         )  # fmt: skip
 
     def check_ports(self, plan: Plan) -> None:

@@ -25,6 +25,7 @@ class Plan:
     database_prefix: str = "crm"
     log_level: str = "INFO"
     otlp_endpoint: str = ""
+    documents: str = ""
 
     def address(self, department: str) -> str:
         """host:port of a department's gRPC."""
@@ -38,7 +39,7 @@ class Plan:
         }  # fmt: skip
         addresses = {f"CRM_{department.upper()}_ADDRESS": self.address(department) for department in DEPARTMENTS}
         if name == "gateway":
-            return common | addresses | {"CRM_HTTP_ADDRESS": f"{HOST}:{self.gateway_port}"}
+            return common | addresses | {"CRM_HTTP_ADDRESS": f"{HOST}:{self.gateway_port}", "CRM_DOCUMENTS": self.documents}
         own = common | {
             "CRM_GRPC_ADDRESS": self.address(name), "CRM_MONGO_URI": self.mongo_uri, "CRM_DATABASE_PREFIX": self.database_prefix,
         }  # fmt: skip

@@ -101,7 +101,7 @@ class GraphHttp:
 
     def _compressed(self, reply: Response, encodings: str) -> Response:
         """The reply in gzip where it is large and the client takes that."""
-        if self.settings.compress_bytes and len(reply.body) >= self.settings.compress_bytes and "gzip" in encodings:
+        if len(reply.body) >= self.settings.compress_bytes and "gzip" in encodings:
             reply.body = gzip.compress(reply.body, 1, mtime=0)
             reply.headers["Content-Length"] = str(len(reply.body))
             reply.headers["Content-Encoding"] = "gzip"

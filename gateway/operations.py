@@ -28,7 +28,7 @@ from gateway.settings import Settings
 
 log = logging.getLogger("crm.gateway")
 MOST_NESTING = 40
-_ID = re.compile(r"sha256:[0-9a-f]{64}$")
+_ID = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _document_id(body: Mapping[str, Any], extensions: Mapping[str, Any]) -> str:
     identity, persisted = body.get("documentId"), extensions.get("persistedQuery")
     if identity is None and isinstance(persisted, dict):
         identity = f"{PREFIX}{persisted.get('sha256Hash')}"
-    if identity is not None and (not isinstance(identity, str) or not _ID.match(identity)):
+    if identity is not None and (not isinstance(identity, str) or not _ID.fullmatch(identity)):
         raise bad_request("«documentId» must be sha256: and 64 hexadecimal digits")
     return identity or ""
 

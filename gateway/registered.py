@@ -76,6 +76,8 @@ class Register:
         return self._texts
 
     def _load(self, path: Path) -> None:
+        if self.open and not path.exists():  # nothing was registered yet
+            return
         try:
             state = path.stat()
             stamp = (state.st_mtime_ns, state.st_size)

@@ -34,9 +34,7 @@ class Settings(Common):
     most_batch: int = env("CRM_MOST_BATCH", 10, "operations in one request")
 
     most_cost_per_minute: int = env("CRM_MOST_COST_PER_MINUTE", 3_000_000, "cost that one caller may ask for in a minute; 0: no limit")
-    compress_bytes: int = env(
-        "CRM_COMPRESS_BYTES", 8192, "answers of this size and more are compressed where the client takes it; 0: never"
-    )
+    compress_bytes: int = env("CRM_COMPRESS_BYTES", 8192, "answers of this size and more are compressed where the client takes it")
     documents: str = env("CRM_DOCUMENTS", "", "file of registered documents; in production only those are answered")
 
     def address(self, department: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import strawberry
 from crm.common.v1 import access_pb2, access_service_pb2
+from strawberry.extensions import SchemaExtension
 from strawberry.types import Info
 
 from chassis.access.tokens import claims_of
@@ -28,8 +30,8 @@ _MODULES: tuple[Any, ...] = (
 _ACCESS = access_service_pb2.DESCRIPTOR.services_by_name["AccessService"]
 
 
-def build() -> strawberry.Schema:
-    """The schema; built once a process."""
+def build(extensions: Sequence[Callable[[], SchemaExtension]] = ()) -> strawberry.Schema:
+    """The schema; built once a process. `extensions` are for those who run it by Strawberry itself."""
     from gateway.graph import subscriptions
 
     for module in _MODULES:
@@ -47,6 +49,7 @@ def build() -> strawberry.Schema:
         subscription=subscriptions.build(),
         types=[noun.type for noun in NOUNS.values()],
         config=CONFIG,
+        extensions=list(extensions),
     )
 
 

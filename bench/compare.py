@@ -1,0 +1,142 @@
+"""Gateways beside each other: interleaved rounds, medians, ratios against the goals of the design."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from bench.gateways import APOLLO, CACHED, HIVE, OURS, PEERS, YOGA, Gateway
+from bench.load import QUERIES, ask, measure, request_of
+from cli.words import say
+
+NODE = (YOGA, APOLLO, HIVE)
+Token = Callable[[], Awaitable[str]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """Medians of one gateway on one query: a second, milliseconds, CPU milliseconds a request (gateway, departments, mongod), kB."""
+
+    rate: float
+    p50: float
+    p99: float
+    cpu: float
+    behind: tuple[float, ...]
+    size: float
+
+
+Table = dict[tuple[str, str], Row]
+
+
+@dataclass(frozen=True)
+class Behind:
+    """What stands behind the gateways: names and ways to read processor seconds."""
+
+    names: Sequence[str]
+    seconds: Callable[[], Sequence[float]]
+
+
+def question(gateway: str, query: str, url: str, token: str, customer: str) -> bytes:
+    """The request of a query, as this gateway takes it; Hive shows the contracts themselves, so its texts are its own."""
+    if gateway != HIVE:
+        return request_of(url, token, QUERIES[query], {"id": customer})
+    plain = base64.urlsafe_b64decode(customer + "=" * (-len(customer) % 4)).decode().partition(":")[2]
+    return request_of(url, token, (PEERS / "hive" / f"{query.lower()}.graphql").read_text(), {"id": plain})
+
+
+async def compare(
+    gateways: Sequence[Gateway], token: Token, customer: str, behind: Behind, *, seconds: float, rounds: int, warm: float
+) -> Table:
+    """Every gateway on every query, a warm-up first, then the rounds one after the other in turn."""
+    await _same_answers(gateways, await token(), customer)
+    for gateway in gateways:
+        for query in QUERIES:
+            await measure(gateway.url, question(gateway.name, query, gateway.url, await token(), customer), warm / len(QUERIES))
+    samples: dict[tuple[str, str], list[Row]] = {}
+    for _ in range(rounds):
+        for query in QUERIES:
+            for gateway in gateways:
+                row = await _sample(gateway, question(gateway.name, query, gateway.url, await token(), customer), behind, seconds)
+                samples.setdefault((gateway.name, query), []).append(row)
+    return {key: _median(rows) for key, rows in samples.items()}
+
+
+async def _same_answers(gateways: Sequence[Gateway], token: str, customer: str) -> None:
+    """All but Hive, whose shape is another, must give the same data."""
+    for query in QUERIES:
+        answers = {
+            gateway.name: await ask(gateway.url, question(gateway.name, query, gateway.url, token, customer)) for gateway in gateways
+        }
+        ours = answers[OURS]
+        wrong = [name for name, data in answers.items() if name != HIVE and data != ours]
+        if wrong:
+            raise SystemExit(f"bench: {', '.join(wrong)} answer {query} otherwise than {OURS}")
+
+
+async def _sample(gateway: Gateway, request: bytes, behind: Behind, seconds: float) -> Row:
+    cpu, before = gateway.cpu(), behind.seconds()
+    found = await measure(gateway.url, request, seconds)
+    asked = len(found.times)
+    used = tuple((after - since) * 1000 / asked for after, since in zip(behind.seconds(), before, strict=True))
+    return Row(found.rate, found.percentile(50), found.percentile(99), (gateway.cpu() - cpu) * 1000 / asked, used, found.size / 1000)
+
+
+def _median(rows: Sequence[Row]) -> Row:
+    behind = tuple(median(values) for values in zip(*(row.behind for row in rows), strict=True))
+    one = [median(getattr(row, name) for row in rows) for name in ("rate", "p50", "p99", "cpu")]
+    return Row(*one, behind, rows[0].size)
+
+
+def show(title: str, table: Table, gateways: Sequence[Gateway], behind: Behind) -> list[str]:
+    """The table as Markdown, also said."""
+    head = " | ".join(f"{query} req/s | p50 | p99 ms | CPU ms ({' / '.join(('gateway', *behind.names))})" for query in QUERIES)
+    lines = [f"### {title}", "", f"| | {head} | RSS MB |", "|---" * (2 + 4 * len(QUERIES)) + "|"]
+    for gateway in gateways:
+        cells = []
+        for query in QUERIES:
+            row = table[gateway.name, query]
+            cpu = " / ".join(f"{value:.2f}" for value in (row.cpu, *row.behind))
+            cells.append(f"{row.rate:.0f} | {row.p50:.1f} | {row.p99:.1f} | {cpu}")
+        lines.append(f"| {gateway.name} | {' | '.join(cells)} | {gateway.memory():.0f} |")
+    lines.append("")
+    say("\n".join(lines))
+    return lines
+
+
+def goals(alone: Table, whole: Table) -> list[str]:
+    """The goal table of the design: wanted and reached."""
+    lines = ["| goal | wanted | reached | |", "|---|---|---|---|"]
+
+    def line(words: str, wanted: float, reached: float | None) -> None:
+        shown = "not measured" if reached is None else f"{reached:.1f} ×"
+        verdict = "" if reached is None else ("yes" if reached >= wanted else "no")
+        lines.append(f"| {words} | ≥ {wanted:g} × | {shown} | {verdict} |")
+
+    def rate(table: Table, query: str, *names: str) -> float | None:
+        rates = [table[name, query].rate for name in names if (name, query) in table]
+        return table[OURS, query].rate / max(rates) if rates else None
+
+    line("alone, Q1 against Hive", 8, rate(alone, "Q1", HIVE))
+    line("alone, Q1 against the better of Yoga + JIT and Apollo", 3, rate(alone, "Q1", YOGA, APOLLO))
+    line("alone, Q2 against Hive", 8, rate(alone, "Q2", HIVE))
+    line("alone, Q2 against Yoga + JIT", 3, rate(alone, "Q2", YOGA))
+    line("alone, Q2 against Strawberry with caches", 12, rate(alone, "Q2", CACHED))
+    line("alone, Q3 against Hive", 5, rate(alone, "Q3", HIVE))
+    line("alone, Q3 against the best Node gateway", 3, rate(alone, "Q3", *NODE))
+    line("whole, Q1 against Hive", 5, rate(whole, "Q1", HIVE))
+    line("whole, Q1 against the best Node gateway", 2.5, rate(whole, "Q1", *NODE))
+    line("whole, Q2 against Hive", 6, rate(whole, "Q2", HIVE))
+    line("whole, Q2 against Yoga + JIT", 2.5, rate(whole, "Q2", YOGA))
+    for query, wanted in (("Q1", 3.0), ("Q2", 2.0)):
+        best = [alone[name, query].p99 for name in NODE if (name, query) in alone]
+        line(f"alone, p99 of {query}: the best peer's against ours", wanted, min(best) / alone[OURS, query].p99 if best else None)
+    return lines
+
+
+def write(path: Path, lines: Sequence[str]) -> None:
+    """Keep what was measured."""
+    path.write_text("\n".join(lines) + "\n")
+    say(f"written to {path}")
