@@ -10,6 +10,7 @@ from pathlib import Path
 from bench.canned import customer_id
 from bench.compare import Behind, Table, compare, show
 from bench.gateways import APOLLO, CACHED, HIVE, OURS, PLAIN, ROOT, YOGA, Gateway, addresses, compose_hive, processor_seconds
+from bench.load import CONNECTIONS
 from cli.engines import free_port, start_nats
 from gateway.clients import DEPARTMENTS
 from gateway.graph.contract import to_global
@@ -38,7 +39,7 @@ async def gateways_alone(folder: Path, *, node: bool) -> tuple[Table, list[str]]
         for name in names:
             gateways.append(await Gateway.start(name, environment, folder / f"{name}.log"))
         behind = Behind(("departments",), lambda: (processor_seconds(canned.pid),))
-        table = await compare(gateways, _nobody, to_global("Customer", customer_id(3)), behind, seconds=SECONDS, rounds=ROUNDS, warm=WARM)
+        table = await compare(gateways, _nobodies, to_global("Customer", customer_id(3)), behind, seconds=SECONDS, rounds=ROUNDS, warm=WARM)
         return table, ["## Gateways", "", *show("Alone: the same canned departments, 16 connections", table, gateways, behind)]
     finally:
         for gateway in gateways:
@@ -48,5 +49,5 @@ async def gateways_alone(folder: Path, *, node: bool) -> tuple[Table, list[str]]
         await nats.stop()
 
 
-async def _nobody() -> str:
-    return ""
+async def _nobodies() -> list[str]:
+    return [f"caller-{number}" for number in range(CONNECTIONS)]

@@ -33,7 +33,9 @@ def install_peers() -> bool:
         return False
     if not (PEERS / "node_modules").exists():
         say("installing the Node peers (npm ci) …")
-        done = subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=PEERS, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=PEERS, capture_output=True, text=True, check=False
+        )
         if done.returncode:
             say("the Node peers are skipped: npm ci failed: " + done.stderr.strip()[-300:])
             return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import quantiles
 from urllib.parse import urlsplit
@@ -64,15 +65,15 @@ async def ask(url: str, request: bytes) -> dict[str, object]:
     return found
 
 
-async def measure(url: str, request: bytes, seconds: float) -> Found:
-    """The load for so long. Every answer must be as large as the first one."""
+async def measure(url: str, requests: Sequence[bytes], seconds: float) -> Found:
+    """The load for so long, one request a connection. Every answer must be as large as the first one."""
     found = Found(seconds)
     first = await Connection.open(url)
-    found.size = len(await first.ask(request))
+    found.size = len(await first.ask(requests[0]))
     first.close()
     end = time.perf_counter() + seconds
 
-    async def worker() -> None:
+    async def worker(request: bytes) -> None:
         connection = await Connection.open(url)
         while (begun := time.perf_counter()) < end:
             size = len(await connection.ask(request))
@@ -81,7 +82,7 @@ async def measure(url: str, request: bytes, seconds: float) -> Found:
                 raise BenchError(f"{url}: an answer of {size} bytes among those of {found.size}")
         connection.close()
 
-    await asyncio.gather(*(worker() for _ in range(CONNECTIONS)))
+    await asyncio.gather(*(worker(request) for request in requests))
     return found
 
 

@@ -7,11 +7,13 @@ import json
 import os
 import re
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import httpx
 
+from bench.load import CONNECTIONS
 from cli.engines import is_free
 from cli.installation import Installation
 from cli.plan import DEPARTMENTS, Plan
@@ -34,6 +36,8 @@ class Bench:
         self.folder = folder
         self.base = next(base for base in range(30000, 39000, 60) if all(is_free(base + offset) for offset in range(50)))
         self.url = f"http://127.0.0.1:{self.base}/graphql"
+        self._callers: list[str] = []
+        self._callers_until = 0.0
         self.environment = {
             **os.environ,
             "CRM_DATA_DIR": str(folder),
@@ -95,6 +99,13 @@ class Bench:
         query = "mutation($i: SessionCreateInput!) { sessionCreate(input: $i) { tokens { accessToken } } }"
         found = await self.ask(query, i={"email": email, "password": password})
         return str(found["sessionCreate"]["tokens"]["accessToken"])  # type: ignore[index]
+
+    async def callers(self) -> list[str]:
+        """A token for each connection of the load, from sessions of their own; made anew before they end."""
+        if time.monotonic() > self._callers_until:
+            self._callers = [await self.sign_in() for _ in range(CONNECTIONS)]
+            self._callers_until = time.monotonic() + 180
+        return self._callers
 
     async def busiest_customer(self, token: str) -> str:
         """A customer with opportunities, tickets and messages."""

@@ -25,7 +25,7 @@ async def whole_system(bench: Bench, folder: Path, *, node: bool) -> tuple[Table
     try:
         for name in [OURS, *([YOGA, APOLLO, HIVE] if node else [])]:
             gateways.append(await Gateway.start(name, environment, folder / f"{name} whole.log"))
-        table = await compare(gateways, bench.sign_in, customer, behind, seconds=SECONDS, rounds=ROUNDS, warm=WARM)
+        table = await compare(gateways, bench.callers, customer, behind, seconds=SECONDS, rounds=ROUNDS, warm=WARM)
         return table, show("Whole system: MongoDB, access on, 2,000 sample customers, 16 connections", table, gateways, behind)
     finally:
         for gateway in gateways:

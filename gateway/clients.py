@@ -8,6 +8,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
 from chassis.rpc.channels import Channel
+from gateway.merging import Merging
 from gateway.settings import Settings
 
 DEPARTMENTS = ("organization", "customer", "sales", "marketing", "support")
@@ -18,6 +19,7 @@ class Clients:
 
     def __init__(self, settings: Settings) -> None:
         self.channels = {name: Channel(name, settings.address(name)) for name in DEPARTMENTS}
+        self.merging = Merging()
         self.read_seconds = settings.read_milliseconds / 1000
         self.write_seconds = settings.write_milliseconds / 1000
 

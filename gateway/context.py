@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from chassis.kernel.ids import new_id
@@ -29,5 +30,6 @@ class Context:
         """The loader of a question with its arguments."""
         found = self._loaders.get(key)
         if found is None:
-            found = self._loaders[key] = Loader(load)
+            merging = self.clients.merging
+            found = self._loaders[key] = Loader(partial(merging.many, (self.token, key), load=load))
         return found
