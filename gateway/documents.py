@@ -16,7 +16,7 @@ from gateway.settings import Settings
 
 DEEPEST = 100
 _OPEN, _CLOSE = frozenset("{[("), frozenset("}])")
-KEPT, KEPT_BYTES = 1000, 4_000_000
+KEPT, KEPT_BYTES = 1000, 1_000_000  # a parsed document takes about 70 times its text
 _DEEP = {"code": "LIMIT_EXCEEDED", "limit": "depth"}
 _LONG = {"code": "LIMIT_EXCEEDED", "limit": "tokens"}
 _TOKEN = re.compile(r'''"""(?:[^"\\]|\\.|"(?!""))*"""|"(?:[^"\\\n]|\\.)*"|#[^\n]*|\.\.\.|[A-Za-z_]\w*|-?\d[\w.+-]*|[!$&()\[\]{}:=@|]''')

@@ -42,7 +42,7 @@ class _Flight:
 
     def __init__(self) -> None:
         self.keys: list[str] = []
-        self.landed: asyncio.Future[None] | None = None
+        self.landed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
 class Loader:
@@ -63,15 +63,14 @@ class Loader:
         values = self._values
         while True:
             own = self._board([key for key in keys if key not in values])
+            others = {flight.landed for key in keys if (flight := self._flights.get(key)) is not None and flight is not own}
             if own is not None:
                 await self._fly(own)
-            for flight in {self._flights[key] for key in keys if key in self._flights}:
-                if flight.landed is None:
-                    flight.landed = asyncio.get_running_loop().create_future()
-                await asyncio.shield(flight.landed)
+            for landed in others:
+                await asyncio.shield(landed)
             try:
                 return [values[key] for key in keys]
-            except KeyError:
+            except KeyError:  # whoever sent one of the calls was cancelled
                 continue
 
     def _board(self, keys: Sequence[str]) -> _Flight | None:
@@ -89,17 +88,27 @@ class Loader:
         try:
             await asyncio.sleep(0)  # the other edges of this level board too
             self._boarding, keys = None, flight.keys
-            parts = [keys[begin : begin + BATCH] for begin in range(0, len(keys), BATCH)]
-            answers = [await self._load(parts[0])] if len(parts) == 1 else await asyncio.gather(*[self._load(part) for part in parts])
-            for part, values in zip(parts, answers, strict=True):
-                self._values.update(zip(part, values, strict=True))
+            self._values.update(await in_parts(keys, self._load))
         finally:
             if self._boarding is flight:
                 self._boarding = None
             for key in flight.keys:
                 del self._flights[key]
-            if flight.landed is not None:
-                flight.landed.set_result(None)
+            flight.landed.set_result(None)
+
+
+async def in_parts(keys: list[str], load: Load) -> dict[str, Any]:
+    """The value of each key, asked for in calls of no more keys than a department takes. A load that raises fails its keys."""
+    parts = [keys[begin : begin + BATCH] for begin in range(0, len(keys), BATCH)]
+    answers = [await _part(parts[0], load)] if len(parts) == 1 else await asyncio.gather(*[_part(part, load) for part in parts])
+    return {key: value for part, values in zip(parts, answers, strict=True) for key, value in zip(part, values, strict=True)}
+
+
+async def _part(keys: list[str], load: Load) -> Sequence[Any]:
+    try:
+        return await load(keys)
+    except Exception as error:
+        return [error] * len(keys)
 
 
 def rows_of(message: Descriptor, row: Descriptor) -> str:

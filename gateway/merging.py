@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from gateway.loaders import BATCH, Load
+from gateway.loaders import Load, in_parts
 
 WAIT_SECONDS = 0.01
 
@@ -55,10 +55,7 @@ class Merging:
                 await asyncio.wait({ahead.ended}, timeout=WAIT_SECONDS)
             del self._making[question]
             self._sent[question] = call
-            keys = list(call.keys)
-            parts = [keys[begin : begin + BATCH] for begin in range(0, len(keys), BATCH)]
-            answers = [await load(parts[0])] if len(parts) == 1 else await asyncio.gather(*[load(part) for part in parts])
-            call.values = {key: value for part, values in zip(parts, answers, strict=True) for key, value in zip(part, values, strict=True)}
+            call.values = await in_parts(list(call.keys), load)
         finally:
             if self._making.get(question) is call:
                 del self._making[question]

@@ -62,12 +62,22 @@ async def _sifted(run: Run, field: PlannedField, type_: Shown, values: Sequence[
 
 async def _complete(run: Run, field: PlannedField, type_: Shown, values: Sequence[Any], place: Place) -> list[Any]:
     if type_.kind is Kind.OBJECT:
-        return await run.select(field.selection(cast(GraphQLObjectType, type_.type)), values, place)
+        return await _objects(run, field, cast(GraphQLObjectType, type_.type), values, place)
     if type_.kind is Kind.LEAF:
         return _leaves(run, field, cast(GraphQLLeafType, type_.type), values, place)
     if type_.kind is Kind.LIST:
         return await _lists(run, field, type_, values, place)
     return await _abstract(run, field, cast(GraphQLAbstractType, type_.type), values, place)
+
+
+async def _objects(run: Run, field: PlannedField, type_: GraphQLObjectType, values: Sequence[Any], place: Place) -> list[Any]:
+    try:
+        selection = field.selection(type_)
+    except GraphQLError as error:  # a directive below does not fit; graphql-core finds it at every value
+        for number in range(len(values)):
+            run.faults.add(error, field.nodes, place, number)
+        return [NULLED] * len(values)
+    return await run.select(selection, values, place)
 
 
 def _leaves(run: Run, field: PlannedField, type_: GraphQLLeafType, values: Sequence[Any], place: Place) -> list[Any]:
@@ -95,9 +105,8 @@ async def _lists(run: Run, field: PlannedField, type_: Shown, values: Sequence[A
         before = len(flat)
         try:
             await _lay_out(field, value, flat)
-        except Exception as error:
-            del flat[before:]
-            run.faults.add(error, field.nodes, place, number)
+        except Exception as error:  # what came before it broke is looked at, for its errors are told
+            run.faults.add(error, field.nodes, place, number, (len(flat) - before,))
             broken.add(number)
         counts.append(len(flat) - before)
     waiting = [number for number, item in enumerate(flat) if is_awaitable(item)] if _may_wait(flat) else []
@@ -143,7 +152,7 @@ async def _abstract(run: Run, field: PlannedField, type_: GraphQLAbstractType, v
         groups.setdefault(found.name, (found, []))[1].append(number)
 
     async def one(of: GraphQLObjectType, numbers: list[int]) -> None:
-        rows = await run.select(field.selection(of), [values[number] for number in numbers], Some(place, numbers))
+        rows = await _objects(run, field, of, [values[number] for number in numbers], Some(place, numbers))
         for number, row in zip(numbers, rows, strict=True):
             done[number] = row
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from graphql import (
     DocumentNode,
     ExecutionResult,
+    FieldNode,
     FragmentDefinitionNode,
     GraphQLError,
     GraphQLSchema,
     OperationDefinitionNode,
+    SelectionNode,
     SelectionSetNode,
     VariableNode,
     execute,
@@ -25,7 +28,7 @@ from gateway.engine.readings import NoReadings, Readings
 from gateway.engine.run import Run
 from gateway.engine.variables import Variables
 
-MOST_VARIANTS = 8
+MOST_PLANS, MOST_FIELDS = 1500, 12_000
 
 
 class Engine:
@@ -37,6 +40,23 @@ class Engine:
     def __init__(self, schema: GraphQLSchema, readings: Readings | None = None, on_fallback: Callable[[str], None] | None = None) -> None:
         self.schema, self.readings = schema, readings or NoReadings()
         self.on_fallback = on_fallback or (lambda reason: None)
+        self._plans: OrderedDict[tuple[Operation, tuple[object, ...]], Plan | str] = OrderedDict()
+
+    def plan(self, operation: Operation, key: tuple[object, ...], make: Callable[[], Plan | str]) -> Plan | str:
+        """The plan of an operation under some decisions. The last used are kept, as far as all of them together stay small."""
+        found = self._plans.get((operation, key))
+        if found is None:
+            found = self._plans[operation, key] = make()
+            sizes = [plan.size if isinstance(plan, Plan) else 1 for plan in self._plans.values()]
+            total = sum(sizes)
+            for size in sizes[:-1]:
+                if total <= MOST_FIELDS and len(self._plans) <= MOST_PLANS:
+                    break
+                self._plans.popitem(last=False)
+                total -= size
+        else:
+            self._plans.move_to_end((operation, key))
+        return found
 
     def prepare(self, document: DocumentNode, operation: OperationDefinitionNode) -> Operation:
         """One operation of a validated document. Keep it with the document; its plans are made when they are first needed."""
@@ -51,7 +71,7 @@ class Operation:
         self.fragments = {item.name.value: item for item in document.definitions if isinstance(item, FragmentDefinitionNode)}
         self.variables = Variables(engine.schema, node)
         self._deciding = tuple(sorted(set(_deciding(document))))
-        self._plans: OrderedDict[tuple[object, ...], Plan | str] = OrderedDict()
+        self._introspects = any(name in ("__schema", "__type") for name in _names(document))
 
     async def execute(self, context: object, variables: Mapping[str, Any], root: object = None) -> ExecutionResult:
         """The answer, equal to graphql-core's in data, errors and order of keys. Raises nothing of the resolvers'."""
@@ -85,28 +105,27 @@ class Operation:
     async def _answers(
         self, source: Any, context: object, raw: Mapping[str, Any], coerced: VariableValues
     ) -> AsyncIterator[ExecutionResult]:
+        events = aiter(source)
         try:
-            async for payload in source:
+            async for payload in events:
                 yield await self._execute(context, raw, coerced, payload)
         finally:
-            await source.aclose()
+            close = getattr(events, "aclose", None)
+            if close is not None:
+                with suppress(Exception):  # a source that cannot be closed has ended all the same
+                    await close()
 
     def plan(self, variables: VariableValues) -> Plan | str:
-        """The plan under the variables' decisions, or why there is none. Made once; the most recently used are kept."""
+        """The plan under the variables' decisions, or why there is none."""
         key = tuple(variables.coerced.get(name) for name in self._deciding)
         try:
-            found = self._plans.get(key)
+            return self.engine.plan(self, key, lambda: self._planned(variables))
         except TypeError:  # a list decides nothing; graphql-core says so
             return "a decision that is no boolean"
-        if found is None:
-            found = self._plans[key] = self._planned(variables)
-            if len(self._plans) > MOST_VARIANTS:
-                self._plans.popitem(last=False)
-        else:
-            self._plans.move_to_end(key)
-        return found
 
     def _planned(self, variables: VariableValues) -> Plan | str:
+        if self._introspects:
+            return "introspection"
         sources = {name: variables.sources[name] for name in self._deciding if name in variables.sources}
         coerced = {name: variables.coerced[name] for name in self._deciding if name in variables.coerced}
         try:
@@ -117,14 +136,25 @@ class Operation:
             return "directives"
 
 
-def _deciding(document: DocumentNode) -> Iterator[str]:
-    """Names of the variables that @skip and @include look at."""
+def _selected(document: DocumentNode) -> Iterator[SelectionNode]:
+    """Everything that any selection of a document names."""
     waiting: list[Any] = [getattr(item, "selection_set", None) for item in document.definitions]
     while waiting:
         selections: SelectionSetNode | None = waiting.pop()
         for node in selections.selections if selections else ():
             waiting.append(getattr(node, "selection_set", None))
-            for directive in node.directives or ():
-                for argument in directive.arguments or ():
-                    if isinstance(argument.value, VariableNode):
-                        yield argument.value.name.value
+            yield node
+
+
+def _names(document: DocumentNode) -> Iterator[str]:
+    """Names of all fields."""
+    return (node.name.value for node in _selected(document) if isinstance(node, FieldNode))
+
+
+def _deciding(document: DocumentNode) -> Iterator[str]:
+    """Names of the variables that @skip and @include look at."""
+    for node in _selected(document):
+        for directive in node.directives or ():
+            for argument in directive.arguments or ():
+                if isinstance(argument.value, VariableNode):
+                    yield argument.value.name.value

@@ -25,13 +25,13 @@ class Faults:
     def __bool__(self) -> bool:
         return bool(self._found)
 
-    def add(self, error: BaseException, nodes: Sequence[FieldNode], place: Place, row: int) -> None:
-        """An error at a row; the nearest place above that may be null becomes null."""
+    def add(self, error: BaseException, nodes: Sequence[FieldNode], place: Place, row: int, after: Sequence[int] = ()) -> None:
+        """An error at a row; the nearest place above that may be null becomes null. `after` puts it behind so many items of its own."""
         steps = place.steps(row)
         path = [step.key for step in steps]
         nulled = next((tuple(path[: end + 1]) for end in range(len(steps) - 1, -1, -1) if steps[end].nullable), None)
         located = located_error(error, list(nodes), path)  # type: ignore[arg-type]  # it wraps what is no Exception
-        self._found.append(_Fault(tuple(step.rank for step in steps), nulled, located))
+        self._found.append(_Fault((*(step.rank for step in steps), *after), nulled, located))
 
     def settled(self) -> list[GraphQLError]:
         """In the answer's order; where an error has made a place null, later ones from inside it are not told (specification, 6.4.4)."""

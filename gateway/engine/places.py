@@ -50,16 +50,18 @@ class At:
 class Items:
     """The items of lists laid end to end; `counts` tells how many each list has."""
 
-    __slots__ = ("above", "counts", "nullable")
+    __slots__ = ("above", "counts", "ends", "nullable")
 
     def __init__(self, above: Place, counts: Sequence[int], nullable: bool) -> None:
         self.above, self.counts, self.nullable = above, counts, nullable
+        self.ends: list[int] | None = None
 
     def steps(self, row: int) -> list[Step]:
         """The list's steps and the index in it."""
-        ends = list(accumulate(self.counts))
-        owner = bisect_right(ends, row)
-        index = row - (ends[owner] - self.counts[owner])
+        if self.ends is None:
+            self.ends = list(accumulate(self.counts))
+        owner = bisect_right(self.ends, row)
+        index = row - (self.ends[owner] - self.counts[owner])
         return [*self.above.steps(owner), Step(index, index, self.nullable, None)]
 
 

@@ -11,14 +11,14 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     GraphQLAbstractType,
+    GraphQLError,
     GraphQLField,
     GraphQLNamedType,
     GraphQLObjectType,
     GraphQLOutputType,
     GraphQLSchema,
     OperationDefinitionNode,
-    SchemaMetaFieldDef,
-    TypeMetaFieldDef,
+    OperationType,
     ValueNode,
     VariableNode,
     is_abstract_type,
@@ -74,8 +74,15 @@ class Nodes(list[FieldNode]):
 
     def __init__(self, nodes: Iterable[FieldNode]) -> None:
         super().__init__(nodes)
-        self.memo: dict[object, Any] = {}
+        self._memo: dict[object, Any] | None = None
         self.constant = not any(_has_variable(argument.value) for argument in self[0].arguments or ())
+
+    @property
+    def memo(self) -> dict[object, Any]:
+        """What was worked out from these nodes."""
+        if self._memo is None:
+            self._memo = {}
+        return self._memo
 
 
 def _has_variable(value: ValueNode) -> bool:
@@ -91,14 +98,15 @@ def _has_variable(value: ValueNode) -> bool:
 class PlannedField:
     """One key of a selection."""
 
+    __slots__ = (
+        "arguments", "batch", "definition", "details", "is_typename", "key", "name", "nodes", "parent", "plan", "shown", "step", "takes_arguments", "values",
+    )  # fmt: skip
+
     def __init__(self, plan: Plan, parent: GraphQLObjectType, key: str, rank: int, details: list[FieldDetails]) -> None:
         self.plan, self.parent, self.key, self.details = plan, parent, key, details
         self.nodes = Nodes(detail.node for detail in details)
         self.name = self.nodes[0].name.value
-        found = plan.schema.get_field(parent, self.name)
-        if found is None or found in (SchemaMetaFieldDef, TypeMetaFieldDef):
-            raise NotCovered("introspection")
-        self.definition: GraphQLField = found
+        self.definition = cast(GraphQLField, plan.schema.get_field(parent, self.name))  # the document is valid
         self.shown = shown(self.definition.type)
         self.step = Step(key, rank, self.shown.nullable, parent.name)
         self.is_typename = self.name == "__typename"
@@ -124,7 +132,10 @@ class PlannedField:
             return source.read(read, "row")
         if kind is not Kind.OBJECT:
             return None
-        selection = self.selection(cast(GraphQLObjectType, inner))
+        try:
+            selection = self.selection(cast(GraphQLObjectType, inner))
+        except GraphQLError:  # told where values are completed
+            return None
         if selection.waiting or selection.rows is None or selection.one is None:
             return None
         function = selection.rows if is_list else selection.one
@@ -136,12 +147,13 @@ class Selection:
 
     def __init__(self, plan: Plan, parent: GraphQLObjectType, grouped: Mapping[str, list[FieldDetails]]) -> None:
         self.parent = parent
+        plan.size += len(grouped)
         self.fields = [PlannedField(plan, parent, key, rank, details) for rank, (key, details) in enumerate(grouped.items())]
         self.keys = tuple(grouped)
         self.waiting = self.fields
         self.one: Function | None = None
         self.rows: Function | None = None
-        self.serial = plan.schema.mutation_type is parent and plan.operation.operation.value == "mutation"
+        self.serial = False
         shape = plan.readings.shape(parent)
         if shape is not None:
             self._generate(shape)
@@ -176,6 +188,7 @@ class Plan:
         self.fragments = dict(fragments)
         self._details = {name: FragmentDetails(fragment, None) for name, fragment in fragments.items()}
         self._decisions = decisions
+        self.size = 0  # planned fields so far; some are planned when they are met
         self._kinds: dict[str, Mapping[type, GraphQLObjectType]] = {}
         self._selections: dict[tuple[str, tuple[int, ...]], Selection] = {}
         root = schema.get_root_type(operation.operation)
@@ -183,6 +196,7 @@ class Plan:
             raise NotCovered(f"{operation.operation.value} without a type")
         collected = collect_fields(schema, self._details, decisions, root, operation)
         self.root = Selection(self, root, collected.grouped_field_set)
+        self.root.serial = operation.operation is OperationType.MUTATION
 
     def kinds_of(self, abstract: GraphQLAbstractType) -> Mapping[type, GraphQLObjectType]:
         """Object types of an abstract one by the class of their rows, where a class belongs to one type only."""

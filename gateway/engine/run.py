@@ -21,7 +21,19 @@ from gateway.engine.source import Function
 
 Row = Any
 _UNCHANGING = (str, int, float, bool, Enum, type(None))
-_HELPERS = GraphQLResolveInfoHelpers(gather=lambda values: gather_with_cancel(*values), track=lambda values: None)
+_tracked: set[asyncio.Future[Any]] = set()
+
+
+def _track(values: Sequence[Any]) -> None:
+    """Let work end that nobody waits for any more."""
+    waiting = [value for value in values if is_awaitable(value)]
+    if waiting:
+        future = asyncio.gather(*waiting, return_exceptions=True)
+        _tracked.add(future)
+        future.add_done_callback(_tracked.discard)
+
+
+_HELPERS = GraphQLResolveInfoHelpers(gather=lambda values: gather_with_cancel(*values), track=_track)
 
 
 class Run:
@@ -134,29 +146,30 @@ class Run:
         return values
 
     def arguments(self, field: PlannedField) -> dict[str, Any]:
-        """The arguments of a field, worked out once an execution. Raises GraphQLError when they do not fit."""
+        """The arguments of a field, nobody else's to change. Raises GraphQLError when they do not fit."""
         if not field.takes_arguments:
             return {}
-        if field.arguments is not None:
-            return field.arguments
-        found = self._arguments.get(field)
+        found = field.arguments or self._arguments.get(field)
         if found is None:
             try:
                 found = get_argument_values(field.definition, field.nodes[0], self.variables)
-                if field.nodes.constant and all(isinstance(value, _UNCHANGING) for value in found.values()):
-                    field.arguments = found
             except Exception as error:
                 found = error
-            self._arguments[field] = found
+            if isinstance(found, Exception) or all(isinstance(value, _UNCHANGING) for value in found.values()):
+                self._arguments[field] = found
+                if field.nodes.constant and not isinstance(found, Exception):
+                    field.arguments = found
         if isinstance(found, Exception):
             raise found
-        return found
+        return dict(found)
 
     def info(self, field: PlannedField, place: Place, row: int) -> GraphQLResolveInfo[Any]:
         """What resolvers are told of the execution."""
-        plan = self.plan
+        plan, steps = self.plan, place.steps(row)
+        while isinstance(steps[-1].key, int):  # those who ask about an item are told its field
+            steps.pop()
         return GraphQLResolveInfo(
-            field.name, field.nodes, field.definition.type, field.parent, path_of(place.steps(row)), plan.schema, plan.fragments, self.root,
+            field.name, field.nodes, field.definition.type, field.parent, path_of(steps), plan.schema, plan.fragments, self.root,
             plan.operation, self.variables, self.context, is_awaitable, None, _HELPERS,
         )  # fmt: skip
 

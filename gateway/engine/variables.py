@@ -20,6 +20,7 @@ from graphql.execution.values import VariableValues, VariableValueSource, get_va
 
 _PLAIN: dict[object, type[Any]] = {GraphQLID: str, GraphQLString: str, GraphQLBoolean: bool, GraphQLInt: int}
 _INT = 2**31
+MOST_ERRORS = 50  # as graphql.execute has it
 
 
 class Variables:
@@ -52,4 +53,4 @@ class Variables:
                 sources[name], coerced[name] = VariableValueSource(signature, value), value
             else:
                 return VariableValues(sources, coerced)
-        return get_variable_values(self.schema, self.nodes, dict(given))
+        return get_variable_values(self.schema, self.nodes, dict(given), max_errors=MOST_ERRORS)

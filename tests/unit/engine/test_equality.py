@@ -15,6 +15,8 @@ from tests.support.operations import Operations
 from tests.unit.engine import world
 
 CHUNKS, SIZE = 20, 150
+# graphql-core abandons coroutines of what an error has nulled
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 def literal(random: Random, name: str) -> tuple[str, Any]:
