@@ -18,7 +18,7 @@ from gateway.clients import Clients
 from gateway.context import Context
 
 log = logging.getLogger("crm.gateway")
-RESOURCE, ACTION = "graph", "introspect"
+RESOURCE, ACTION = "graph", "read"
 GRANTS_SECONDS = 5.0
 
 

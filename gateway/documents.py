@@ -11,14 +11,12 @@ from graphql import GraphQLError, OperationDefinitionNode, parse, validate
 
 from gateway.engine import Engine
 from gateway.engine import Operation as EngineOperation
-from gateway.limits import Cost, check_text
+from gateway.limits import Cost, check_text, refused
 from gateway.settings import Settings
 
 DEEPEST = 100
 _OPEN, _CLOSE = frozenset("{[("), frozenset("}])")
 KEPT, KEPT_BYTES = 1000, 1_000_000  # a parsed document takes about 70 times its text
-_DEEP = {"code": "LIMIT_EXCEEDED", "limit": "depth"}
-_LONG = {"code": "LIMIT_EXCEEDED", "limit": "tokens"}
 _TOKEN = re.compile(r'''"""(?:[^"\\]|\\.|"(?!""))*"""|"(?:[^"\\\n]|\\.)*"|#[^\n]*|\.\.\.|[A-Za-z_]\w*|-?\d[\w.+-]*|[!$&()\[\]{}:=@|]''')
 _GUESS = re.compile(r" Did you mean .*\?$")
 
@@ -75,10 +73,9 @@ class Documents:
     def _prepare(self, text: str) -> Prepared:
         tokens, deepest = _scan(text)  # before parsing, which is twenty times slower and recursive
         if deepest > DEEPEST:
-            return Prepared(errors=(GraphQLError("the document is nested too deeply (limit: depth)", extensions=_DEEP),))
+            return Prepared(errors=(refused("depth", deepest, DEEPEST, "nest less"),))
         if tokens > self.settings.most_tokens:
-            words = f"the document has more than {self.settings.most_tokens} tokens (limit: tokens); ask for less at once"
-            return Prepared(errors=(GraphQLError(words, extensions={**_LONG, "most": self.settings.most_tokens}),))
+            return Prepared(errors=(refused("tokens", tokens, self.settings.most_tokens, "ask for less at once"),))
         try:
             document = parse(text)
         except GraphQLError as error:

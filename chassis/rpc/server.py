@@ -24,7 +24,7 @@ from chassis.observe.metrics import Metrics
 from chassis.observe.traces import Traces, traceparent
 from chassis.rpc.call import Call
 from chassis.rpc.errors import Unavailable, status_of
-from chassis.rpc.service import PUBLIC, Service, internal, policy_of, request_class, run
+from chassis.rpc.service import PUBLIC, Service, internal, policy_of, request_class, run, validator
 from chassis.storage.changes import Changes
 from chassis.storage.client import Database
 
@@ -51,6 +51,7 @@ class Server:
         self.department, self.authority, self.database = department, authority, database
         self.metrics, self.traces, self.on_commit = metrics, traces, on_commit
         self.calls = 0
+        validator()  # now, not while the first request waits
         self.server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=512)
         self.health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import protovalidate
 from crm.common.v1 import annotations_pb2
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
@@ -24,7 +23,14 @@ from chassis.storage.changes import REQUESTS, Changes, Duplicate, as_refusal
 Handler = Callable[[Call, Any], Awaitable[Message]]
 PUBLIC = "public"
 ATTEMPTS = 25
-_validator = protovalidate.Validator()
+
+
+@cache
+def validator() -> Any:
+    """The contracts' rules. Loaded by servers: who only asks others does without its 10 MB."""
+    import protovalidate
+
+    return protovalidate.Validator()
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ def policy_of(method: MethodDescriptor) -> tuple[str, str]:
 
 def validate(message: Message) -> None:
     """Refuse a message that breaks a rule of its contract, naming the first field."""
-    violations = _validator.collect_violations(message, fail_fast=True)
+    violations = validator().collect_violations(message, fail_fast=True)
     if violations:
         found = violations[0].proto
         path = _path(found.field.elements if found.field else ())

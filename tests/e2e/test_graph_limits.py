@@ -40,6 +40,8 @@ HOSTILE = {
     "a thousand aliases": ("aliases", "{ " + " ".join(f"a{i}: __typename" for i in range(1000)) + " }"),
     "four thousand tokens": ("tokens", "{ " + "__typename " * 4000 + "}"),
     "forty thousand directives": ("tokens", "{ __typename " + "@x" * 40_000 + " }"),
+    "sixty-one directives": ("directives", "{ " + " ".join(f"... @include(if: true) {{ y{i}: __typename }}" for i in range(61)) + " }"),
+    "a selection of five hundred and one entries": ("breadth", "{ " + "... { __typename } " * 501 + "}"),
     "a thousand operations": ("tokens", "".join(f"query Q{i} {{ __typename }}" for i in range(1000))),
     "two to the thirtieth fields by fragments": ("cost", chain(30, "...F# ...F#")),
     "two to the thirtieth levels by fragments": ("depth", chain(30, "a: manager { ...F# } b: manager { ...F# }")),
@@ -84,6 +86,8 @@ async def test_a_hostile_document_is_refused_at_once_naming_the_limit(crm: Insta
     error, status, seconds = await refusal(crm, query)
     assert limit in error["message"]
     assert error["extensions"]["code"] == ("BAD_REQUEST" if limit == "body" else "LIMIT_EXCEEDED")
+    if limit != "body":
+        assert error["extensions"]["found"] > error["extensions"]["most"]
     assert status == (413 if limit == "body" else 400)
     assert crm.calls() == before
     assert seconds < SECONDS

@@ -10,7 +10,7 @@ const subgraph = (department, noun, methods) => ({
       file: `${PROTOS}/crm/${department}/v1/${noun}_service.proto`,
       load: { includeDirs: [PROTOS, '../common/include', '../node_modules/protobufjs'] },
     },
-    metaData: { authorization: ['context', 'headers', 'authorization'] },
+    metaData: { authorization: '{context.headers.authorization}' },
     requestTimeout: 5000,
     selectQueryOrMutationField: methods.map(name => ({ fieldName: `crm_${department}_v1_${name}`, type: 'Query' })),
   }),

@@ -88,7 +88,7 @@ ROLES: dict[str, Rights] = {
         "people": rights(ALL, *EDIT, "password", "import"),
         "departments": rights(ALL, *EDIT, "import"),
         "sessions": rights(ALL, "read", "update"),
-        "graph": rights(ALL, "introspect"),
+        "graph": rights(ALL, "read"),
     },
 }
 

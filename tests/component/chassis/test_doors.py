@@ -27,6 +27,7 @@ async def test_every_service_says_that_it_lives_and_is_ready(crm: Installation) 
 
 async def test_metrics_count_calls_queries_events_and_operations(crm: Installation) -> None:
     await crm.data('mutation { customerCreate(input: {kind: COMPANY, name: "计数"}) { errors { code } } }')
+    await crm.data("{ __schema { queryType { name } } }")
     await crm.settled()
     async with httpx.AsyncClient(trust_env=False) as http:
         customer = (await http.get(f"http://127.0.0.1:{crm.plan.ops['customer']}/metrics")).text
@@ -36,6 +37,7 @@ async def test_metrics_count_calls_queries_events_and_operations(crm: Installati
     assert 'crm_events_published_total{type="crm.customer.v1.CustomerCreated"}' in customer
     assert 'crm_events_handled_total{reaction="timeline"}' in customer
     assert 'crm_operation_seconds_count{kind="mutation",outcome="ok"}' in gateway
+    assert 'crm_operation_uncompiled_total{reason="introspection"}' in gateway
 
 
 async def services_by_reflection(address: str) -> set[str]:
