@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema, execute, parse
+from graphql import GraphQLField, GraphQLObjectType, GraphQLSchema, execute, get_named_type, parse, validate
+from graphql.execution.values import VariableValues
 from strawberry.dataloader import DataLoader
 
 from bench.canned import CUSTOMERS, Canned, customer_id, customers, messages, opportunities, tickets
@@ -20,6 +22,7 @@ from bench.load import QUERIES
 from gateway.bootstrap import shared_schema
 from gateway.context import Context
 from gateway.engine import Batch, Engine
+from gateway.engine.plan import Selection
 from gateway.graph.connections import Page
 from gateway.graph.contract import to_global
 from gateway.graph.readings import Readings
@@ -127,6 +130,34 @@ async def _compare(schema: GraphQLSchema, engine: Engine, context: Callable[[], 
                 times[side].append(await _milliseconds(run, 20 if name == "Q2" else 300))
         found[name] = (median(times[0]), median(times[1]))
     return found
+
+
+def planning() -> list[str]:
+    """What a document costs the first time, as text: parsing, validating, planning."""
+    schema = shared_schema()._schema
+    engine = Engine(schema, Readings(shared_schema()))
+    lines = ["| once a document | parse ms | validate ms | plan ms |", "|---|---|---|---|"]
+    for name, text in QUERIES.items():
+        moments = [time.process_time()]
+        document: Any = parse(text)
+        moments.append(time.process_time())
+        assert validate(schema, document) == []
+        moments.append(time.process_time())
+        operation = engine.prepare(document, document.definitions[0])
+        plan: Any = operation.plan(VariableValues({}, {}))
+        _plan_below(plan.root)
+        moments.append(time.process_time())
+        spent = [f"{(after - before) * 1000:.1f}" for before, after in pairwise(moments)]
+        lines.append(f"| {name} | {' | '.join(spent)} |")
+    return lines
+
+
+def _plan_below(selection: Selection) -> None:
+    """What the first execution plans."""
+    for field in selection.fields:
+        inner = get_named_type(field.definition.type)
+        if isinstance(inner, GraphQLObjectType):
+            _plan_below(field.selection(inner))
 
 
 async def _milliseconds(run: Callable[[], Awaitable[Any]], times: int) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -47,10 +48,21 @@ def run(name: str, settings: type[Settings], build: Callable[[Any], Startable]) 
         raise SystemExit(1) from None
 
 
+def _settle_memory() -> None:
+    """What was built at the start stays: the collector need not walk through it again and again while requests wait.
+
+    Measured at the gateway: a full collection took 60-100 ms, which was the p99 of small operations.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
 async def _run(build: Callable[[Any], Startable], values: Settings) -> None:
     service = build(values)
     stopping = stop_event()
     await service.start()
+    _settle_memory()
     await stopping.wait()
     try:
         await asyncio.wait_for(service.stop(), STOP_SECONDS)

@@ -7,12 +7,14 @@ engine asks them. A test compares both for every field of every message.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any
 
 import strawberry
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.json_format import MessageToDict
+from google.protobuf.timestamp_pb2 import Timestamp
 from graphql import GraphQLField, GraphQLObjectType, GraphQLResolveInfo
 from strawberry.types import Info
 from strawberry.types.arguments import convert_arguments
@@ -27,6 +29,7 @@ from gateway.graph.edges import BATCHED
 from gateway.graph.selection import once_asked
 
 _STRAWBERRY = "strawberry-definition"
+_EPOCH_DAY = date(1970, 1, 1)
 
 
 class Readings:
@@ -91,7 +94,7 @@ def _one(field: FieldDescriptor, value: str) -> Read:
         names = enum_names(field.enum_type)  # a number that it does not have is null, which only some fields may be
         return Read(f"{{names}}.get({value})" if field.has_presence else f"{{names}}[{value}]", {"names": names})
     if field.message_type is not None:
-        converted = {"google.protobuf.Timestamp": time_text, "crm.common.v1.Criteria": MessageToDict}.get(field.message_type.full_name)
+        converted = {"google.protobuf.Timestamp": moment_text, "crm.common.v1.Criteria": MessageToDict}.get(field.message_type.full_name)
         return Read(f"{{shown}}({value})", {"shown": converted}) if converted else Read(value)
     mark = traits(field)
     if mark.refers_to:
@@ -103,12 +106,25 @@ def _one(field: FieldDescriptor, value: str) -> Read:
     return Read(value)
 
 
+def moment_text(stamp: Timestamp) -> str:
+    """A contract's moment as the graph shows it; equal to `time_text`, at a third of its time, for days are written once."""
+    days, second = divmod(stamp.seconds, 86400)
+    if not 0 <= stamp.nanos < 1_000_000_000:
+        return time_text(stamp)
+    minute, second = divmod(second, 60)
+    return f"{_day(days)}T{minute // 60:02d}:{minute % 60:02d}:{second:02d}.{stamp.nanos // 1_000_000:03d}Z"
+
+
+@lru_cache(4096)
+def _day(days: int) -> str:
+    return str(_EPOCH_DAY + timedelta(days))
+
+
 def amount_text(micros: int) -> str:
     """Millionths as the text of a Decimal: two decimals at least, no more than needed; equal to str(plain_amount(micros))."""
-    units, rest = divmod(abs(micros), 1_000_000)
-    if rest % 10_000:
+    if micros < 0 or micros % 10_000:
         return str(plain_amount(micros))
-    return f"{'-' if micros < 0 else ''}{units}.{rest // 10_000:02d}"
+    return f"{micros // 1_000_000}.{micros // 10_000 % 100:02d}"
 
 
 def _date_text(text: str) -> str:
