@@ -101,7 +101,7 @@ class GraphHttp:
 
     def _compressed(self, reply: Response, encodings: str) -> Response:
         """The reply in gzip where it is large and the client takes that."""
-        if len(reply.body) >= self.settings.compress_bytes and "gzip" in encodings:
+        if len(reply.body) >= self.settings.compress_bytes and _takes_gzip(encodings):
             reply.body = gzip.compress(reply.body, 1, mtime=0)
             reply.headers["Content-Length"] = str(len(reply.body))
             reply.headers["Content-Encoding"] = "gzip"
@@ -202,6 +202,12 @@ def _retry(answer: Answer) -> dict[str, str]:
 
 def _encodings(request: Request) -> str:
     return request.headers.get("accept-encoding", "").lower()
+
+
+def _takes_gzip(encodings: str) -> bool:
+    """Whether gzip is named with a weight above zero."""
+    parts = [[piece.strip() for piece in part.split(";")] for part in encodings.split(",")]
+    return any(name == "gzip" and not any(item.startswith("q=") and _weight(item[2:]) == 0 for item in more) for name, *more in parts)
 
 
 def _tagged(reply: Response, known: str) -> Response:
