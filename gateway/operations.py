@@ -114,7 +114,13 @@ class Operations:
         fallbacks = Counter(
             "crm_operation_uncompiled", "Operations that ran without a plan, by reason", ["reason"], registry=metrics.registry
         )
-        engine = Engine(schema._schema, Readings(schema), lambda reason: fallbacks.labels(reason).inc())
+        reread = Counter("crm_operation_reread", "Levels read again with every check, by type", ["type"], registry=metrics.registry)
+        engine = Engine(
+            schema._schema,
+            Readings(schema),
+            lambda reason: fallbacks.labels(reason).inc(),
+            lambda type_name: reread.labels(type_name).inc(),
+        )
         self.documents = Documents(engine, settings)
         self.traces = traces
         self.seconds = Histogram(

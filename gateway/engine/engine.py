@@ -34,12 +34,19 @@ MOST_PLANS, MOST_FIELDS = 1500, 12_000
 class Engine:
     """Executes operations of one schema by plans; what plans do not cover, and only that, by graphql-core.
 
-    `on_fallback` is told why, once an execution.
+    `on_fallback` is told why, once an execution; `on_deviation` the type whose rows were not as its shape says, once a level.
     """
 
-    def __init__(self, schema: GraphQLSchema, readings: Readings | None = None, on_fallback: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        readings: Readings | None = None,
+        on_fallback: Callable[[str], None] | None = None,
+        on_deviation: Callable[[str], None] | None = None,
+    ) -> None:
         self.schema, self.readings = schema, readings or NoReadings()
         self.on_fallback = on_fallback or (lambda reason: None)
+        self.on_deviation = on_deviation or (lambda type_name: None)
         self._plans: OrderedDict[tuple[Operation, tuple[object, ...]], Plan | str] = OrderedDict()
 
     def plan(self, operation: Operation, key: tuple[object, ...], make: Callable[[], Plan | str]) -> Plan | str:
@@ -83,7 +90,7 @@ class Operation:
     async def _execute(self, context: object, raw: Mapping[str, Any], coerced: VariableValues, root: object) -> ExecutionResult:
         plan = self.plan(coerced)
         if isinstance(plan, Plan):
-            return await Run(plan, coerced, context, root).result()
+            return await Run(plan, coerced, context, root, self.engine.on_deviation).result()
         self.engine.on_fallback(plan)
         name = self.node.name.value if self.node.name else None
         result = execute(self.engine.schema, self.document, root, context, dict(raw), name)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any
 
-from graphql import ExecutionResult, GraphQLError, GraphQLResolveInfo, default_field_resolver
+from graphql import ExecutionResult, GraphQLError, GraphQLObjectType, GraphQLResolveInfo, default_field_resolver
 from graphql.execution.values import VariableValues, get_argument_values
 from graphql.pyutils import gather_with_cancel, inspect
 from graphql.pyutils.is_awaitable import is_awaitable
@@ -39,8 +39,9 @@ _HELPERS = GraphQLResolveInfoHelpers(gather=lambda values: gather_with_cancel(*v
 class Run:
     """One execution of a plan."""
 
-    def __init__(self, plan: Plan, variables: VariableValues, context: object, root: object) -> None:
+    def __init__(self, plan: Plan, variables: VariableValues, context: object, root: object, on_deviation: Callable[[str], None]) -> None:
         self.plan, self.variables, self.context, self.root = plan, variables, context, root
+        self.on_deviation = on_deviation
         self.faults = Faults()
         self._arguments: dict[PlannedField, dict[str, Any] | Exception] = {}
 
@@ -53,7 +54,7 @@ class Run:
 
     async def select(self, selection: Selection, rows: Sequence[Row], place: Place, *, checked: bool = False) -> list[Any]:
         """One dict a row, or NULLED where an error took the row."""
-        found = _generated(selection.rows, rows)
+        found = self._generated(selection.parent, selection.rows, rows)
         if found is not None:
             return await self._filled(found, selection, selection.waiting, rows, place) if selection.waiting else found
         if not checked:
@@ -67,6 +68,17 @@ class Run:
                 return merged
         empty: list[Any] = [dict.fromkeys(selection.keys) for _ in rows]
         return await self._filled(empty, selection, selection.fields, rows, place)
+
+    def _generated(self, parent: GraphQLObjectType, function: Function | None, rows: Sequence[Row]) -> list[Any] | None:
+        """What generated code gives; None when some row is not as its shape says: then all are read again with every check."""
+        if function is None:
+            return None
+        try:
+            found: list[Any] = function(rows)
+        except Exception:  # nothing is lost: the resolvers meet the same value and tell it; how often is counted
+            self.on_deviation(parent.name)
+            return None
+        return found
 
     async def _of_another_type(self, selection: Selection, rows: Sequence[Row], place: Place) -> set[int]:
         """Rows that the type's own `is_type_of` refuses; each is told."""
@@ -116,7 +128,7 @@ class Run:
             return [field.parent.name] * len(rows)
         if field.batch is not None:
             return await complete(self, field, field.shown, await self._batched(field, rows, place), place)
-        values = _generated(field.values, rows)
+        values = self._generated(field.parent, field.values, rows)
         if values is None:
             values = await self._resolved(field, rows, place)
         return await complete(self, field, field.shown, values, place)
@@ -182,17 +194,6 @@ class FieldPlace(At):
     def __init__(self, above: Place, field: PlannedField) -> None:
         super().__init__(above, field.step)
         self.field = field
-
-
-def _generated(function: Function | None, rows: Sequence[Row]) -> list[Any] | None:
-    """What generated code gives; None when some row is not as its shape says, and all must be read again with every check."""
-    if function is None:
-        return None
-    try:
-        found: list[Any] = function(rows)
-    except Exception:
-        return None
-    return found
 
 
 def _owner(place: Any) -> PlannedField:

@@ -72,3 +72,15 @@ async def test_fifty_authors_are_one_call() -> None:
     data, readings = await run(f"{{ authors {BOOKS} }}", {})
     assert [author["name"] for author in data["authors"]] == readings.calls[0][0]
     assert len(readings.calls) == 1
+
+
+async def test_rows_that_are_not_as_their_shape_says_are_read_again_and_told() -> None:
+    told: list[str] = []
+    schema = build_schema(SDL)
+    assert schema.query_type
+    schema.query_type.fields["authors"].resolve = lambda _, info: [Author("Lu"), {"name": "Xun"}]
+    document: Any = parse("{ authors { name } }")
+    operation = Engine(schema, MyReadings(), on_deviation=told.append).prepare(document, document.definitions[0])
+    result = await operation.execute(None, {})
+    assert (result.data, result.errors) == ({"authors": [{"name": "Lu"}, {"name": "Xun"}]}, None)
+    assert told == ["Author"]
