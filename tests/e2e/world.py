@@ -104,6 +104,7 @@ async def fill(crm: Installation) -> list[str]:
         }
         for i, (customer, person) in enumerate(both)
     ])  # fmt: skip
+    await crm.settled()  # memberships of segments first: the newest line of every timeline shall be one that has a record
     await asyncio.gather(
         upsert(crm, "BatchUpsertNotes", "notes", [{"customer_id": customer, "text": f"备注 {i}"} for i, customer in enumerate(customers)]),
         upsert(crm, "BatchUpsertTicketReplies", "ticket_replies", [{"ticket_id": ticket, "text": "答", "author": 1} for ticket in tickets]),
