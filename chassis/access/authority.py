@@ -42,7 +42,7 @@ class Authority:
             caller = await self._verify_anew(token)
         if caller.session_id and caller.session_id in self.directory.revoked:
             raise unauthenticated("The session was ended.")
-        return caller
+        return self.directory.present(caller)
 
     async def _verify_anew(self, token: str) -> Caller:
         try:

@@ -9,6 +9,9 @@ from typing import Any
 from chassis.kernel.errors import NotAllowed
 
 OWN, TEAM, DEPARTMENT, DEPARTMENT_AND_BELOW, ALL = range(1, 6)
+HIDDEN, MASKED, READ, WRITE = range(1, 5)
+# What collaboration opens, for those whose roles allow it on any record at all.
+COLLABORATION = frozenset(("read", "create", "update"))
 
 
 @dataclass(frozen=True)
@@ -29,27 +32,35 @@ class Caller:
 
 
 @dataclass(frozen=True)
-class Reach:
-    """How far one right reaches: the fields of a record that decide, and the values that admit."""
+class Ground:
+    """One ground on which a right reaches records: a scope as seen from one person, the caller or somebody absent for whom they stand in.
+
+    `role` is the role that grants it; `customer_ids` are the customers with whom the person works, `customer_key` the field that names
+    a record's customer ("" where collaboration opens nothing).
+    """
 
     scope: int
     person_id: str = ""
     team_id: str = ""
     department_ids: tuple[str, ...] = ()
+    role: str = ""
+    absent: bool = False
+    customer_key: str = ""
+    customer_ids: tuple[str, ...] = ()
 
-    def filter(self) -> dict[str, Any]:
-        """The MongoDB filter of the records within reach."""
-        if self.scope == ALL:
-            return {}
-        mine = {"owner_id": self.person_id}
+    def clauses(self) -> list[dict[str, Any]]:
+        """The MongoDB filters any of which admits; not for the scope ALL."""
+        found: list[dict[str, Any]] = [{"owner_id": self.person_id}]
         if self.scope == TEAM and self.team_id:
-            return {"$or": [mine, {"team_id": self.team_id}]}
+            found.append({"team_id": self.team_id})
         if self.scope in (DEPARTMENT, DEPARTMENT_AND_BELOW) and self.department_ids:
-            return {"$or": [mine, {"department_id": {"$in": list(self.department_ids)}}]}
-        return mine
+            found.append({"department_id": {"$in": list(self.department_ids)}})
+        if self.customer_key and self.customer_ids:
+            found.append({self.customer_key: {"$in": list(self.customer_ids)}})
+        return found
 
-    def admits(self, document: Mapping[str, Any]) -> bool:
-        """Whether a record is within reach; means the same as `filter`."""
+    def by_role(self, document: Mapping[str, Any]) -> bool:
+        """Whether the scope of the role alone admits a record."""
         if self.scope == ALL or document.get("owner_id") == self.person_id:
             return True
         if self.scope == TEAM:
@@ -57,6 +68,42 @@ class Reach:
         if self.scope in (DEPARTMENT, DEPARTMENT_AND_BELOW):
             return document.get("department_id") in self.department_ids
         return False
+
+    def by_collaboration(self, document: Mapping[str, Any]) -> bool:
+        """Whether the person works with the record's customer."""
+        return bool(self.customer_key) and document.get(self.customer_key) in self.customer_ids
+
+    def admits(self, document: Mapping[str, Any]) -> bool:
+        """Whether a record is within reach; means the same as the clauses."""
+        return self.by_role(document) or self.by_collaboration(document)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far one right reaches: one ground or several, which add up. The caller's own comes first."""
+
+    grounds: tuple[Ground, ...]
+
+    @property
+    def everything(self) -> bool:
+        """Whether it reaches every record."""
+        return any(ground.scope == ALL for ground in self.grounds)
+
+    def filter(self) -> dict[str, Any]:
+        """The MongoDB filter of the records within reach."""
+        if self.everything:
+            return {}
+        clauses = [clause for ground in self.grounds for clause in ground.clauses()]
+        return clauses[0] if len(clauses) == 1 else {"$or": clauses}
+
+    def admits(self, document: Mapping[str, Any]) -> bool:
+        """Whether a record is within reach; means the same as `filter`."""
+        return any(ground.admits(document) for ground in self.grounds)
+
+    def deputy_for(self, document: Mapping[str, Any]) -> str:
+        """The absent person in whose reach alone the record lies; "" when the caller reaches it without standing in."""
+        deciding = next((ground for ground in self.grounds if ground.admits(document)), None)
+        return deciding.person_id if deciding and deciding.absent else ""
 
 
 def refused(resource: str, action: str) -> NotAllowed:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from crm.common.v1 import access_pb2
 
-from chassis.access.caller import DEPARTMENT, DEPARTMENT_AND_BELOW, Caller, Reach, refused
+from chassis.access.caller import COLLABORATION, DEPARTMENT, DEPARTMENT_AND_BELOW, WRITE, Caller, Ground, Reach, refused
+from chassis.kernel.clock import now
+from chassis.kernel.errors import unauthenticated
+
+NO_LIMITS: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True)
@@ -20,17 +25,38 @@ class Member:
     skills: frozenset[str]
     active: bool
     roles: frozenset[str]
+    deputy_id: str = ""
+    absent_from: datetime | None = None
+    absent_until: datetime | None = None
+
+    def away(self, moment: datetime) -> bool:
+        """Whether the person is absent and somebody stands in."""
+        if not self.deputy_id or not self.active or (self.absent_from and moment < self.absent_from):
+            return False
+        return self.absent_until is None or moment < self.absent_until
 
 
 @dataclass
 class Directory:
-    """Policy, people and units at one revision."""
+    """Policy, people and units at one revision. `fields` holds role and resource → field → how much (only what is limited);
+    `personal` the resources whose rights a deputy does not take over."""
 
     revision: int = 0
     grants: dict[tuple[str, str, str], int] = field(default_factory=dict)
     members: dict[str, Member] = field(default_factory=dict)
     below: dict[str, tuple[str, ...]] = field(default_factory=dict)
     revoked: frozenset[str] = frozenset()
+    fields: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)
+    personal: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        self._resources = {(role, resource) for role, resource, _ in self.grants}
+        self._limited = {resource for _, resource in self.fields}
+        self._limits: dict[tuple[frozenset[str], str], Mapping[str, int]] = {}
+        self._represented: dict[str, list[Member]] = {}
+        for member in self.members.values():
+            if member.deputy_id:
+                self._represented.setdefault(member.deputy_id, []).append(member)
 
     @staticmethod
     def of(message: access_pb2.Directory) -> Directory:
@@ -39,31 +65,109 @@ class Directory:
         for grant in message.grants:
             key = (grant.role, grant.resource, grant.action)
             grants[key] = max(grants.get(key, 0), grant.scope)
-        members = {
-            m.person_id: Member(m.person_id, m.department_id, m.team_id, frozenset(m.skills), m.active, frozenset(m.roles))
-            for m in message.members
-        }
-        return Directory(message.revision, grants, members, _below(message.units), frozenset(message.revoked_session_ids))
+        fields: dict[tuple[str, str], dict[str, int]] = {}
+        for line in message.field_grants:
+            fields.setdefault((line.role, line.resource), {})[line.field] = line.access
+        return Directory(
+            message.revision, grants, {m.person_id: _member(m) for m in message.members}, _below(message.units),
+            frozenset(message.revoked_session_ids), fields, frozenset(message.personal_resources),
+        )  # fmt: skip
+
+    def present(self, caller: Caller) -> Caller:
+        """The caller with the roles and the place that they have now; a token may be older. Raises NotAllowed for one who has left."""
+        member = self.members.get(caller.person_id)
+        if member is None:  # a service, or somebody whom the next revision brings
+            return caller
+        if not member.active:
+            raise unauthenticated("The person has left.")
+        return replace(caller, roles=member.roles, department_id=member.department_id, team_id=member.team_id)
 
     def scope(self, roles: Iterable[str], resource: str, action: str) -> int:
         """The widest scope that the roles grant; 0 for none."""
-        return max((self.grants.get((role, resource, action), 0) for role in roles), default=0)
+        grants = self.grants
+        return max((grants.get((role, resource, action), 0) for role in roles), default=0)
+
+    def represented(self, person_id: str, moment: datetime | None = None) -> list[Member]:
+        """The absent people for whom a person stands in at the moment."""
+        found = self._represented.get(person_id)
+        if not found:
+            return []
+        moment = moment or now()
+        return [member for member in found if member.away(moment)]
 
     def allows(self, caller: Caller, resource: str, action: str) -> bool:
         """Whether the caller may do the action on any record of the resource at all."""
-        return self.scope(caller.roles, resource, action) > 0
+        if self.scope(caller.roles, resource, action):
+            return True
+        if resource in self.personal:
+            return False
+        return any(self.scope(member.roles, resource, action) for member in self.represented(caller.person_id))
 
-    def reach(self, caller: Caller, resource: str, action: str) -> Reach:
-        """How far the caller's right reaches; raises NotAllowed when there is none."""
-        scope = self.scope(caller.roles, resource, action)
-        if not scope:
+    def reach(
+        self, caller: Caller, resource: str, action: str, customer_key: str = "", customers: Mapping[str, tuple[str, ...]] | None = None
+    ) -> Reach:
+        """How far the caller's right reaches; raises NotAllowed when there is none.
+
+        `customers` are the customers with whom the caller and those they stand in for work, `customer_key` the field of a record that names one.
+        """
+        key = customer_key if customers and action in COLLABORATION else ""
+        known = customers or {}
+        grounds = []
+        if self.scope(caller.roles, resource, action):
+            place = (caller.person_id, caller.department_id, caller.team_id)
+            grounds.append(self._ground(place, caller.roles, resource, action, key, known))
+        if resource not in self.personal:
+            for member in self.represented(caller.person_id):
+                if self.scope(member.roles, resource, action):
+                    place = (member.person_id, member.department_id, member.team_id)
+                    grounds.append(self._ground(place, member.roles, resource, action, key, known, absent=True))
+        if not grounds:
             raise refused(resource, action)
+        return Reach(tuple(grounds))
+
+    def _ground(
+        self, place: tuple[str, str, str], roles: Iterable[str], resource: str, action: str, key: str,
+        customers: Mapping[str, tuple[str, ...]], *, absent: bool = False,
+    ) -> Ground:  # fmt: skip
+        person_id, department_id, team_id = place
+        scope = self.scope(roles, resource, action)
+        role = next(role for role in sorted(roles) if self.grants.get((role, resource, action), 0) == scope)
         departments: tuple[str, ...] = ()
-        if scope == DEPARTMENT and caller.department_id:
-            departments = (caller.department_id,)
-        elif scope == DEPARTMENT_AND_BELOW and caller.department_id:
-            departments = (caller.department_id, *self.below.get(caller.department_id, ()))
-        return Reach(scope, caller.person_id, caller.team_id, departments)
+        if scope == DEPARTMENT and department_id:
+            departments = (department_id,)
+        elif scope == DEPARTMENT_AND_BELOW and department_id:
+            departments = (department_id, *self.below.get(department_id, ()))
+        return Ground(scope, person_id, team_id, departments, role, absent, key, customers.get(person_id, ()))
+
+    def limits(self, caller: Caller, resource: str) -> Mapping[str, int]:
+        """Fields of the resource of which the caller gets less than all, with how much. Of several roles that grant anything on it, the widest counts."""
+        if resource not in self._limited:
+            return NO_LIMITS
+        roles = caller.roles
+        if resource not in self.personal:
+            roles = roles.union(*(member.roles for member in self.represented(caller.person_id)))
+        key = (roles, resource)
+        found = self._limits.get(key)
+        if found is None:
+            found = self._limits[key] = self._limit(roles, resource)
+        return found
+
+    def _limit(self, roles: frozenset[str], resource: str) -> Mapping[str, int]:
+        lines = [self.fields.get((role, resource), {}) for role in roles if (role, resource) in self._resources]
+        if not lines:
+            return NO_LIMITS
+        names = set(lines[0]).intersection(*lines[1:])  # a role that does not name a field gets all of it
+        widest = {name: max(line[name] for line in lines) for name in names}
+        return {name: level for name, level in widest.items() if level < WRITE}
+
+
+def _member(message: access_pb2.Member) -> Member:
+    begins, ends = message.absence_start_time, message.absence_end_time
+    return Member(
+        message.person_id, message.department_id, message.team_id, frozenset(message.skills), message.active, frozenset(message.roles),
+        message.deputy_id, begins.ToDatetime(UTC) if message.HasField("absence_start_time") else None,
+        ends.ToDatetime(UTC) if message.HasField("absence_end_time") else None,
+    )  # fmt: skip
 
 
 def _below(units: Iterable[access_pb2.Unit]) -> dict[str, tuple[str, ...]]:

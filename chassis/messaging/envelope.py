@@ -18,6 +18,8 @@ from google.protobuf.message import DecodeError, Message
 from chassis.rpc.documents import message_class, to_document, to_message
 
 SCHEMA_VERSION = 1
+# What names a record for people, the first that it has.
+LABELS = ("name", "subject", "title", "number", "text")
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def encode(type_: type[Message], record: Mapping[str, Any], **attributes: Any) -
     descriptor = type_.DESCRIPTOR
     first = descriptor.fields[0]
     payload = type_(**{first.name: to_message(record, first.message_type)}).SerializeToString()
-    label = record.get("name") or record.get("subject") or record.get("title") or record.get("number") or record.get("text") or ""
+    label = next((record[name] for name in LABELS if record.get(name)), "")
     customer = record["_id"] if first.name == "customer" else record.get("customer_id")
     return Event(
         type=descriptor.full_name, aggregate=first.message_type.full_name, aggregate_id=record["_id"], version=record["version"],

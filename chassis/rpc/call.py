@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from chassis.access.caller import Caller, Reach
-from chassis.access.directory import Directory
+from chassis.access.directory import NO_LIMITS, Directory
 from chassis.kernel.clock import now
 from chassis.storage.changes import Changes
 from chassis.storage.client import Database
@@ -15,7 +16,8 @@ from chassis.storage.client import Database
 
 @dataclass
 class Call:
-    """`request_id` joins log lines, audit and events of one operation; `deadline` is in time.monotonic() seconds."""
+    """`request_id` joins log lines, audit and events of one operation; `deadline` is in time.monotonic() seconds; `customers` are those
+    with whom the caller works, and each person for whom the caller stands in; `deputy_for` names, by record, in whose reach it is changed."""
 
     caller: Caller
     directory: Directory
@@ -26,10 +28,19 @@ class Call:
     deadline: float | None = None
     now: datetime = field(default_factory=now)
     traceparent: str = ""
+    customers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    deputy_for: dict[str, str] = field(default_factory=dict)
 
-    def reach(self, resource: str, action: str) -> Reach:
-        """How far the caller's right reaches; raises NotAllowed when there is none."""
-        return self.directory.reach(self.caller, resource, action)
+    def reach(self, resource: str, action: str, customer_key: str = "") -> Reach:
+        """How far the caller's right reaches; raises NotAllowed when there is none.
+
+        `customer_key` is the field of a record that names its customer: collaboration with that customer opens it too.
+        """
+        return self.directory.reach(self.caller, resource, action, customer_key, self.customers)
+
+    def limits(self, resource: str) -> Mapping[str, int]:
+        """Fields of which the caller gets less than all, with how much."""
+        return NO_LIMITS if self.caller.is_service else self.directory.limits(self.caller, resource)
 
     @property
     def milliseconds_left(self) -> int:

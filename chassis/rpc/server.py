@@ -23,6 +23,7 @@ from chassis.kernel.ids import new_id
 from chassis.observe.metrics import Metrics
 from chassis.observe.traces import Traces, traceparent
 from chassis.rpc.call import Call
+from chassis.rpc.collaboration import Collaborations
 from chassis.rpc.errors import Unavailable, status_of
 from chassis.rpc.service import PUBLIC, Service, internal, policy_of, request_class, run, validator
 from chassis.storage.changes import Changes
@@ -46,10 +47,10 @@ class Server:
 
     def __init__(
         self, department: str, services: Sequence[Service], authority: Authority, database: Database, metrics: Metrics, traces: Traces,
-        on_commit: Callable[[int], None], *, reflect: bool,
+        on_commit: Callable[[int], None], collaborations: Collaborations, *, reflect: bool,
     ) -> None:  # fmt: skip
         self.department, self.authority, self.database = department, authority, database
-        self.metrics, self.traces, self.on_commit = metrics, traces, on_commit
+        self.metrics, self.traces, self.on_commit, self.collaborations = metrics, traces, on_commit, collaborations
         self.calls = 0
         validator()  # now, not while the first request waits
         self.server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=512)
@@ -124,8 +125,16 @@ class Server:
             caller, self.authority.directory, self.database, self._changes(caller, method, request_id), method.name, request_id, deadline
         )
         call.traceparent = traceparent()
+        call.customers = await self._customers(caller)
         response: Message = await run(method, service, call, request, lambda: self._changes(caller, method, request_id))
         return response.SerializeToString()
+
+    async def _customers(self, caller: Caller) -> dict[str, tuple[str, ...]]:
+        """The customers with whom the caller works, and those with whom the people work for whom the caller stands in."""
+        if caller is ANONYMOUS or caller.is_service:
+            return {}
+        people = [caller.person_id, *(member.person_id for member in self.authority.directory.represented(caller.person_id))]
+        return {person_id: found for person_id in people if (found := await self.collaborations.of(person_id))}
 
     def _changes(self, caller: Caller, method: MethodDescriptor, request_id: str) -> Changes:
         return Changes(self.database, caller.person_id, request_id, method.name, self.on_commit)

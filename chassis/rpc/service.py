@@ -11,10 +11,11 @@ from functools import cache
 from typing import Any
 
 from crm.common.v1 import annotations_pb2
-from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from pymongo import InsertOne
 
+from chassis.access.fields import limit_answer, refuse_writes, resource_of
 from chassis.kernel.errors import Conflict, CrmError, Invalid, NotAllowed
 from chassis.rpc.call import Call
 from chassis.rpc.documents import message_class, traits
@@ -94,6 +95,16 @@ async def run(method: MethodDescriptor, service: Service, call: Call, request: M
         raise NotAllowed(f"your roles do not allow «{action}» on {resource.replace('_', ' ')}; ask an administrator for the right")
     validate(request)
     key = _request_key(method, call, request)
+    if key:
+        refuse_writes(request, _row_of(method, resource), call.limits(resource))
+    answer = await _answer(method, service, call, request, key, fresh)
+    limit_answer(answer, call.limits)
+    return answer
+
+
+async def _answer(
+    method: MethodDescriptor, service: Service, call: Call, request: Message, key: str, fresh: Callable[[], Changes]
+) -> Message:
     try:
         return await _attempts(method, service, call, request, key, fresh)
     except CrmError:
@@ -101,6 +112,13 @@ async def run(method: MethodDescriptor, service: Service, call: Call, request: M
         if key and (earlier := await _earlier(call, method, key, request)):
             return earlier
         raise
+
+
+@cache
+def _row_of(method: MethodDescriptor, resource: str) -> Descriptor | None:
+    """The record of which a batch command takes whole ones."""
+    found = (field.message_type for field in method.input_type.fields if field.message_type and field.is_repeated)
+    return next((row for row in found if resource_of(row) == resource), None)
 
 
 async def _attempts(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nats.aio.client import Client
-from pymongo import ASCENDING, IndexModel
+from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import PyMongoError
 
 from chassis.access.authority import Authority
@@ -22,7 +22,9 @@ from chassis.messaging.relay import INDEXES as OUTBOX_INDEXES
 from chassis.messaging.relay import Relay
 from chassis.observe.metrics import Metrics
 from chassis.observe.traces import Traces
+from chassis.rpc import collaboration, common
 from chassis.rpc.call import Call
+from chassis.rpc.collaboration import Collaborations
 from chassis.rpc.server import Server
 from chassis.rpc.service import Service
 from chassis.runtime.ops import HttpServer, ops_app
@@ -74,9 +76,12 @@ class Department:
             await step()
         traces = Traces(self.name, self.settings.otlp_endpoint)
         reflect = self.settings.environment != "production"
+        collaborations = Collaborations(self.database)
+        services = [*self.services, *common.services(self.stores, collaborations)]
         self.server = Server(
-            self.name, self.services, self.authority, self.database, self.metrics, traces, self.relay.wake, reflect=reflect
-        )
+            self.name, services, self.authority, self.database, self.metrics, traces, self.relay.wake, collaborations,
+            reflect=reflect,
+        )  # fmt: skip
         self.port = await self.server.start(self.settings.grpc_address)
         await self._start_http()
         await self.nats.subscribe("crm.organization.v1.>", cb=self._organization_changed)
@@ -146,9 +151,10 @@ class Department:
         wanted = dict(self.indexes)
         for store in self.stores:
             wanted.setdefault(store.resource, []).extend(store.indexes())
+        wanted[collaboration.COLLECTION] = [collaboration.INDEX]
         wanted[OUTBOX] = OUTBOX_INDEXES
         wanted[REQUESTS] = [IndexModel([("create_time", ASCENDING)], name="expire", expireAfterSeconds=REQUEST_HOURS * 3600)]
-        wanted[AUDIT] = [IndexModel([("record_id", ASCENDING), ("_id", ASCENDING)], name="by_record")]
+        wanted[AUDIT] = [IndexModel([("record_id", ASCENDING), ("time", DESCENDING), ("_id", DESCENDING)], name="by_record_time")]
         existing = set(await self.database.list_collection_names())
         for name, models in wanted.items():
             if name not in existing:

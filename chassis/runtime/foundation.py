@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from chassis.access.authority import Authority
 from chassis.access.link import OrganizationLink
 from chassis.observe.metrics import CommandMetrics, Metrics
+from chassis.rpc import collaboration
 from chassis.rpc.channels import Channel
 from chassis.rpc.service import Service
 from chassis.runtime.department import Department
@@ -41,4 +42,5 @@ class Foundation:
         return Department(
             name=self.name, settings=settings, authority=self.authority, metrics=self.metrics, database=self.database,
             services=services, stores=stores, closing=[self.channel.close],
+            reactions=[] if self.name == collaboration.SOURCE else [collaboration.reaction()],
         )  # fmt: skip

@@ -85,11 +85,13 @@ class Changes:
         """An event to be announced when, and only when, the rest is committed."""
         self.events.append(event)
 
-    def audit(self, resource: str, record_id: str, version: int, action: str, changed: Mapping[str, Any], now: datetime) -> None:
-        """A line of the audit: who did what to which record, and the fields before and after."""
+    def audit(
+        self, resource: str, record_id: str, version: int, action: str, changed: Mapping[str, Any], now: datetime, deputy_for: str = ""
+    ) -> None:
+        """A line of the audit: who did what to which record, in whose stead, and the fields before and after."""
         self._audit.append({
             "_id": new_id(), "time": now, "actor_id": self.actor_id, "request_id": self.correlation_id, "method": self.method,
-            "reason": self.reason, "resource": resource, "record_id": record_id, "version": version, "action": action, "changed": dict(changed),
+            "reason": self.reason, "resource": resource, "record_id": record_id, "version": version, "action": action, "changed": dict(changed), "deputy_for": deputy_for,
         })  # fmt: skip
 
     def _add(self, collection: str, operation: Write) -> None:

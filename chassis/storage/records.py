@@ -13,8 +13,8 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from pymongo import ASCENDING, IndexModel
 
-from chassis.access.caller import Reach, refused
-from chassis.kernel.criteria import Criteria, to_query
+from chassis.access.caller import READ, Reach, refused
+from chassis.kernel.criteria import Criteria, Field, to_query
 from chassis.kernel.errors import Conflict, Invalid, NotFound
 from chassis.kernel.ids import new_id
 from chassis.kernel.pages import Sort, filter_after, fingerprint, size_of, token_after
@@ -64,7 +64,18 @@ class Records:
         self.sorts = dict(sorts or {"CREATE_TIME_DESC": Sort("create_time", -1)})
         self.schema = schema_of(self.descriptor)
         self.extra_indexes = list(indexes)
+        self.customer_key = self._customer_key()
         self.archivable = "archive_time" in self.descriptor.fields_by_name
+
+    def _customer_key(self) -> str:
+        """The field that names a record's customer; "" where there is none, or where no owner decides scope."""
+        if self.descriptor.name == "Customer":
+            return "_id"
+        return "customer_id" if "customer_id" in self.parents else ""
+
+    def reach(self, call: Call, action: str) -> Reach:
+        """How far the caller's right to an action on these records reaches, collaboration included."""
+        return call.reach(self.resource, action, self.customer_key)
 
     # ---- what a subclass may keep beside the contract's fields
 
@@ -85,19 +96,27 @@ class Records:
 
     async def get(self, call: Call, record_id: str, action: str = "read") -> Document:
         """One record within reach. NotFound when there is none to be read, NotAllowed when it may be read but not `action`."""
-        found = await self._find_one(call, {"_id": record_id}, call.reach(self.resource, "read"))
+        found = await self._find_one(call, {"_id": record_id}, self.reach(call, "read"))
         if found is None:
             raise self._absent(record_id)
-        if action != "read" and not call.reach(self.resource, action).admits(found):
-            raise refused(self.label, action)
+        if action != "read":
+            reach = self.reach(call, action)
+            if not reach.admits(found):
+                raise refused(self.label, action)
+            call.deputy_for[record_id] = reach.deputy_for(found)
         return found
+
+    async def whatever(self, call: Call, record_id: str) -> Document | None:
+        """What of a record decides access, out of everybody's reach too: to tell why it is. Never to be shown."""
+        fields = dict.fromkeys((*OWNER_FIELDS, "customer_id"), 1)
+        return await call.database[self.resource].find_one({"_id": record_id}, fields, max_time_ms=call.milliseconds_left)
 
     def _absent(self, record_id: str) -> NotFound:
         return NotFound(f"there is no {self.noun.lower()} «{record_id}» that you may see; check the id", field=f"{_snake(self.noun)}_id")
 
     async def batch_get(self, call: Call, ids: Iterable[str], fields: Sequence[str] = ()) -> dict[str, Document]:
         """Those of the ids that exist within reach, by id."""
-        query = {"$and": [{"_id": {"$in": list(dict.fromkeys(ids))}}, call.reach(self.resource, "read").filter()]}
+        query = {"$and": [{"_id": {"$in": list(dict.fromkeys(ids))}}, self.reach(call, "read").filter()]}
         cursor = call.database[self.resource].find(query, self._projection(fields), max_time_ms=call.milliseconds_left)
         return {document["_id"]: document async for document in cursor}
 
@@ -112,7 +131,7 @@ class Records:
         row_tokens: bool = False,
     ) -> Page:
         """One page within reach and the token of the next ("" on the last)."""
-        sort, rows = self._sort(order), size_of(size)
+        sort, rows = self._sort(call, order), size_of(size)
         mark = fingerprint(self.resource, order, criteria)
         query = self._query(call, criteria, filter_after(token, sort, mark))
         cursor = call.database[self.resource].find(query, self._projection(fields, sort)).sort(sort.keys).limit(rows + 1)
@@ -125,7 +144,7 @@ class Records:
         """The first page of each key, in one database command whatever the number of keys; each key reads only its rows."""
         if token and len(ids) > 1:
             raise Invalid("a page token goes with a single key; ask for the keys one by one", field="page_token")
-        sort, rows = self._sort(order), size_of(size)
+        sort, rows = self._sort(call, order), size_of(size)
         mark = fingerprint(self.resource, key, ids[0] if token or len(ids) == 1 else "", order, criteria)
         query = self._query(call, criteria, filter_after(token, sort, mark))
         wanted = list(dict.fromkeys(ids))
@@ -151,7 +170,7 @@ class Records:
 
     async def by_source_keys(self, call: Call, keys: Sequence[str]) -> dict[str, Document]:
         """Stored records by natural key, within the reach of import."""
-        query = {"$and": [{"source_key": {"$in": list(keys)}}, call.reach(self.resource, "import").filter()]}
+        query = {"$and": [{"source_key": {"$in": list(keys)}}, self.reach(call, "import").filter()]}
         return {document["source_key"]: document async for document in call.database[self.resource].find(query)}
 
     async def must_exist(self, call: Call, ids: Iterable[str | None], field: str) -> dict[str, Document]:
@@ -210,17 +229,17 @@ class Records:
         self._announce(call, before, after, event)
         return after
 
-    def set_owner(self, call: Call, document: Document, owner_id: str) -> None:
-        """Make a person the owner, with the team and department that decide scope."""
+    def set_owner(self, call: Call, document: Document, owner_id: str, field: str = "owner_id") -> None:
+        """Make a person the owner, with the team and department that decide scope. `field` names them in a refusal."""
         member = call.directory.members.get(owner_id)
         if member is None or not member.active:
-            raise NotFound(f"there is no active person «{owner_id}»; choose another owner", code="REFERENCE_NOT_FOUND", field="owner_id")
+            raise NotFound(f"there is no active person «{owner_id}»; choose another one", code="REFERENCE_NOT_FOUND", field=field)
         document |= {"owner_id": owner_id, "team_id": member.team_id, "department_id": member.department_id}
         for name in [name for name in OWNER_FIELDS if not document[name]]:
             document[name] = None
 
     def _admit(self, call: Call, action: str, document: Document, *, inherited: bool) -> None:
-        reach = call.reach(self.resource, action)
+        reach = self.reach(call, action)
         if "owner_id" in self.descriptor.fields_by_name and not inherited:
             if document.get("owner_id"):
                 self.set_owner(call, document, document["owner_id"])
@@ -231,13 +250,16 @@ class Records:
             document.pop(name, None)
         if not reach.admits(document):
             raise refused(self.label, action)
+        call.deputy_for[document["_id"]] = reach.deputy_for(document)
 
     def _announce(self, call: Call, before: Document | None, after: Document, event: type[Message]) -> None:
         call.changes.emit(encode(
             event, after, id=new_id(), time=call.now, actor_id=call.caller.person_id, correlation_id=call.request_id, traceparent=call.traceparent,
         ))  # fmt: skip
         changed = _difference(before, after, self.descriptor) if before else {}
-        call.changes.audit(self.resource, after["_id"], after["version"], event.DESCRIPTOR.name, changed, call.now)
+        call.changes.audit(
+            self.resource, after["_id"], after["version"], event.DESCRIPTOR.name, changed, call.now, call.deputy_for.get(after["_id"], "")
+        )
         self.project(call, before, after)
 
     def checked_version(self, before: Document, version: int | None) -> None:
@@ -278,11 +300,16 @@ class Records:
     # ---- inside
 
     def _query(self, call: Call, criteria: Criteria | None, after: Document) -> Document:
-        parts = [call.reach(self.resource, "read").filter(), to_query(criteria, self.schema), after]
+        parts = [self.reach(call, "read").filter(), to_query(criteria, self.filterable(call)), after]
         if self.archivable and not mentions(criteria, "archive_time"):
             parts.append({"archive_time": None})
         parts = [part for part in parts if part]
         return {"$and": parts} if parts else {}
+
+    def filterable(self, call: Call) -> dict[str, Field]:
+        """What the caller's criteria may name: fields that they may read, for a filter tells what a field holds."""
+        limits = call.limits(self.resource)
+        return {name: field for name, field in self.schema.items() if limits.get(name, READ) >= READ} if limits else self.schema
 
     def _projection(self, fields: Sequence[str], sort: Sort | None = None, key: str = "") -> dict[str, int] | None:
         """What to read for a mask; refuses names that the record does not have."""
@@ -291,8 +318,11 @@ class Records:
                 raise Invalid(f"«{name[:60]}» is no field of {self.label}; leave it out of read_mask", field="read_mask")
         return _wanted(fields, sort, key)
 
-    def _sort(self, order: str) -> Sort:
-        return self.sorts[order] if order else next(iter(self.sorts.values()))
+    def _sort(self, call: Call, order: str) -> Sort:
+        sort = self.sorts[order] if order else next(iter(self.sorts.values()))
+        if order and call.limits(self.resource).get(sort.field.split(".")[0], READ) < READ:  # an order tells what a field holds
+            raise Invalid(f"your roles do not let you sort by {sort.field.split('.')[0]}; use another order", field="order_by")
+        return sort
 
     async def _find_one(self, call: Call, query: Document, reach: Reach) -> Document | None:
         return await call.database[self.resource].find_one({"$and": [query, reach.filter()]}, max_time_ms=call.milliseconds_left)

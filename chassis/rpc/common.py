@@ -1,0 +1,116 @@
+"""The services that every department serves alike for the records that it owns: why somebody may, and what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from crm.common.v1 import explanation_service_pb2, history_pb2, history_service_pb2
+
+from chassis.access.caller import ALL, Caller
+from chassis.access.explanation import Reason, explain
+from chassis.access.fields import told
+from chassis.kernel.errors import Invalid, NotFound
+from chassis.kernel.pages import Sort, filter_after, fingerprint, size_of, token_after
+from chassis.rpc.call import Call
+from chassis.rpc.collaboration import Collaborations
+from chassis.rpc.documents import to_message
+from chassis.rpc.service import Service
+from chassis.storage.changes import AUDIT
+from chassis.storage.records import Document, Records
+
+EXPLANATIONS = explanation_service_pb2.DESCRIPTOR.services_by_name["ExplanationService"]
+HISTORIES = history_service_pb2.DESCRIPTOR.services_by_name["HistoryService"]
+_SORT = Sort("time", -1)
+_WRITE = 4
+
+
+def services(stores: Sequence[Records], collaborations: Collaborations) -> list[Service]:
+    """Explanations and histories of the records of these stores."""
+    return [explanations(stores, collaborations), histories(stores)]
+
+
+def _store(stores: Sequence[Records], resource: str) -> Records:
+    found = next((store for store in stores if store.resource == resource), None)
+    if found is None:
+        owned = ", ".join(sorted(store.resource for store in stores))
+        raise Invalid(f"this department owns no {resource}; ask about one of {owned}", field="resource")
+    return found
+
+
+def explanations(stores: Sequence[Records], collaborations: Collaborations) -> Service:
+    """The handler of ExplainAccess."""
+
+    async def explain_access(call: Call, request: Any) -> Any:
+        store = _store(stores, request.resource)
+        if request.field and request.field not in store.descriptor.fields_by_name:
+            raise Invalid(f"«{request.field}» is no field of {store.label}; check the name", field="field")
+        person = _person(call, request.person_id)
+        people = [person.person_id, *(member.person_id for member in call.directory.represented(person.person_id))]
+        customers = {identity: await collaborations.of(identity) for identity in people}
+        found = explain(
+            call.directory, person, store.resource, request.action, await store.whatever(call, request.record_id),
+            customer_key=store.customer_key, customers=customers, field=request.field,
+        )  # fmt: skip
+        return explanation_service_pb2.ExplainAccessResponse(
+            allowed=found.allowed, field_access=found.field_access or None, reasons=[_reason(one) for one in found.reasons]
+        )
+
+    return Service(EXPLANATIONS, {"ExplainAccess": explain_access}, {})
+
+
+def _person(call: Call, person_id: str) -> Caller:
+    """Whom an explanation is about. Only who may explain everything asks about others."""
+    if person_id in ("", call.caller.person_id):
+        return call.caller
+    reach = call.reach("explanations", "read")
+    member = call.directory.members.get(person_id) if any(ground.scope == ALL for ground in reach.grounds) else None
+    if member is None:
+        raise NotFound(f"there is no person «{person_id}» about whom you may ask; leave it out to ask for yourself", field="person_id")
+    return Caller(person_id, member.roles if member.active else frozenset(), member.department_id, member.team_id)
+
+
+def _reason(reason: Reason) -> explanation_service_pb2.AccessReason:
+    rule = explanation_service_pb2.AccessRule.Value(f"ACCESS_RULE_{reason.rule}")
+    return explanation_service_pb2.AccessReason(
+        rule=rule, role=reason.role, scope=reason.scope or None, absent_person_id=reason.absent_person_id, text=reason.text
+    )  # fmt: skip
+
+
+def histories(stores: Sequence[Records]) -> Service:
+    """The handler of ListRecordHistory: who may read the record now may read what happened to it."""
+
+    async def list_history(call: Call, request: Any) -> Any:
+        store = _store(stores, request.resource)
+        await store.get(call, request.record_id)
+        mark, size = fingerprint("history", store.resource, request.record_id), size_of(request.page_size)
+        parts = [{"record_id": request.record_id, "resource": store.resource}, filter_after(request.page_token, _SORT, mark)]
+        cursor = call.database[AUDIT].find({"$and": [part for part in parts if part]}, max_time_ms=call.milliseconds_left)
+        rows = await cursor.sort(_SORT.keys).limit(size + 1).to_list()
+        limits, shown = call.limits(store.resource), rows[:size]
+        return history_service_pb2.ListRecordHistoryResponse(
+            entries=[to_message(_entry(row, limits), history_pb2.HistoryEntry.DESCRIPTOR) for row in shown],
+            next_page_token=token_after(shown[-1], _SORT, mark) if len(rows) > size else "",
+            row_tokens=[token_after(row, _SORT, mark) for row in shown] if request.row_tokens else [],
+        )
+
+    return Service(HISTORIES, {"ListRecordHistory": list_history}, {})
+
+
+def _entry(row: Document, limits: Any) -> Document:
+    changes = [
+        {"field": name, "before": _json(told(before, limits.get(name, _WRITE))), "after": _json(told(after, limits.get(name, _WRITE)))}
+        for name, (before, after) in row["changed"].items()
+    ]
+    return {
+        **row,
+        "entry_id": row["_id"],
+        "changes": changes,
+        "deputy_for_id": row.get("deputy_for") or None,
+        "reason": row["reason"] or None,
+    }
+
+
+def _json(value: Any) -> str:
+    return "" if value is None else orjson.dumps(value, default=str).decode()
