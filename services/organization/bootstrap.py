@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from chassis.access.authority import Authority
 from chassis.access.tokens import Signer
+from chassis.kernel.errors import Conflict
 from chassis.observe.metrics import CommandMetrics, Metrics
 from chassis.runtime.department import Department
 from chassis.storage import client
+from chassis.storage.changes import Duplicate
 from services.organization.access import api as access_api
 from services.organization.access import store as access_store
 from services.organization.departments import api as departments_api
 from services.organization.departments.store import Departments
 from services.organization.people import api as people_api
 from services.organization.people.store import CREDENTIALS, People
+from services.organization.roles import actions as role_actions
+from services.organization.roles import api as roles_api
+from services.organization.roles.store import Roles
 from services.organization.sessions import api as sessions_api
 from services.organization.sessions.keys import load_signer
 from services.organization.sessions.store import FAILURES, FAILURES_INDEX, Sessions
@@ -25,7 +31,7 @@ def build(settings: Settings) -> Department:
     """The department, not yet started."""
     metrics = Metrics()
     database = client.connect(settings.mongo_uri, f"{settings.database_prefix}_organization", [CommandMetrics(metrics)])
-    people, departments, sessions, signer = People(), Departments(), Sessions(), Signer()
+    people, departments, sessions, roles, signer = People(), Departments(), Sessions(), Roles(), Signer()
 
     async def keys() -> Mapping[str, bytes]:
         return {signer.kid: signer.public_key}
@@ -33,21 +39,28 @@ def build(settings: Settings) -> Department:
     async def begin() -> None:
         await load_signer(database, signer)
         await access_store.begin(database)
+        await authority.refresh()
+        call = department.own_call("deliver roles")
+        await role_actions.deliver(roles, call)
+        with suppress(Duplicate, Conflict):  # another replica starts too, and was faster
+            await call.changes.commit()
 
     authority = Authority(lambda known: access_store.load(database, known), keys)
-    return Department(
+    department = Department(
         name="organization",
         settings=settings,
         authority=authority,
         metrics=metrics,
         database=database,
         services=[
-            people_api.service(people, departments),
+            people_api.service(people, departments, roles),
             departments_api.service(departments),
+            roles_api.service(roles),
             sessions_api.service(sessions, people, signer),
             access_api.service(signer, settings.secrets),
         ],
-        stores=[people, departments, sessions],
+        stores=[people, departments, sessions, roles],
         indexes={name: [] for name in (CREDENTIALS, access_store.META, "signing_keys")} | {FAILURES: [FAILURES_INDEX]},
         at_start=[begin],
     )
+    return department

@@ -19,7 +19,11 @@ from cli.plan import DEPARTMENTS, Plan, new_secrets
 from gateway.graph.noun import NOUNS
 
 PASSWORD = "four words of our own"
-ROLES = ("SALES_REP", "SALES_LEAD", "MARKETER", "SUPPORT_AGENT", "COORDINATOR", "ADMINISTRATOR")
+ROLES = (
+    "SALES_REP", "SALES_LEAD", "MARKETER", "SUPPORT_AGENT", "COORDINATOR", "ADMINISTRATOR", "MARKETING_LEAD", "SUPPORT_LEAD",
+    "FIELD_ENGINEER", "MANAGER",
+)  # fmt: skip
+STARTED = ROLES[:6]
 
 
 class Engines:
@@ -151,9 +155,9 @@ class Installation:
             unit = await self.ask("CreateDepartment", name=label, kind=4, parent_id=company.department.id)
             team = await self.ask("CreateDepartment", name=f"{label}一组", kind=5, parent_id=unit.department.id)
             self.units |= {key: unit.department.id, f"{key}-team": team.department.id}
-        for role in ROLES:
+        for role in STARTED:
             await self.person(role, role)
-        await self.until(lambda: all(len(self.suite[name].authority.directory.members) >= len(ROLES) for name in DEPARTMENTS))
+        await self.until(lambda: all(len(self.suite[name].authority.directory.members) >= len(STARTED) for name in DEPARTMENTS))
 
     async def person(self, key: str, role: str, *, unit: str = "sales", skills: tuple[str, ...] = ()) -> str:
         """One more person, signed in; their id. `key` is what `role=` takes afterwards."""

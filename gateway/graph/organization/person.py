@@ -7,7 +7,9 @@ from crm.organization.v1 import person_pb2, person_service_pb2
 from gateway.graph.edges import to_one
 from gateway.graph.noun import Noun
 
-PERSON = Noun("organization", person_service_pb2, person_pb2.Person, mutations={"SetPassword": "personSetPassword"})
+PERSON = Noun(
+    "organization", person_service_pb2, person_pb2.Person, mutations={"SetPassword": "personSetPassword", "SetAbsence": "personSetAbsence"}
+)
 
 
 def edges() -> None:

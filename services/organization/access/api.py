@@ -13,7 +13,7 @@ from chassis.kernel.errors import unauthenticated
 from chassis.rpc.call import Call
 from chassis.rpc.service import Service
 from services.organization.access import store
-from services.organization.access.model import grants
+from services.organization.access.model import SERVICES, grants
 
 DESCRIPTOR = access_service_pb2.DESCRIPTOR.services_by_name["AccessService"]
 _SCOPES = access_pb2.Scope.DESCRIPTOR.values_by_name
@@ -40,10 +40,10 @@ def service(signer: Signer, secrets: Mapping[str, str]) -> Service:
         found = await store.load(call.database, request.known_revision)
         return access_service_pb2.GetDirectoryResponse(directory=found)
 
-    async def list_grants(_: Call, __: access_service_pb2.ListGrantsRequest) -> access_service_pb2.ListGrantsResponse:
+    async def list_grants(call: Call, __: access_service_pb2.ListGrantsRequest) -> access_service_pb2.ListGrantsResponse:
         lines = [
             access_pb2.Grant(role=role, resource=resource, action=action, scope=_SCOPES[f"SCOPE_{scope}"].number)
-            for role, resource, action, scope in grants()
+            for role, resource, action, scope in grants(await store.roles_of(call.database) | SERVICES)
         ]
         return access_service_pb2.ListGrantsResponse(grants=lines)
 

@@ -10,9 +10,12 @@ from pymongo import ReturnDocument, UpdateOne
 from chassis.kernel.clock import now
 from chassis.rpc.call import Call
 from chassis.storage.client import Database
-from services.organization.access.model import grants
+from services.organization.access.model import PERSONAL, SERVICES, Rights, grants
 
 _SCOPES = access_pb2.Scope.DESCRIPTOR.values_by_name
+_ACCESSES = access_pb2.FieldAccess.DESCRIPTOR.values_by_name
+ROLES = "role_definitions"
+MOST_ROLES = 500
 META, REVISION = "directory_meta", "revision"
 MOST_PEOPLE = 50_000
 
@@ -34,8 +37,8 @@ async def load(database: Database, known: int) -> access_pb2.Directory | None:
     if revision == known:
         return None
     directory = access_pb2.Directory(revision=revision)
-    for role, resource, action, scope in grants():
-        directory.grants.add(role=role, resource=resource, action=action, scope=_SCOPES[f"SCOPE_{scope}"].number)
+    await _add_roles(database, directory)
+    directory.personal_resources.extend(PERSONAL)
     async for person in database["people"].find({}).limit(MOST_PEOPLE):
         directory.members.append(_member(person))
     async for unit in database["departments"].find({}, {"ancestor_ids": 1}):
@@ -46,12 +49,36 @@ async def load(database: Database, known: int) -> access_pb2.Directory | None:
     return directory
 
 
+async def roles_of(database: Database) -> dict[str, Rights]:
+    """What each role in use allows; a shipped one by its code, others by their id."""
+    found: dict[str, Rights] = {}
+    async for row in database[ROLES].find({"archive_time": None}).limit(MOST_ROLES):
+        rights: Rights = found.setdefault(row.get("role") or row["_id"], {})
+        for line in row.get("permissions", []):
+            rights.setdefault(line["resource"], {})[line["action"]] = line["scope"]
+    return found
+
+
+async def _add_roles(database: Database, directory: access_pb2.Directory) -> None:
+    for role, resource, action, scope in grants(await roles_of(database) | SERVICES):
+        directory.grants.add(role=role, resource=resource, action=action, scope=_SCOPES[f"SCOPE_{scope}"].number)
+    async for row in database[ROLES].find({"archive_time": None, "field_permissions.0": {"$exists": True}}).limit(MOST_ROLES):
+        for line in row["field_permissions"]:
+            access = _ACCESSES[f"FIELD_ACCESS_{line['access']}"].number
+            directory.field_grants.add(role=row.get("role") or row["_id"], resource=line["resource"], field=line["field"], access=access)
+
+
 def _member(person: dict[str, Any]) -> access_pb2.Member:
-    return access_pb2.Member(
+    member = access_pb2.Member(
         person_id=person["_id"],
         department_id=person.get("home_department_id", ""),
         team_id=person.get("home_team_id", ""),
         skills=person.get("skills", []),
         active=person.get("state") == "ACTIVE",
-        roles=person.get("roles", []),
+        roles=[*person.get("roles", []), *person.get("role_definition_ids", [])],
+        deputy_id=person.get("deputy_id", ""),
     )
+    for name in ("absence_start_time", "absence_end_time"):
+        if person.get(name):
+            getattr(member, name).FromDatetime(person[name])
+    return member

@@ -11,14 +11,16 @@ from chassis.rpc.service import Service
 from services.organization.departments.store import Departments
 from services.organization.people import actions, model
 from services.organization.people.store import People
+from services.organization.roles.store import Roles
 
 
-def service(people: People, departments: Departments) -> Service:
+def service(people: People, departments: Departments, roles: Roles) -> Service:
     """The handlers of people."""
     descriptor = person_service_pb2.DESCRIPTOR.services_by_name["PersonService"]
-    noun = Noun(people, descriptor, person_events_pb2, model.check, partial(actions.place, people, departments))
+    noun = Noun(people, descriptor, person_events_pb2, model.check, partial(actions.place, people, departments, roles))
     return noun.serve(
         DeactivatePerson=partial(actions.deactivate, people),
         ReactivatePerson=partial(actions.reactivate, people),
+        SetAbsence=partial(actions.set_absence, people),
         SetPassword=partial(actions.set_password, people),
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
-from chassis.kernel.errors import Invalid, WrongState
+from chassis.kernel.errors import CrmError, Invalid, NotAllowed, NotFound, WrongState
 
 Document = dict[str, Any]
 COMMON_PASSWORDS = frozenset(
@@ -41,7 +43,11 @@ def check(person: Document) -> None:
     """Complete a person: mail address in small letters, active unless said otherwise, no role twice."""
     person["email"] = person["email"].strip().lower()
     person.setdefault("state", "ACTIVE")
-    person["roles"] = list(dict.fromkeys(person["roles"]))
+    person["roles"] = list(dict.fromkeys(person.get("roles", [])))
+    if not person["roles"] and not person.get("role_definition_ids"):
+        raise Invalid("a person needs a role; name a shipped one in roles or one of your own in role_definition_ids", field="roles")
+    if person.get("role_definition_ids"):
+        person["role_definition_ids"] = list(dict.fromkeys(person["role_definition_ids"]))
     if person.get("manager_id") and person["manager_id"] == person.get("_id"):
         raise Invalid("nobody is their own manager; choose another one or leave manager_id out", field="manager_id")
 
@@ -58,6 +64,36 @@ def returned(person: Document) -> Document:
     if person["state"] == "ACTIVE":
         raise WrongState("this person is active; nothing needs to be done")
     return {"state": "ACTIVE"}
+
+
+def absent(person: Document, deputy_id: str | None, begins: datetime | None, ends: datetime | None, now: datetime) -> Document:
+    """The changes when a person says when they are away; without a deputy the absence ends."""
+    if not deputy_id:
+        if begins or ends:
+            raise Invalid("an absence needs somebody who stands in; name a deputy, or leave the times out to end it", field="deputy_id")
+        return {"deputy_id": None, "absence_start_time": None, "absence_end_time": None}
+    if deputy_id == person["_id"]:
+        raise Invalid("nobody stands in for themselves; choose another deputy", field="deputy_id")
+    begins = begins or now
+    if ends and ends <= max(begins, now):
+        raise Invalid("the absence ends before it begins, or has ended already; correct absence_end_time", field="absence_end_time")
+    return {"deputy_id": deputy_id, "absence_start_time": begins, "absence_end_time": ends}
+
+
+def role_refusal(person: Document, before: Document | None, known: Mapping[str, Document], may_assign: bool) -> CrmError | None:
+    """Why a person cannot have these roles; None when nothing speaks against them. Roles that they have already need no right."""
+    for name in ("roles", "role_definition_ids"):
+        added = set(person.get(name, [])) - set((before or {}).get(name, []))
+        if added and not may_assign:
+            return NotAllowed("your roles do not let you give roles; ask an administrator («assign» on role_definitions)", field=name)
+    for index, identity in enumerate(person.get("role_definition_ids", [])):
+        role = known.get(identity)
+        if role is None or role.get("archive_time") or role.get("role"):
+            return NotFound(
+                f"there is no role of the company's own «{identity}» in use; check role_definition_ids (shipped ones go in roles)",
+                code="REFERENCE_NOT_FOUND", field=f"role_definition_ids[{index}]",
+            )  # fmt: skip
+    return None
 
 
 def check_password(password: str, person: Document) -> None:

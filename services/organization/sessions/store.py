@@ -44,7 +44,7 @@ class Sessions(Records):
     async def by_refresh_hash(self, call: Call, fingerprint: str) -> dict[str, Any] | None:
         """The session whose present or former refresh token this is."""
         query = {"$or": [{"refresh_hash": fingerprint}, {"used_hashes": fingerprint}]}
-        return await call.database[self.resource].find_one({"$and": [query, call.reach(self.resource, "read").filter()]})
+        return await call.database[self.resource].find_one({"$and": [query, self.reach(call, "read").filter()]})
 
     async def begin_attempt(self, call: Call, account: str) -> None:
         """Count an attempt before it is judged, so that many at once are not all tried; refuse it when there were too many.

@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from crm.organization.v1 import person_pb2
 
 from chassis.kernel.errors import Invalid, NotAllowed, WrongState
-from services.organization.access.model import EVERY_ACTION, ROLES, SERVICES, grants
+from chassis.rpc.documents import enum_numbers
+from services.organization.access.model import EVERY_ACTION, ROLES, SERVICES, TITLES, grants
 from services.organization.departments.model import DEEPEST, placed_below
 from services.organization.people import model as people
 from services.organization.people.passwords import hash_password, verify_password
@@ -120,9 +122,9 @@ def test_every_wrong_sign_in_gets_one_answer() -> None:
     assert sessions.refresh_refused().code == "REFRESH_REFUSED"
 
 
-def test_the_policy_has_the_six_roles_and_known_scopes_only() -> None:
-    assert set(ROLES) == {"SALES_REP", "SALES_LEAD", "MARKETER", "SUPPORT_AGENT", "COORDINATOR", "ADMINISTRATOR"}
-    lines = list(grants())
+def test_the_policy_has_the_contracts_roles_and_known_scopes_only() -> None:
+    assert set(ROLES) == set(TITLES) == set(enum_numbers(person_pb2.Role.DESCRIPTOR))
+    lines = list(grants(ROLES | SERVICES))
     assert {scope for _, _, _, scope in lines} <= SCOPES
     assert {action for _, _, action, _ in lines} <= set(EVERY_ACTION)
     assert len({line[:3] for line in lines}) == len(lines)
@@ -135,7 +137,7 @@ def test_every_role_reads_the_directory_of_people_and_keeps_its_own_session_and_
     if role == "ADMINISTRATOR":
         assert rights["people"]["password"] == rights["sessions"]["update"] == "ALL"
     else:
-        assert rights["people"] == {"read": "ALL", "password": "OWN"}
+        assert rights["people"] == {"read": "ALL", "password": "OWN", "absence": "OWN"}
         assert rights["sessions"] == {"read": "OWN", "update": "OWN"}
 
 

@@ -1,0 +1,58 @@
+"""What a permission can name: read from the contracts of all departments, so that no role allows what does not exist."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import crm
+from crm.common.v1 import annotations_pb2
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from chassis.access.fields import KEPT, resource_of
+from chassis.rpc.documents import traits
+from services.organization.access.model import ADDED_ACTIONS
+
+
+@cache
+def actions() -> dict[str, frozenset[str]]:
+    """Resource → its actions."""
+    found: dict[str, set[str]] = {resource: set(names) for resource, names in ADDED_ACTIONS.items()}
+    for module in _modules():
+        for service in module.DESCRIPTOR.services_by_name.values():
+            for method in service.methods:
+                resource, _, action = str(method.GetOptions().Extensions[annotations_pb2.access]).partition(".")
+                if action:
+                    found.setdefault(resource, set()).add(action)
+    return {resource: frozenset(names) for resource, names in found.items()}
+
+
+@cache
+def fields() -> dict[str, frozenset[str]]:
+    """Resource → the fields of its record that a role may get less of."""
+    found: dict[str, frozenset[str]] = {}
+    for module in _modules():
+        for message in module.DESCRIPTOR.message_types_by_name.values():
+            if resource_of(message):
+                found[resource_of(message)] = _limitable(message)
+    return found
+
+
+def _limitable(message: Descriptor) -> frozenset[str]:
+    return frozenset(field.name for field in message.fields if field.name not in KEPT and _can_lack(field))
+
+
+def _can_lack(field: FieldDescriptor) -> bool:
+    """Whether a record without the field is still one: it may be unset, empty, or a text without a form."""
+    if field.has_presence or field.is_repeated:
+        return True
+    return field.cpp_type == FieldDescriptor.CPPTYPE_STRING and not traits(field).refers_to and not traits(field).date
+
+
+def _modules() -> Iterator[ModuleType]:
+    for folder in map(Path, crm.__path__):
+        for path in sorted(folder.rglob("*_pb2.py")):
+            yield importlib.import_module(f"crm.{'.'.join(path.relative_to(folder).with_suffix('').parts)}")

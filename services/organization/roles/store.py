@@ -1,0 +1,31 @@
+"""Roles in MongoDB; each change reaches the directory of all departments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crm.organization.v1 import role_definition_pb2
+
+from chassis.rpc.call import Call
+from chassis.storage.records import Records, sorts_of
+from services.organization.access.store import touch
+
+
+class Roles(Records):
+    """Shipped roles and those of the company's own making."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            role_definition_pb2.RoleDefinition,
+            "role_definitions",
+            sorts=sorts_of(role_definition_pb2.RoleDefinitionOrder),
+            unique={"name": "ROLE_NAME_TAKEN"},
+        )
+
+    def project(self, call: Call, before: dict[str, Any] | None, after: dict[str, Any]) -> None:
+        """A new revision of the directory."""
+        touch(call)
+
+    async def is_held(self, call: Call, role_id: str) -> bool:
+        """Whether active people have the role."""
+        return await call.database["people"].find_one({"role_definition_ids": role_id, "state": "ACTIVE"}, {"_id": 1}) is not None
