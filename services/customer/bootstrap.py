@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from chassis.runtime.department import Department
 from chassis.runtime.foundation import Foundation
+from services.customer.accesses import reactions as access_reactions
+from services.customer.accesses.store import WORK, WORK_INDEX, Accesses
 from services.customer.contacts import api as contacts_api
 from services.customer.contacts import reactions as contact_reactions
 from services.customer.contacts.store import Contacts
@@ -31,11 +33,13 @@ def build(settings: Settings) -> Department:
             contacts_api.service(contacts, customers),
             notes_api.service(notes, customers),
             timeline_api.service(timeline),
-            segments_api.service(segments),
+            segments_api.service(segments, customers),
         ],
         stores=[customers, contacts, notes, timeline, segments, segments.members],
     )
+    department.indexes = {WORK: [WORK_INDEX]}
     department.reactions = [
+        *access_reactions.reactions(Accesses()),
         *contact_reactions.reactions(contacts),
         *timeline_reactions.reactions(timeline),
         *segment_reactions.reactions(segments, customers, department.own_call),

@@ -12,6 +12,8 @@ _HAN = r"\u3400-\u9fff\uf900-\ufaff"
 _RUN = re.compile(rf"[{_HAN}]+|[^\W_{_HAN}]+")
 _IS_HAN = re.compile(rf"[{_HAN}]")
 MOST_TERMS = 250
+# With which letter the terms of a field begin that not everybody gets.
+LETTERS = {"phone": "n", "email": "e", "tax_number": "t"}
 LONGEST_RUN, LONGEST_TERM = 60, 60
 
 

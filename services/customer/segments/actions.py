@@ -6,10 +6,19 @@ from typing import Any
 
 from crm.customer.v1 import segment_events_pb2 as events
 
+from chassis.kernel.errors import CrmError
 from chassis.rpc.call import Call
+from services.customer.customers.store import Customers
+from services.customer.segments import model
 from services.customer.segments.store import Segments
 
 Document = dict[str, Any]
+
+
+async def permitted(customers: Customers, call: Call, batch: list[Document]) -> list[CrmError | None]:
+    """For a batch: criteria may name only fields that the caller may read, for who is in a segment tells what a field holds."""
+    known = customers.filterable(call)
+    return [model.criteria_refusal(segment, known) for segment in batch]
 
 
 async def restore(segments: Segments, call: Call, *, segment_id: str, version: int | None = None) -> Document:

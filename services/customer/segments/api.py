@@ -11,13 +11,14 @@ from chassis.rpc.call import Call
 from chassis.rpc.handlers import groups, listing
 from chassis.rpc.noun import Noun, handler
 from chassis.rpc.service import Service
+from services.customer.customers.store import Customers
 from services.customer.segments import actions, model
 from services.customer.segments.store import Segments
 
 DESCRIPTOR = segment_service_pb2.DESCRIPTOR.services_by_name["SegmentService"]
 
 
-def service(segments: Segments) -> Service:
+def service(segments: Segments, customers: Customers) -> Service:
     """The handlers of segments and their members."""
 
     def membership(name: str, key: str) -> Any:
@@ -33,7 +34,7 @@ def service(segments: Segments) -> Service:
 
         return batch_list
 
-    return Noun(segments, DESCRIPTOR, segment_events_pb2, model.check).serve(
+    return Noun(segments, DESCRIPTOR, segment_events_pb2, model.check, partial(actions.permitted, customers)).serve(
         RestoreSegment=partial(actions.restore, segments),
         BatchListSegmentMembers=membership("BatchListSegmentMembers", "segment_id"),
         BatchListCustomerSegments=membership("BatchListCustomerSegments", "customer_id"),

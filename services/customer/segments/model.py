@@ -6,7 +6,8 @@ from typing import Any
 
 from crm.customer.v1 import customer_pb2
 
-from chassis.kernel.criteria import Predicate, to_predicate
+from chassis.kernel.criteria import Predicate, Schema, to_predicate
+from chassis.kernel.errors import Invalid
 from chassis.rpc.documents import schema_of
 
 Document = dict[str, Any]
@@ -20,6 +21,15 @@ def check(segment: Document) -> None:
         segment["state"] = "BUILDING"
         segment.pop("built_criteria", None)  # and back again to the old criteria is a change too
     segment.setdefault("member_count", 0)
+
+
+def criteria_refusal(segment: Document, known: Schema) -> Invalid | None:
+    """Why criteria cannot be used by somebody who knows only these fields; None when they can."""
+    try:
+        to_predicate(segment["criteria"], known)
+    except Invalid as refusal:
+        return Invalid(refusal.message, code=refusal.code, field="criteria")
+    return None
 
 
 def belongs(segment: Document) -> Predicate:

@@ -48,7 +48,7 @@ class Members(Records):
 
     def _query(self, call: Call, criteria: Any, after: Document) -> Document:
         # Who may see the customer may see that it is in a segment.
-        parts = [part for part in (call.reach("customers", "read").filter(), after) if part]
+        parts = [part for part in (call.reach("customers", "read", "customer_id").filter(), after) if part]
         return {**self.present, **({"$and": parts} if parts else {})}
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from crm.customer.v1 import timeline_entry_pb2
 from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, UpdateMany
 
+from chassis.access.caller import READ
 from chassis.kernel.pages import Sort
+from chassis.messaging.envelope import LABELS
 from chassis.rpc.call import Call
 from chassis.storage.records import OWNER_FIELDS, Page, Records
 
@@ -25,18 +27,25 @@ class Timeline(Records):
             sorts={"OCCUR_TIME_DESC": Sort("occur_time", -1)},
             indexes=[IndexModel([("customer_id", ASCENDING), ("occur_time", DESCENDING), ("_id", DESCENDING)], name="by_customer_id")],
         )
+        self.customer_key = "customer_id"
 
     async def readable(self, call: Call, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Document]:
         """Entries by id, of records that the caller may read."""
         found = await self.batch_get(call, ids, [*fields, "resource"] if fields else ())
-        return {identity: entry for identity, entry in found.items() if call.directory.allows(call.caller, entry["resource"], "read")}
+        allowed = {identity: entry for identity, entry in found.items() if call.directory.allows(call.caller, entry["resource"], "read")}
+        _quiet(call, allowed.values())
+        return allowed
 
     async def of_customers(self, call: Call, ids: Sequence[str], asked: dict[str, Any]) -> dict[str, Page]:
         """The newest entries of each customer whose kind of record the caller may read."""
         allowed = [name for name in _RESOURCES if call.directory.allows(call.caller, name, "read")]
         kinds = {"condition": {"field": "resource", "operator": "IN", "values": [{"text": name} for name in allowed]}}
         criteria = {"all": {"items": [kinds, asked.pop("criteria")]}} if asked.get("criteria") else kinds
-        return await self.batch_page(call, "customer_id", ids, criteria=criteria, **asked)
+        if asked.get("fields"):
+            asked["fields"] = [*asked["fields"], "resource"]
+        pages = await self.batch_page(call, "customer_id", ids, criteria=criteria, **asked)
+        _quiet(call, (entry for page in pages.values() for entry in page.rows))
+        return pages
 
     async def owners(self, call: Call, ids: set[str]) -> dict[str, Document]:
         """The owner fields of customers."""
@@ -51,6 +60,14 @@ class Timeline(Records):
         """All entries of a customer follow its owner."""
         values = {name: owner.get(name) for name in OWNER_FIELDS}
         call.changes.write(self.resource, UpdateMany({"customer_id": customer_id}, {"$set": values}))
+
+
+def _quiet(call: Call, entries: Iterable[Document]) -> None:
+    """Take the subject away where it is a text that the caller does not get from the record itself."""
+    for entry in entries:
+        limits = call.limits(entry["resource"])
+        if limits and any(limits.get(name, READ) < READ for name in LABELS):
+            entry.pop("subject", None)
 
 
 _RESOURCES = ("customers", "contacts", "notes", "segments", "opportunities", "orders", "campaign_messages", "tickets", "ticket_replies")

@@ -31,7 +31,7 @@ class Campaigns(Records):
 
     async def preparing(self, call: Call) -> AsyncIterator[dict[str, Any]]:
         """Campaigns whose audience is to be collected, the oldest first."""
-        reach = call.reach(self.resource, "read").filter()
+        reach = self.reach(call, "read").filter()
         async for campaign in call.database[self.resource].find({"$and": [{"state": "PREPARING"}, reach]}).sort("_id", ASCENDING):
             yield campaign
 

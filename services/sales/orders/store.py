@@ -8,7 +8,6 @@ from typing import Any
 from crm.sales.v1 import order_pb2
 from pymongo import ASCENDING, IndexModel, UpdateOne
 
-from chassis.access.caller import ALL
 from chassis.rpc.call import Call
 from chassis.storage.records import Records, sorts_of
 from services.sales.orders.model import contribution
@@ -74,8 +73,8 @@ class Orders(Records):
 
     async def totals(self, call: Call, customer_ids: Sequence[str]) -> list[Document]:
         """Sums by customer and currency. Whoever may read every order gets the kept sums; others get sums over theirs alone."""
-        reach = call.reach(self.resource, "read")
-        if reach.scope == ALL:
+        reach = self.reach(call, "read")
+        if reach.everything:
             kept: list[Document] = [{"$match": {"customer_id": {"$in": list(customer_ids)}}}, _LAST_SALE]
             cursor = await call.database[TOTALS].aggregate(kept, maxTimeMS=call.milliseconds_left)
             return [{**row, "last_order_time": row["last"][0]["order_time"] if row["last"] else None} async for row in cursor]

@@ -53,8 +53,8 @@ class Articles(Records):
             return []
         parts = [
             {"search_terms": {"$in": asked}},
-            call.reach(self.resource, "read").filter(),
-            to_query(criteria, self.schema),
+            self.reach(call, "read").filter(),
+            to_query(criteria, self.filterable(call)),
             {"archive_time": None},
         ]
         cursor = call.database[self.resource].find({"$and": [part for part in parts if part]}, max_time_ms=call.milliseconds_left)

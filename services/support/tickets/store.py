@@ -57,4 +57,4 @@ class Replies(Records):
     """Contributions to the conversations."""
 
     def __init__(self) -> None:
-        super().__init__(ticket_reply_pb2.TicketReply, "ticket_replies", parents=("ticket_id",))
+        super().__init__(ticket_reply_pb2.TicketReply, "ticket_replies", parents=("ticket_id", "customer_id"))
