@@ -223,6 +223,9 @@ _WORDS = {
     "order_by": "In which order.",
     "query": "What to look for.",
     "customer_id": "Id of the customer.",
+    "action": 'What is to be done, e.g. "update".',
+    "field": "A field of the record; the record as a whole when not given.",
+    "person_id": "Whom it is about; yourself when not given.",
 }
 
 
@@ -255,7 +258,7 @@ def list_arguments(method: MethodDescriptor, row: Descriptor) -> dict[str, Any]:
     return arguments
 
 
-def _cursor(after: str) -> str:
+def cursor_of(after: str) -> str:
     """A cursor that can be one; the department judges it further."""
     if len(after) > LONGEST_CURSOR or not after.isascii() or "\0" in after:
         raise Invalid(
@@ -267,7 +270,7 @@ def _cursor(after: str) -> str:
 def list_request(method: MethodDescriptor, row: Descriptor, given: Mapping[str, Any], info: Info) -> Any:
     """The request of a list, without its keys: page, filter, order, and only what the operation shows. Raises Invalid."""
     after = given.get("after") or ""
-    request: Any = request_class(method)(page_size=first_of(given.get("first")), page_token=_cursor(after))
+    request: Any = request_class(method)(page_size=first_of(given.get("first")), page_token=cursor_of(after))
     fields = method.input_type.fields_by_name
     if given.get("filter") is not None:
         request.filter.CopyFrom(to_criteria(given["filter"], row))

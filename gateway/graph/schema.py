@@ -6,28 +6,27 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import strawberry
-from crm.common.v1 import access_pb2, access_service_pb2
 from strawberry.extensions import SchemaExtension
 from strawberry.types import Info
 
 from chassis.access.tokens import claims_of
 from chassis.kernel.errors import CrmError, unauthenticated
 from gateway.errors import field_error
-from gateway.graph.contract import CONFIG, Node, finish, from_global, output_class
+from gateway.graph import access
+from gateway.graph.contract import CONFIG, Node, from_global
 from gateway.graph.customer import contact, customer, note, segment, timeline_entry
 from gateway.graph.marketing import campaign, campaign_message
 from gateway.graph.noun import NOUNS, signed
-from gateway.graph.organization import department, person, session
+from gateway.graph.organization import department, person, role_definition, session
 from gateway.graph.sales import opportunity, order, pipeline, product
 from gateway.graph.selection import selected
 from gateway.graph.support import article, ticket, ticket_reply
 from gateway.loaders import load_record
 
 _MODULES: tuple[Any, ...] = (
-    department, person, session, customer, contact, note, segment, timeline_entry, product, pipeline, opportunity, order,
+    department, person, role_definition, session, customer, contact, note, segment, timeline_entry, product, pipeline, opportunity, order,
     campaign, campaign_message, ticket, ticket_reply, article,
 )  # fmt: skip
-_ACCESS = access_service_pb2.DESCRIPTOR.services_by_name["AccessService"]
 
 
 def build(extensions: Sequence[Callable[[], SchemaExtension]] = ()) -> strawberry.Schema:
@@ -37,7 +36,7 @@ def build(extensions: Sequence[Callable[[], SchemaExtension]] = ()) -> strawberr
     for module in _MODULES:
         if hasattr(module, "edges"):
             module.edges()
-    queries: dict[str, Any] = {"node": _node(), "viewer": _viewer(), "grants": _grants()}
+    queries: dict[str, Any] = {"node": _node(), "viewer": _viewer(), **access.queries()}
     mutations: dict[str, Any] = {}
     for noun in NOUNS.values():
         noun.build()
@@ -83,18 +82,3 @@ def _viewer() -> Any:
         return await load_record(info.context, noun, str(person_id), selected(info, noun.descriptor))
 
     return strawberry.field(resolver=signed(resolve, {}, NOUNS["Person"].type | None), description="Who is signed in.")
-
-
-def _grants() -> Any:
-    grant = finish(output_class(access_pb2.Grant.DESCRIPTOR))
-
-    async def resolve(info: Info) -> Any:
-        context = info.context
-        try:
-            request = access_service_pb2.ListGrantsRequest()
-            answer = await context.clients.read("organization", _ACCESS, "ListGrants", request, context.token, context.request_id)
-        except CrmError as error:
-            raise field_error(error, "organization") from None
-        return list(answer.grants)
-
-    return strawberry.field(resolver=signed(resolve, {}, list[grant] | None), description="The policy: who may do what, how far.")  # type: ignore[valid-type]
