@@ -29,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     up = commands.add_parser("up", help="start everything; what `make run` calls")
     up.add_argument("--compact", action="store_true", help="departments and gateway in one process, for a very small machine")
+    up.add_argument("--tls", action="store_true", help="encrypt everything between services, each known by its own certificate; stays so")
     up.add_argument("--customers", type=_count, default=2000, help="customers of the sample company at first start (default 2000)")
     up.add_argument("--seed", type=int, default=1, help="seed of the sample company")
     seed = commands.add_parser("seed", help="load a sample company into the running installation")
@@ -64,7 +65,7 @@ async def _run(options: argparse.Namespace) -> None:
     if options.command == "up":
         from cli.up import up
 
-        await up(compact=options.compact, customers=options.customers, seed=options.seed)
+        await up(compact=options.compact, customers=options.customers, seed=options.seed, tls=options.tls)
     elif options.command == "seed":
         from cli.sample.load import load_sample
 

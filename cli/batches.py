@@ -62,7 +62,7 @@ class Batches:
     """A sender with the tool's own token. Not shared between event loops."""
 
     def __init__(self, plan: Plan) -> None:
-        self.channels = {name: Channel(name, plan.address(name)) for name in DEPARTMENTS}
+        self.channels = {name: Channel(name, plan.address(name), plan.identity("cli")) for name in DEPARTMENTS}
         self.link = OrganizationLink(self.channels["organization"], "cli", plan.secrets["cli"])
 
     async def upsert(self, resource: str, records: Sequence[Any], *, dry_run: bool = False) -> list[outcome_pb2.UpsertOutcome]:

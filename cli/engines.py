@@ -126,16 +126,21 @@ def nats_binary() -> str:
     return found
 
 
-async def start_mongo(data: Path, port: int, log: Path) -> tuple[Child, str]:
-    """A one-member replica set on loopback; the child and its URI. Data of an earlier run is used again."""
-    data.mkdir(parents=True, exist_ok=True)
-    command = [
+def mongod_command(data: Path, port: int) -> list[str]:
+    """mongod on loopback, one member of a set."""
+    return [
         mongod_binary(), "--dbpath", str(data), "--port", str(port), "--bind_ip", "127.0.0.1", "--replSet", "crm",
         "--networkMessageCompressors", "snappy,zstd", "--wiredTigerCacheSizeGB", os.environ.get("CRM_MONGO_CACHE_GB", "1"),
         "--quiet", "--setParameter", "diagnosticDataCollectionEnabled=false",
         # Locks of a killed process end soon after the longest commit, not after a minute.
         "--setParameter", "transactionLifetimeLimitSeconds=12",
     ]  # fmt: skip
+
+
+async def start_mongo(data: Path, port: int, log: Path) -> tuple[Child, str]:
+    """A one-member replica set on loopback; the child and its URI. Data of an earlier run is used again."""
+    data.mkdir(parents=True, exist_ok=True)
+    command = mongod_command(data, port)
     child = await Child.start("mongod", command, log)
     try:
         await _initiate(child, port)
@@ -202,12 +207,13 @@ def _reason(child: Child) -> str:
     return (lines or [""])[-1][:200]
 
 
-async def start_nats(data: Path, port: int, log: Path) -> tuple[Child, str]:
-    """A server with JetStream in files, synced with every write; the child and its URL."""
+async def start_nats(data: Path, port: int, log: Path, configuration: str = "") -> tuple[Child, str]:
+    """A server with JetStream in files, synced with every write; the child and its URL. `configuration` replaces the plain one."""
     data.mkdir(parents=True, exist_ok=True)
     config = data / "nats.conf"
     config.write_text(
-        f"host: 127.0.0.1\nport: {port}\nserver_name: crm\nmax_payload: 8MB\n"
+        configuration
+        or f"host: 127.0.0.1\nport: {port}\nserver_name: crm\nmax_payload: 8MB\n"
         f'jetstream {{ store_dir: "{data}", sync_interval: always, max_file_store: 50GB }}\n'
     )
     child = await Child.start("nats-server", [nats_binary(), "-c", str(config)], log)

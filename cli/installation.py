@@ -76,13 +76,14 @@ class Installation:
         """Where everything runs."""
         return Plan(
             mongo_uri=mongo_uri or os.environ.get("CRM_MONGO_URI", "") or f"mongodb://127.0.0.1:{self.port(17)}/?replicaSet=crm",
-            nats_url=nats_url or os.environ.get("CRM_NATS_URL", "") or f"nats://127.0.0.1:{self.port(22)}",
+            nats_url=nats_url or os.environ.get("CRM_NATS_URL", "") or f"{'tls' if self.kept.get('tls') else 'nats'}://127.0.0.1:{self.port(22)}",
             grpc={name: self.port(31 + index) for index, name in enumerate(DEPARTMENTS)},
             ops={name: self.port(41 + index) for index, name in enumerate((*DEPARTMENTS, "gateway"))},
             gateway_port=self.port(0), faq_port=self.port(10), smtp_port=self.port(25),
             secrets=dict(self.kept["secrets"]),
             log_level=os.environ.get("CRM_LOG_LEVEL", "INFO"), otlp_endpoint=os.environ.get("CRM_OTLP_ENDPOINT", ""),
             documents=os.environ.get("CRM_DOCUMENTS", "") or str(self.folder / "documents.json"),
+            tls=self.folder.resolve() / "tls" if self.kept.get("tls") else None,
         )  # fmt: skip
 
     def check_ports(self, plan: Plan) -> None:

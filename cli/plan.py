@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+from chassis.access.identity import Identity
 
 DEPARTMENTS = ("organization", "customer", "sales", "marketing", "support")
 TOOLS = ("cli",)
 HOST = "127.0.0.1"
+MONGO_USER = "&authMechanism=MONGODB-X509&authSource=%24external"
 
 
 @dataclass
 class Plan:
-    """Addresses and secrets. `grpc` and `ops` map a department to its port; `ops` also holds the gateway's."""
+    """Addresses and secrets. `tls` is the folder of certificates; without it nothing between services is encrypted.
+
+    `grpc` and `ops` map a department to its port; `ops` also holds the gateway's."""
 
     mongo_uri: str
     nats_url: str
@@ -26,10 +33,20 @@ class Plan:
     log_level: str = "INFO"
     otlp_endpoint: str = ""
     documents: str = ""
+    tls: Path | None = None
 
     def address(self, department: str) -> str:
         """host:port of a department's gRPC."""
         return f"{HOST}:{self.grpc[department]}"
+
+    def identity(self, name: str) -> Identity | None:
+        """What a service or tool proves itself with; None without TLS."""
+        return Identity(self.tls / "ca.pem", self.tls / f"{name}.pem") if self.tls else None
+
+    def mongo_uri_of(self, name: str) -> str:
+        """What a department is told of MongoDB; with TLS its certificate is its user."""
+        identity = self.identity(name)
+        return f"{self.mongo_uri}&{mongo_tls(identity)}{MONGO_USER}" if identity else self.mongo_uri
 
     def environment(self, name: str) -> dict[str, str]:
         """The environment variables of one service."""
@@ -37,11 +54,13 @@ class Plan:
             "CRM_OPS_ADDRESS": f"{HOST}:{self.ops[name]}", "CRM_NATS_URL": self.nats_url, "CRM_LOG_LEVEL": self.log_level,
             "CRM_OTLP_ENDPOINT": self.otlp_endpoint, "CRM_SERVICE_SECRET": self.secrets.get(name, ""),
         }  # fmt: skip
+        if identity := self.identity(name):
+            common |= {"CRM_TLS_AUTHORITY": str(identity.authority), "CRM_TLS_IDENTITY": str(identity.own)}
         addresses = {f"CRM_{department.upper()}_ADDRESS": self.address(department) for department in DEPARTMENTS}
         if name == "gateway":
             return common | addresses | {"CRM_HTTP_ADDRESS": f"{HOST}:{self.gateway_port}", "CRM_DOCUMENTS": self.documents}
         own = common | {
-            "CRM_GRPC_ADDRESS": self.address(name), "CRM_MONGO_URI": self.mongo_uri, "CRM_DATABASE_PREFIX": self.database_prefix,
+            "CRM_GRPC_ADDRESS": self.address(name), "CRM_MONGO_URI": self.mongo_uri_of(name), "CRM_DATABASE_PREFIX": self.database_prefix,
         }  # fmt: skip
         if name == "organization":
             return own | {"CRM_SERVICE_SECRETS": ",".join(f"{service}={secret}" for service, secret in sorted(self.secrets.items()))}
@@ -52,6 +71,11 @@ class Plan:
             own["CRM_SALES_ADDRESS"] = self.address("sales")
             own["CRM_WEB_ADDRESS"] = f"{HOST}:{self.faq_port}"
         return own
+
+
+def mongo_tls(identity: Identity) -> str:
+    """The part of a MongoDB URI that says by which certificate the client is known."""
+    return f"tls=true&tlsCAFile={quote(str(identity.authority), safe='')}&tlsCertificateKeyFile={quote(str(identity.own), safe='')}"
 
 
 def new_secrets() -> dict[str, str]:

@@ -14,6 +14,7 @@ from chassis.runtime.process import die_with_parent, stop_event
 from chassis.storage import client
 from cli.compact import Suite
 from cli.engines import Child, EngineError, start_mongo, start_nats
+from cli.guarded import start_guarded
 from cli.inbox import start_inbox
 from cli.installation import ROOT, Installation
 from cli.plan import DEPARTMENTS, HOST, Plan
@@ -24,11 +25,13 @@ SERVICES = (*DEPARTMENTS, "gateway")
 READY_SECONDS = 60
 
 
-async def up(*, compact: bool, customers: int, seed: int) -> None:
+async def up(*, compact: bool, customers: int, seed: int, tls: bool = False) -> None:
     """Run until told to stop. Raises EngineError with one line when something cannot start."""
     die_with_parent()
     installation = Installation.open()
     with installation.lock():
+        if tls or installation.kept.get("tls"):
+            _encrypt(installation)
         installation.check_ports(installation.plan())
         stopping = stop_event()
         running = Running(installation, compact)
@@ -41,6 +44,16 @@ async def up(*, compact: bool, customers: int, seed: int) -> None:
                 await running.watch(stopping)
         finally:
             await running.stop()
+
+
+def _encrypt(installation: Installation) -> None:
+    """From now on everything between the services of this installation is encrypted, and each is known by its certificate."""
+    given = [name for name in ("CRM_MONGO_URI", "CRM_NATS_URL") if os.environ.get(name)]
+    if given:
+        raise EngineError(f"--tls is for the engines that come along; unset {' and '.join(given)}, or give each service its own settings")
+    if not installation.kept.get("tls"):
+        installation.kept["tls"] = True
+        installation.save()
 
 
 async def _until_stopped(stopping: asyncio.Event, work: Any) -> None:
@@ -84,6 +97,11 @@ class Running:
             await asyncio.gather(*(self._ready(name) for name in SERVICES))
 
     async def _start_engines(self) -> None:
+        if self.plan.tls:
+            installation = self.installation
+            logs_folder, mongo, broker = installation.folder / "logs", installation.port(17), installation.port(22)
+            self.engines += await start_guarded(self.plan, installation.folder, logs_folder, mongo, broker)
+            return
         folder, given_mongo, given_nats = self.installation.folder, os.environ.get("CRM_MONGO_URI"), os.environ.get("CRM_NATS_URL")
         if given_mongo:
             database = client.connect(given_mongo, "crm_organization")

@@ -37,7 +37,7 @@ class Gateway:
 
     async def start(self) -> None:
         """Listen; the departments are reached when they are asked."""
-        self.nats = await broker.connect(self.settings.nats_url, "crm-gateway")
+        self.nats = await broker.connect(self.settings.nats_url, "crm-gateway", self.settings.identity)
         await self.live.start(self.nats)
         graph = HttpServer(self.app, self.settings.http_address, largest_message=self.settings.most_body_bytes)
         ops = HttpServer(ops_app("gateway", self.metrics, self.ready), self.settings.ops_address)

@@ -18,7 +18,7 @@ class Clients:
     """The departments, as the gateway reaches them."""
 
     def __init__(self, settings: Settings) -> None:
-        self.channels = {name: Channel(name, settings.address(name)) for name in DEPARTMENTS}
+        self.channels = {name: Channel(name, settings.address(name), settings.identity) for name in DEPARTMENTS}
         self.merging = Merging()
         self.read_seconds = settings.read_milliseconds / 1000
         self.write_seconds = settings.write_milliseconds / 1000

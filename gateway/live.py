@@ -44,9 +44,11 @@ class Live:
         headers = message.headers or {}
         if "ce-id" not in headers:
             return
-        event_type = headers["ce-type"]
+        event_type, department = headers["ce-type"], message.subject.split(".")[1]
+        if event_type.split(".")[1] != department:  # who may publish on a subject is the broker's to say, not a header's
+            return
         fact = Fact(
-            headers["ce-id"], event_type, event_type.split(".")[1], headers["ce-aggregate"].rsplit(".", 1)[1], headers["ce-subject"],
+            headers["ce-id"], event_type, department, headers["ce-aggregate"].rsplit(".", 1)[1], headers["ce-subject"],
             headers.get("ce-customer", ""), datetime.fromisoformat(headers["ce-time"]),
         )  # fmt: skip
         for queue in list(self._listeners):

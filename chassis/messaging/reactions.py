@@ -17,7 +17,7 @@ from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from chassis.kernel.clock import now
-from chassis.kernel.errors import CrmError
+from chassis.kernel.errors import Conflict, CrmError
 from chassis.messaging.broker import stream_name
 from chassis.messaging.envelope import Event, decode, know
 from chassis.observe.metrics import Metrics
@@ -60,15 +60,29 @@ class Reaction:
         return [f"crm.{self.department}.v1.{name.lower()}.*.*" for name in self.aggregates]
 
 
+def durable_name(owner: str, reaction: Reaction) -> str:
+    """The name of the consumer by which a department's reaction reads."""
+    return f"{owner}-{reaction.name}-{reaction.department}"
+
+
+def consumer_config(durable: str, reaction: Reaction) -> ConsumerConfig:
+    """The durable by which a reaction reads."""
+    return ConsumerConfig(
+        durable_name=durable, deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.EXPLICIT, ack_wait=30,
+        filter_subjects=reaction.subjects, max_ack_pending=BATCH * 5,
+    )  # fmt: skip
+
+
 class Consumer:
     """Runs one reaction of one department until cancelled."""
 
     def __init__(
-        self, owner: str, reaction: Reaction, context: JetStreamContext, database: Database, make_call: MakeCall, metrics: Metrics
-    ) -> None:
+        self, owner: str, reaction: Reaction, context: JetStreamContext, database: Database, make_call: MakeCall, metrics: Metrics, *,
+        managed: bool = False,
+    ) -> None:  # fmt: skip
         self.reaction, self.context, self.database = reaction, context, database
-        self.make_call, self.metrics = make_call, metrics
-        self.durable = f"{owner}-{reaction.name}-{reaction.department}"
+        self.make_call, self.metrics, self.managed = make_call, metrics, managed
+        self.durable = durable_name(owner, reaction)
 
     async def run(self) -> None:
         """Consume until cancelled; whatever fails is waited out and tried again."""
@@ -91,11 +105,12 @@ class Consumer:
 
     async def _subscribe(self) -> JetStreamContext.PullSubscription:
         stream = stream_name(self.reaction.department)
-        config = ConsumerConfig(
-            durable_name=self.durable, deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.EXPLICIT, ack_wait=30,
-            filter_subjects=self.reaction.subjects, max_ack_pending=BATCH * 5,
-        )  # fmt: skip
-        await self.context.add_consumer(stream, config)
+        if not self.managed:
+            await self.context.add_consumer(stream, consumer_config(self.durable, self.reaction))
+        elif sorted((await self.context.consumer_info(stream, self.durable)).config.filter_subjects or []) != sorted(
+            self.reaction.subjects
+        ):
+            raise Conflict(f"the consumer {self.durable} hears other subjects than this build wants; run the administration step")
         return await self.context.pull_subscribe_bind(self.durable, stream)
 
     async def _next(self, subscription: JetStreamContext.PullSubscription) -> None:
@@ -119,7 +134,7 @@ class Consumer:
                 await self.handle([message])
 
     async def _handle(self, messages: list[Msg]) -> None:
-        pairs = [(message, decode(message.headers or {}, message.data)) for message in messages]
+        pairs = [(message, _checked(message)) for message in messages]
         seen = await self._versions([event for _, event in pairs])
         take: list[tuple[Msg, Event]] = []
         repeats: list[Msg] = []
@@ -205,6 +220,14 @@ class Consumer:
         seen = {"_id": key, "version": number - 1} if number > 1 else {"_id": key, "version": {"$exists": False}}
         with contextlib.suppress(DuplicateKeyError):  # an earlier fact is still missing: then this one waits in its turn
             await self.database[INBOX].update_one(seen, {"$set": {"version": number, "time": now()}}, upsert=number == 1)
+
+
+def _checked(message: Msg) -> Event:
+    """The event of a message; who may publish on a subject is the broker's to say, so the headers may not tell another story."""
+    event = decode(message.headers or {}, message.data)
+    if event.subject != message.subject:
+        raise ValueError(f"the headers say {event.subject}, it came on {message.subject}")
+    return event
 
 
 def _passes(error: BaseException) -> bool:

@@ -9,6 +9,7 @@ import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
+from chassis.access.identity import Identity
 from chassis.observe.traces import traceparent
 from chassis.rpc.errors import Unavailable, refusal_of
 from chassis.rpc.server import LARGEST_MESSAGE
@@ -42,10 +43,14 @@ class Channel:
     `calls` counts what was sent, by method: tests assert one call an edge and level.
     """
 
-    def __init__(self, department: str, address: str) -> None:
+    def __init__(self, department: str, address: str, identity: Identity | None = None) -> None:
         self.department = department
         self.address = address
-        self.channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
+        self.channel = (
+            grpc.aio.secure_channel(address, identity.channel_credentials(), options=_OPTIONS)
+            if identity
+            else grpc.aio.insecure_channel(address, options=_OPTIONS)
+        )
         self.calls: dict[str, int] = {}
         self._methods: dict[str, Any] = {}
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -18,6 +19,7 @@ from pymongo.errors import ConnectionFailure, ExecutionTimeout, NetworkTimeout, 
 
 from chassis.access.authority import Authority
 from chassis.access.caller import Caller
+from chassis.access.identity import Identity, peer
 from chassis.kernel.errors import CrmError, Invalid, NotAllowed, unauthenticated
 from chassis.kernel.ids import new_id
 from chassis.observe.metrics import Metrics
@@ -42,15 +44,31 @@ OPTIONS = [
 ]
 
 
+@dataclass(frozen=True)
+class Entrance:
+    """Who may come in: with an identity, over TLS, the services that are declared as callers; without one, everybody."""
+
+    identity: Identity | None = None
+    callers: frozenset[str] = frozenset()
+
+    def open(self, server: Any, address: str) -> int:
+        """Listen; returns the port."""
+        if self.identity is None:
+            return int(server.add_insecure_port(address))
+        return int(server.add_secure_port(address, self.identity.server_credentials()))
+
+
 class Server:
     """One department's gRPC server. Build it, `start`, and `stop` when told to; `calls` counts what has begun."""
 
     def __init__(
         self, department: str, services: Sequence[Service], authority: Authority, database: Database, metrics: Metrics, traces: Traces,
         on_commit: Callable[[int], None], collaborations: Collaborations, *, reflect: bool,
+        entrance: Entrance,
     ) -> None:  # fmt: skip
         self.department, self.authority, self.database = department, authority, database
         self.metrics, self.traces, self.on_commit, self.collaborations = metrics, traces, on_commit, collaborations
+        self.entrance = entrance
         self.calls = 0
         validator()  # now, not while the first request waits
         self.server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=512)
@@ -67,7 +85,7 @@ class Server:
     async def start(self, address: str) -> int:
         """Listen and serve; returns the port. Raises OSError when the address is taken."""
         try:
-            port = self.server.add_insecure_port(address)
+            port = self.entrance.open(self.server, address)
         except RuntimeError as error:
             raise OSError(f"{address} is in use; stop what listens there or choose another port") from error
         await self.set_serving(False)
@@ -98,7 +116,8 @@ class Server:
         started, code, error = time.perf_counter(), "OK", None
         with self.traces.span(method.full_name, metadata if "traceparent" in metadata else None):
             try:
-                return await self._answer(method, service, raw, metadata, request_id, context.time_remaining())
+                service_name = self._calling_service(context)
+                return await self._answer(method, service, raw, metadata, request_id, context.time_remaining(), service_name)
             except asyncio.CancelledError:
                 code = "CANCELLED"
                 raise
@@ -110,8 +129,9 @@ class Server:
         raise AssertionError("unreachable")
 
     async def _answer(
-        self, method: MethodDescriptor, service: Service, raw: bytes, metadata: Mapping[str, str], request_id: str, remaining: float | None
-    ) -> bytes:
+        self, method: MethodDescriptor, service: Service, raw: bytes, metadata: Mapping[str, str], request_id: str,
+        remaining: float | None, calling: str,
+    ) -> bytes:  # fmt: skip
         try:
             request = request_class(method).FromString(raw)
         except Exception as broken:
@@ -119,7 +139,7 @@ class Server:
         public = policy_of(method)[1] == PUBLIC
         if not public and not self.authority.directory.revision:  # without keys and policy nobody can be judged yet
             raise Unavailable(self.department, timeout=False)
-        caller = ANONYMOUS if public else await self._caller(metadata)
+        caller = ANONYMOUS if public else await self._caller(metadata, calling)
         deadline = time.monotonic() + remaining if remaining else None
         call = Call(
             caller, self.authority.directory, self.database, self._changes(caller, method, request_id), method.name, request_id, deadline
@@ -139,11 +159,23 @@ class Server:
     def _changes(self, caller: Caller, method: MethodDescriptor, request_id: str) -> Changes:
         return Changes(self.database, caller.person_id, request_id, method.name, self.on_commit)
 
-    async def _caller(self, metadata: Mapping[str, str]) -> Caller:
+    def _calling_service(self, context: Any) -> str:
+        """The service that calls, by its certificate; "" without TLS. Who calls is one question, for whom is another."""
+        if self.entrance.identity is None:
+            return ""
+        name = peer(context.auth_context())
+        if name not in self.entrance.callers:
+            raise NotAllowed(f"the service «{name}» does not call {self.department}; it is not among the declared callers")
+        return name
+
+    async def _caller(self, metadata: Mapping[str, str], calling: str) -> Caller:
         scheme, _, token = metadata.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise unauthenticated("There is no token.")
-        return await self.authority.verify(token)
+        caller = await self.authority.verify(token)
+        if calling and caller.is_service and caller.person_id != f"service-{calling}":
+            raise unauthenticated("The token is that of another service.")
+        return caller
 
     def _refusal(self, raised: Exception, method: MethodDescriptor, request_id: str) -> tuple[CrmError, str]:
         if isinstance(raised, CrmError):

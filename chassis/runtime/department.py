@@ -25,7 +25,7 @@ from chassis.observe.traces import Traces
 from chassis.rpc import collaboration, common
 from chassis.rpc.call import Call
 from chassis.rpc.collaboration import Collaborations
-from chassis.rpc.server import Server
+from chassis.rpc.server import Entrance, Server
 from chassis.rpc.service import Service
 from chassis.runtime.ops import HttpServer, ops_app
 from chassis.runtime.settings import Settings
@@ -42,7 +42,7 @@ REQUEST_HOURS = 48
 class Department:
     """One department, built but not started. `workers` run beside the server; `web` is its public Flask edge, if it has one.
 
-    `at_start` runs once the database is there, before anything is served.
+    `callers` are the services that may call it, by their certificates. `at_start` runs once the database is there, before anything is served.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Department:
     metrics: Metrics
     database: client.Database
     services: Sequence[Service]
+    callers: frozenset[str]
     stores: Sequence[Records]
     reactions: Sequence[Reaction] = ()
     workers: Sequence[Worker] = ()
@@ -68,9 +69,14 @@ class Department:
         """Everything up and serving, or an exception whose message says what to mend."""
         await client.check(self.database, self.settings.mongo_uri)
         await self.ensure_indexes()
-        self.nats: Client = await broker.connect(self.settings.nats_url, f"crm-{self.name}")
-        self.jetstream = self.nats.jetstream(publish_async_max_pending=4000)
-        await broker.ensure_stream(self.jetstream, self.name)
+        identity = self.settings.identity
+        self.nats: Client = await broker.connect(self.settings.nats_url, f"crm-{self.name}", identity)
+        if identity:
+            self.jetstream = self.nats.jetstream(prefix=broker.MANAGED_API, publish_async_max_pending=4000)
+            await broker.check_stream(self.jetstream, self.name)
+        else:
+            self.jetstream = self.nats.jetstream(publish_async_max_pending=4000)
+            await broker.ensure_stream(self.jetstream, self.name)
         self.relay = Relay(self.database, self.jetstream, self.metrics)
         for step in self.at_start:
             await step()
@@ -80,13 +86,14 @@ class Department:
         services = [*self.services, *common.services(self.stores, collaborations)]
         self.server = Server(
             self.name, services, self.authority, self.database, self.metrics, traces, self.relay.wake, collaborations,
-            reflect=reflect,
+            reflect=reflect, entrance=Entrance(identity, self.callers),
         )  # fmt: skip
         self.port = await self.server.start(self.settings.grpc_address)
         await self._start_http()
         await self.nats.subscribe("crm.organization.v1.>", cb=self._organization_changed)
         consumers = [
-            Consumer(self.name, reaction, self.jetstream, self.database, self.own_call, self.metrics).run for reaction in self.reactions
+            Consumer(self.name, reaction, self.jetstream, self.database, self.own_call, self.metrics, managed=bool(identity)).run
+            for reaction in self.reactions
         ]
         for run in [self.relay.run, self.authority.keep_fresh]:
             self._tasks.append(asyncio.create_task(self._watched(run)))

@@ -33,14 +33,17 @@ class Foundation:
         """The parts for a department that asks the organization over gRPC."""
         metrics = Metrics()
         database = client.connect(settings.mongo_uri, f"{settings.database_prefix}_{name}", [CommandMetrics(metrics)])
-        channel = Channel("organization", settings.organization_address)
+        channel = Channel("organization", settings.organization_address, settings.identity)
         link = OrganizationLink(channel, name, settings.service_secret)
         return Foundation(name, metrics, database, channel, link, Authority(link.fetch_directory, link.fetch_keys))
 
-    def department(self, settings: Settings, *, services: Sequence[Service], stores: Sequence[Records]) -> Department:
-        """The department with these services; its channel to the organization closes with it."""
+    def department(
+        self, settings: Settings, *, services: Sequence[Service], stores: Sequence[Records], callers: Sequence[str] = ()
+    ) -> Department:
+        """The department with these services; its channel to the organization closes with it. The gateway and the tools call every
+        department, `callers` are the others."""
         return Department(
             name=self.name, settings=settings, authority=self.authority, metrics=self.metrics, database=self.database,
-            services=services, stores=stores, closing=[self.channel.close],
+            services=services, stores=stores, callers=frozenset(("gateway", "cli", *callers)), closing=[self.channel.close],
             reactions=[] if self.name == collaboration.SOURCE else [collaboration.reaction()],
         )  # fmt: skip

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Self, get_type_hints
+
+from chassis.access.identity import Identity
 
 
 class SettingsError(Exception):
@@ -31,7 +34,16 @@ class Settings:
     database_prefix: str = env("CRM_DATABASE_PREFIX", "crm", "databases are named <prefix>_<department>")
     environment: str = env("CRM_ENVIRONMENT", "development", "development or production; reflection is served outside production")
     log_level: str = env("CRM_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR")
+    tls_authority: str = env("CRM_TLS_AUTHORITY", "", "PEM file of the authority that is trusted; no TLS between services when empty")
+    tls_identity: str = env("CRM_TLS_IDENTITY", "", "PEM file with the service's own key and certificate; goes with CRM_TLS_AUTHORITY")
     otlp_endpoint: str = env("CRM_OTLP_ENDPOINT", "", "OpenTelemetry collector over HTTP; no traces when empty")
+
+    @property
+    def identity(self) -> Identity | None:
+        """What the service proves itself with; None without TLS."""
+        if not self.tls_authority and not self.tls_identity:
+            return None
+        return Identity(Path(self.tls_authority), Path(self.tls_identity))
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -56,6 +68,8 @@ class Settings:
                 _check(name, raw)
             except ValueError:
                 wrong.append(f"{name}={raw!r} cannot be used ({item.metadata['explain']})")
+        if bool(source.get("CRM_TLS_AUTHORITY")) != bool(source.get("CRM_TLS_IDENTITY")):
+            wrong.append("CRM_TLS_AUTHORITY and CRM_TLS_IDENTITY go together; set both or neither")
         if wrong:
             raise SettingsError("\n".join(wrong))
         return cls(**values)

@@ -22,7 +22,7 @@ def build(settings: Settings) -> Department:
     base = Foundation.of("marketing", settings)
     campaigns = Campaigns()
     messages = Messages(campaigns)
-    channel = Channel("customer", settings.customer_address)
+    channel = Channel("customer", settings.customer_address, settings.identity)
     segments = RemoteRecords(channel, segment_service_pb2.DESCRIPTOR.services_by_name["SegmentService"], "BatchGetSegments")
     department = base.department(
         settings,

@@ -59,6 +59,7 @@ def build(settings: Settings) -> Department:
             sessions_api.service(sessions, people, signer),
             access_api.service(signer, settings.secrets),
         ],
+        callers=frozenset(("gateway", "cli", "customer", "sales", "marketing", "support")),
         stores=[people, departments, sessions, roles],
         indexes={name: [] for name in (CREDENTIALS, access_store.META, "signing_keys")} | {FAILURES: [FAILURES_INDEX]},
         at_start=[begin],

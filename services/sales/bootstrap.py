@@ -23,7 +23,7 @@ def build(settings: Settings) -> Department:
     """The department, not yet started."""
     base = Foundation.of("sales", settings)
     products, pipelines, opportunities, orders = Products(), Pipelines(), Opportunities(), Orders()
-    channel = Channel("customer", settings.customer_address)
+    channel = Channel("customer", settings.customer_address, settings.identity)
     customers = RemoteRecords(channel, customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"], "BatchGetCustomers")
     contacts = RemoteRecords(channel, contact_service_pb2.DESCRIPTOR.services_by_name["ContactService"], "BatchGetContacts")
     department = base.department(
@@ -34,6 +34,7 @@ def build(settings: Settings) -> Department:
             opportunities_api.service(opportunities, pipelines, products, customers, contacts),
             orders_api.service(orders, opportunities, products, customers),
         ],
+        callers=["support"],
         stores=[products, pipelines, opportunities, orders],
     )
     department.indexes = {TOTALS: [TOTALS_INDEX]}

@@ -27,8 +27,8 @@ def build(settings: Settings) -> Department:
     """The department, not yet started."""
     base = Foundation.of("support", settings)
     tickets, replies, articles = Tickets(), Replies(), Articles()
-    channel = Channel("customer", settings.customer_address)
-    sales = Channel("sales", settings.sales_address)
+    channel = Channel("customer", settings.customer_address, settings.identity)
+    sales = Channel("sales", settings.sales_address, settings.identity)
     others = Others(
         RemoteRecords(channel, customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"], "BatchGetCustomers"),
         RemoteRecords(channel, contact_service_pb2.DESCRIPTOR.services_by_name["ContactService"], "BatchGetContacts"),
@@ -41,10 +41,11 @@ def build(settings: Settings) -> Department:
             tickets_api.replies_service(replies, tickets),
             articles_api.service(articles),
         ],
+        callers=["support"],  # its own public pages
         stores=[tickets, replies, articles],
     )
     department.indexes = {name: [] for name in (LOADS, VOTES, STATISTICS)}
-    own = OwnDepartment(base.link)
+    own = OwnDepartment(base.link, settings.identity)
 
     async def open_door() -> None:
         own.loop = asyncio.get_running_loop()

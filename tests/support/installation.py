@@ -58,8 +58,8 @@ class Engines:
 class Installation:
     """Departments, gateway and people of every role; `graph` asks the gateway, `ask` a department directly."""
 
-    def __init__(self, engines: Engines, nats_url: str = "") -> None:
-        self.plan = engines.plan(nats_url)
+    def __init__(self, engines: Engines | None = None, nats_url: str = "", plan: Plan | None = None) -> None:
+        self.plan = plan or (engines or Engines()).plan(nats_url)
         self.suite = Suite(self.plan)
         self.people: dict[str, str] = {}
         self.tokens: dict[str, str] = {}
@@ -68,7 +68,7 @@ class Installation:
     async def start(self) -> None:
         """Everything up, one department with a team, one person of each role."""
         await self.suite.start()
-        self.channels = {name: Channel(name, self.plan.address(name)) for name in DEPARTMENTS}
+        self.channels = {name: Channel(name, self.plan.address(name), self.plan.identity("cli")) for name in DEPARTMENTS}
         self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.plan.gateway_port}", timeout=20)
         self.link = OrganizationLink(self.channels["organization"], "cli", self.plan.secrets["cli"])
         await self.until(lambda: all(self.suite[name].authority.directory.revision for name in DEPARTMENTS))

@@ -9,6 +9,7 @@ from typing import Any
 from crm.support.v1 import article_service_pb2
 from google.protobuf.message import Message
 
+from chassis.access.identity import Identity
 from chassis.access.link import OrganizationLink
 from chassis.rpc.channels import Channel
 
@@ -19,8 +20,8 @@ SECONDS = 3.0
 class OwnDepartment:
     """Asks the ArticleService with the department's own token. `loop` and `address` are set when the department starts."""
 
-    def __init__(self, link: OrganizationLink) -> None:
-        self.link = link
+    def __init__(self, link: OrganizationLink, identity: Identity | None = None) -> None:
+        self.link, self.identity = link, identity
         self.loop: asyncio.AbstractEventLoop | None = None
         self.address: Callable[[], str] = lambda: ""
         self._channel: Channel | None = None
@@ -33,7 +34,7 @@ class OwnDepartment:
 
     async def _ask(self, method: str, request: Message) -> Any:
         if self._channel is None:
-            self._channel = Channel("support", self.address())
+            self._channel = Channel("support", self.address(), self.identity)
         return await self._channel.call(_ARTICLES, method, request, token=await self.link.token(), seconds=SECONDS)
 
     async def close(self) -> None:
