@@ -82,6 +82,7 @@ class Consumer:
     ) -> None:  # fmt: skip
         self.reaction, self.context, self.database = reaction, context, database
         self.make_call, self.metrics, self.managed = make_call, metrics, managed
+        self.read: Callable[[Msg], Event] = checked
         self.durable = durable_name(owner, reaction)
 
     async def run(self) -> None:
@@ -134,7 +135,7 @@ class Consumer:
                 await self.handle([message])
 
     async def _handle(self, messages: list[Msg]) -> None:
-        pairs = [(message, _checked(message)) for message in messages]
+        pairs = [(message, self.read(message)) for message in messages]
         seen = await self._versions([event for _, event in pairs])
         take: list[tuple[Msg, Event]] = []
         repeats: list[Msg] = []
@@ -222,7 +223,7 @@ class Consumer:
             await self.database[INBOX].update_one(seen, {"$set": {"version": number, "time": now()}}, upsert=number == 1)
 
 
-def _checked(message: Msg) -> Event:
+def checked(message: Msg) -> Event:
     """The event of a message; who may publish on a subject is the broker's to say, so the headers may not tell another story."""
     event = decode(message.headers or {}, message.data)
     if event.subject != message.subject:

@@ -137,6 +137,8 @@ class Room:
         self.broken = False
         reaction = Reaction("watch", department, (), self._handle)
         self.consumer = Consumer("tests", reaction, context, database, self._call, Metrics())
+        # The subject is the test's own, so that no department of the same engines hears it; the type is a real one.
+        self.consumer.read = lambda message: decode(message.headers or {}, message.data)
 
     async def _handle(self, _: Call, events: Any) -> None:
         if self.broken:
