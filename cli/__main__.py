@@ -9,6 +9,7 @@ from pathlib import Path
 
 from chassis.kernel.errors import CrmError
 from cli.engines import EngineError
+from cli.plan import DEPARTMENTS
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -48,6 +49,10 @@ def _parser() -> argparse.ArgumentParser:
     documents.add_argument("action", choices=("register",))
     documents.add_argument("folder", type=Path, help="folder with .graphql files")
     documents.add_argument("--to", type=Path, help="the register (default: documents.json in the data folder)")
+    audit = commands.add_parser("audit", help="prove that no audit was changed, or write it out")
+    audit.add_argument("action", choices=("verify", "export"))
+    audit.add_argument("--department", choices=DEPARTMENTS, action="append", help="only this one; may be given several times")
+    audit.add_argument("--to", type=Path, default=Path("audit"), help="folder for export (default: audit)")
     commands.add_parser("doctor", help="ask every part of the running installation how it is")
     return parser
 
@@ -84,6 +89,11 @@ async def _run(options: argparse.Namespace) -> None:
         from cli.documents import register
 
         register(options.folder, options.to or Installation.open().folder / "documents.json")
+    elif options.command == "audit":
+        from cli.audit import export, verify
+
+        plan, departments = Installation.open().plan(), options.department or DEPARTMENTS
+        await (verify(plan, departments) if options.action == "verify" else export(plan, options.to, departments))
     elif options.command == "inbox":
         from cli.inbox import show
 

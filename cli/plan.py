@@ -63,6 +63,7 @@ class Plan:
             "CRM_GRPC_ADDRESS": self.address(name), "CRM_MONGO_URI": self.mongo_uri_of(name), "CRM_DATABASE_PREFIX": self.database_prefix,
         }  # fmt: skip
         if name == "organization":
+            own |= {"CRM_CUSTOMER_ADDRESS": self.address("customer")}
             return own | {"CRM_SERVICE_SECRETS": ",".join(f"{service}={secret}" for service, secret in sorted(self.secrets.items()))}
         own |= {"CRM_ORGANIZATION_ADDRESS": self.address("organization"), "CRM_CUSTOMER_ADDRESS": self.address("customer")}
         if name == "marketing":

@@ -22,14 +22,14 @@ from chassis.messaging.relay import INDEXES as OUTBOX_INDEXES
 from chassis.messaging.relay import Relay
 from chassis.observe.metrics import Metrics
 from chassis.observe.traces import Traces
-from chassis.rpc import collaboration, common
+from chassis.rpc import audits, collaboration, common
 from chassis.rpc.call import Call
 from chassis.rpc.collaboration import Collaborations
 from chassis.rpc.server import Entrance, Server
 from chassis.rpc.service import Service
 from chassis.runtime.ops import HttpServer, ops_app
 from chassis.runtime.settings import Settings
-from chassis.storage import client
+from chassis.storage import chain, client
 from chassis.storage.changes import AUDIT, OUTBOX, REQUESTS, Changes, settle
 from chassis.storage.records import Records
 
@@ -42,7 +42,8 @@ REQUEST_HOURS = 48
 class Department:
     """One department, built but not started. `workers` run beside the server; `web` is its public Flask edge, if it has one.
 
-    `callers` are the services that may call it, by their certificates. `at_start` runs once the database is there, before anything is served.
+    `callers` are the services that may call it, by their certificates. `deliver` brings checkpoints of the audit to
+    their second place. `at_start` runs once the database is there, before anything is served.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Department:
     at_start: Sequence[Worker] = ()
     web: tuple[Any, str] | None = None
     closing: Sequence[Worker] = ()
+    deliver: chain.Deliver | None = None
     port: int = 0
     ops_port: int = 0
     web_port: int = 0
@@ -83,7 +85,7 @@ class Department:
         traces = Traces(self.name, self.settings.otlp_endpoint)
         reflect = self.settings.environment != "production"
         collaborations = Collaborations(self.database)
-        services = [*self.services, *common.services(self.stores, collaborations)]
+        services = [*self.services, *common.services(self.stores, collaborations), audits.service()]
         self.server = Server(
             self.name, services, self.authority, self.database, self.metrics, traces, self.relay.wake, collaborations,
             reflect=reflect, entrance=Entrance(identity, self.callers),
@@ -95,7 +97,8 @@ class Department:
             Consumer(self.name, reaction, self.jetstream, self.database, self.own_call, self.metrics, managed=bool(identity)).run
             for reaction in self.reactions
         ]
-        for run in [self.relay.run, self.authority.keep_fresh]:
+        self.chain = chain.Chain(self.name, self.database, self.deliver)
+        for run in [self.relay.run, self.authority.keep_fresh, self.chain.run]:
             self._tasks.append(asyncio.create_task(self._watched(run)))
         self._tasks.append(asyncio.create_task(self._serve_when_ready([*consumers, *self.workers])))
 
@@ -161,14 +164,18 @@ class Department:
         wanted[collaboration.COLLECTION] = [collaboration.INDEX]
         wanted[OUTBOX] = OUTBOX_INDEXES
         wanted[REQUESTS] = [IndexModel([("create_time", ASCENDING)], name="expire", expireAfterSeconds=REQUEST_HOURS * 3600)]
-        wanted[AUDIT] = [IndexModel([("record_id", ASCENDING), ("time", DESCENDING), ("_id", DESCENDING)], name="by_record_time")]
+        wanted[AUDIT] = [
+            IndexModel([("record_id", ASCENDING), ("time", DESCENDING), ("_id", DESCENDING)], name="by_record_time"),
+            *chain.INDEXES,
+        ]
+        wanted[audits.CHECKPOINTS] = [audits.INDEX]
         existing = set(await self.database.list_collection_names())
         for name, models in wanted.items():
             if name not in existing:
                 await self.database.create_collection(name)
             if models:
                 await self.database[name].create_indexes(models)
-        for name in {INBOX, "leases"} - existing:
+        for name in {INBOX, "leases", chain.BLOCKS, chain.KEYS, audits.CHECKPOINT_KEYS} - existing:
             await self.database.create_collection(name)
 
     async def ready(self) -> dict[str, bool]:

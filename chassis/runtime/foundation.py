@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from crm.common.v1.audit_service_pb2 import RecordCheckpointRequest
+
 from chassis.access.authority import Authority
 from chassis.access.link import OrganizationLink
 from chassis.observe.metrics import CommandMetrics, Metrics
 from chassis.rpc import collaboration
+from chassis.rpc.audits import DESCRIPTOR as AUDITS
 from chassis.rpc.channels import Channel
 from chassis.rpc.service import Service
 from chassis.runtime.department import Department
@@ -37,6 +40,11 @@ class Foundation:
         link = OrganizationLink(channel, name, settings.service_secret)
         return Foundation(name, metrics, database, channel, link, Authority(link.fetch_directory, link.fetch_keys))
 
+    async def deliver(self, checkpoint: str, public_key: bytes) -> None:
+        """Bring a checkpoint of the audit to the organization, its second place."""
+        request = RecordCheckpointRequest(checkpoint=checkpoint, public_key=public_key)
+        await self.channel.call(AUDITS, "RecordCheckpoint", request, token=await self.link.token())
+
     def department(
         self, settings: Settings, *, services: Sequence[Service], stores: Sequence[Records], callers: Sequence[str] = ()
     ) -> Department:
@@ -44,6 +52,6 @@ class Foundation:
         department, `callers` are the others."""
         return Department(
             name=self.name, settings=settings, authority=self.authority, metrics=self.metrics, database=self.database,
-            services=services, stores=stores, callers=frozenset(("gateway", "cli", *callers)), closing=[self.channel.close],
+            services=services, stores=stores, deliver=self.deliver, callers=frozenset(("gateway", "cli", *callers)), closing=[self.channel.close],
             reactions=[] if self.name == collaboration.SOURCE else [collaboration.reaction()],
         )  # fmt: skip

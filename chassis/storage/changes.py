@@ -91,7 +91,8 @@ class Changes:
         """A line of the audit: who did what to which record, in whose stead, and the fields before and after."""
         self._audit.append({
             "_id": new_id(), "time": now, "actor_id": self.actor_id, "request_id": self.correlation_id, "method": self.method,
-            "reason": self.reason, "resource": resource, "record_id": record_id, "version": version, "action": action, "changed": dict(changed), "deputy_for": deputy_for,
+            "reason": self.reason, "resource": resource, "record_id": record_id, "version": version, "action": action, "changed": dict(changed),
+            "deputy_for": deputy_for, "pending": True,
         })  # fmt: skip
 
     def _add(self, collection: str, operation: Write) -> None:

@@ -35,7 +35,7 @@ def build(settings: Settings) -> Department:
             timeline_api.service(timeline),
             segments_api.service(segments, customers),
         ],
-        callers=["sales", "marketing", "support"],
+        callers=["organization", "sales", "marketing", "support"],
         stores=[customers, contacts, notes, timeline, segments, segments.members],
     )
     department.indexes = {WORK: [WORK_INDEX]}

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 
+from crm.common.v1.audit_service_pb2 import RecordCheckpointRequest
+
 from chassis.access.authority import Authority
+from chassis.access.caller import Caller
 from chassis.access.tokens import Signer
 from chassis.kernel.errors import Conflict
 from chassis.observe.metrics import CommandMetrics, Metrics
+from chassis.rpc.audits import DESCRIPTOR as AUDITS
+from chassis.rpc.channels import Channel
 from chassis.runtime.department import Department
 from chassis.storage import client
 from chassis.storage.changes import Duplicate
@@ -45,6 +50,14 @@ def build(settings: Settings) -> Department:
         with suppress(Duplicate, Conflict):  # another replica starts too, and was faster
             await call.changes.commit()
 
+    keeper = Channel("customer", settings.customer_address, settings.identity) if settings.customer_address else None
+
+    async def deliver(checkpoint: str, public_key: bytes) -> None:
+        if keeper:
+            token, _ = signer.sign(Caller("service-organization", frozenset(("service-organization",))))
+            request = RecordCheckpointRequest(checkpoint=checkpoint, public_key=public_key)
+            await keeper.call(AUDITS, "RecordCheckpoint", request, token=token)
+
     authority = Authority(lambda known: access_store.load(database, known), keys)
     department = Department(
         name="organization",
@@ -63,5 +76,7 @@ def build(settings: Settings) -> Department:
         stores=[people, departments, sessions, roles],
         indexes={name: [] for name in (CREDENTIALS, access_store.META, "signing_keys")} | {FAILURES: [FAILURES_INDEX]},
         at_start=[begin],
+        deliver=deliver if keeper else None,
+        closing=[keeper.close] if keeper else [],
     )
     return department

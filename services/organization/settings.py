@@ -15,6 +15,10 @@ class Settings(Common):
     service_secrets: str = env("CRM_SERVICE_SECRETS", ..., "name=secret pairs joined by commas, one for each service")
     service_secret: str = env("CRM_SERVICE_SECRET", "", "not used: the organization gives tokens, it needs none")
 
+    customer_address: str = env(
+        "CRM_CUSTOMER_ADDRESS", "", "host:port of the customer department, which keeps the checkpoints of the organization's audit"
+    )
+
     @property
     def secrets(self) -> dict[str, str]:
         """Name → secret."""

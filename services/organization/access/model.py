@@ -168,12 +168,15 @@ _OWNED_BY_SERVICE = {
 _EVERYTHING = tuple(name for names in _OWNED_BY_SERVICE.values() for name in names)
 
 SERVICES: dict[str, Rights] = {
-    f"service-{service}": {name: rights(ALL, *EVERY_ACTION) for name in names} | {"directory": rights(ALL, "read")}
+    f"service-{service}": {name: rights(ALL, *EVERY_ACTION) for name in names}
+    | {"directory": rights(ALL, "read"), "checkpoints": rights(ALL, "record")}
     for service, names in _OWNED_BY_SERVICE.items()
 }
 # A campaign's audience is the members of a segment and their contacts.
 SERVICES["service-marketing"] |= {name: rights(ALL, "read") for name in ("segments", "customers", "contacts")}
-SERVICES["service-cli"] = {name: rights(ALL, *EVERY_ACTION) for name in _EVERYTHING} | {"directory": rights(ALL, "read")}
+SERVICES["service-cli"] = {name: rights(ALL, *EVERY_ACTION) for name in _EVERYTHING} | {
+    name: rights(ALL, "read") for name in ("directory", "audits", "checkpoints")
+}
 
 
 def grants(roles: Mapping[str, Rights]) -> Iterator[tuple[str, str, str, str]]:
