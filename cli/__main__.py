@@ -53,6 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument("action", choices=("verify", "export"))
     audit.add_argument("--department", choices=DEPARTMENTS, action="append", help="only this one; may be given several times")
     audit.add_argument("--to", type=Path, default=Path("audit"), help="folder for export (default: audit)")
+    keys = commands.add_parser("keys", help="the keys by which tokens are signed")
+    keys.add_argument("action", choices=("rotate",))
     commands.add_parser("doctor", help="ask every part of the running installation how it is")
     return parser
 
@@ -94,6 +96,10 @@ async def _run(options: argparse.Namespace) -> None:
 
         plan, departments = Installation.open().plan(), options.department or DEPARTMENTS
         await (verify(plan, departments) if options.action == "verify" else export(plan, options.to, departments))
+    elif options.command == "keys":
+        from cli.keys import rotate
+
+        await rotate(Installation.open().plan())
     elif options.command == "inbox":
         from cli.inbox import show
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +15,7 @@ from chassis.access.tokens import claims_of
 from chassis.kernel.errors import Conflict, unauthenticated
 
 QUEUE = 200
+STILL_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,9 @@ class Live:
             else:
                 queue.put_nowait(fact)
 
-    async def facts(self, wanted: Callable[[Fact], bool], token: str) -> AsyncIterator[Fact]:
-        """Facts that are wanted, until the token (verified by a department before) ends.
+    async def facts(self, wanted: Callable[[Fact], bool], token: str, still: Callable[[], Awaitable[None]]) -> AsyncIterator[Fact]:
+        """Facts that are wanted, until the token (verified by a department before) ends. `still` raises when the session was ended; it is
+        asked every few seconds, for whoever listens in silence asks nobody else.
 
         Raises NotAllowed at its end, Conflict for a reader that is too slow.
         """
@@ -68,11 +70,15 @@ class Live:
         queue: asyncio.Queue[Fact | None] = asyncio.Queue(QUEUE)
         self._listeners.add(queue)
         try:
+            asked = time.monotonic()
             while (left := ends - time.time()) > 0:
+                if time.monotonic() - asked >= STILL_SECONDS:
+                    await still()
+                    asked = time.monotonic()
                 try:
-                    fact = await asyncio.wait_for(queue.get(), left)
+                    fact = await asyncio.wait_for(queue.get(), min(left, STILL_SECONDS))
                 except TimeoutError:
-                    break
+                    continue
                 if fact is None:
                     raise Conflict("you read more slowly than facts happen; subscribe again", code="BUSY")
                 if wanted(fact):

@@ -7,6 +7,7 @@ import inspect
 import logging
 from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import strawberry
@@ -71,7 +72,7 @@ def _field(argument: str, choose: Callable[[str], Callable[[Fact], bool]], descr
         try:
             wanted = choose(str(given[argument]) if argument else "")
             await _verified(context)
-            async for fact in context.live.facts(wanted, context.token):
+            async for fact in context.live.facts(wanted, context.token, partial(_still, context)):
                 change = await _deliver(context, fact)
                 if change is not None:
                     yield change
@@ -99,6 +100,15 @@ async def _verified(context: Context) -> None:
         await load_record(Context(context.clients, context.live, context.token), NOUNS["Person"], person_id, ("id",))
     except GraphQLError as error:
         if (error.extensions or {}).get("code") != "NOT_ALLOWED":
+            raise
+
+
+async def _still(context: Context) -> None:
+    """Raise when the token is good no more; a department that is away says nothing about it."""
+    try:
+        await _verified(context)
+    except GraphQLError as error:
+        if (error.extensions or {}).get("code") == "UNAUTHENTICATED":
             raise
 
 

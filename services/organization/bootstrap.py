@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import timedelta
 
 from crm.common.v1.audit_service_pb2 import RecordCheckpointRequest
 
@@ -27,7 +28,7 @@ from services.organization.roles import actions as role_actions
 from services.organization.roles import api as roles_api
 from services.organization.roles.store import Roles
 from services.organization.sessions import api as sessions_api
-from services.organization.sessions.keys import load_signer
+from services.organization.sessions.keys import SigningKeys
 from services.organization.sessions.store import FAILURES, FAILURES_INDEX, Sessions
 from services.organization.settings import Settings
 
@@ -38,11 +39,13 @@ def build(settings: Settings) -> Department:
     database = client.connect(settings.mongo_uri, f"{settings.database_prefix}_organization", [CommandMetrics(metrics)])
     people, departments, sessions, roles, signer = People(), Departments(), Sessions(), Roles(), Signer()
 
+    signing = SigningKeys(database, signer, timedelta(hours=settings.key_hours))
+
     async def keys() -> Mapping[str, bytes]:
-        return {signer.kid: signer.public_key}
+        return signing.published()
 
     async def begin() -> None:
-        await load_signer(database, signer)
+        await signing.load()
         await access_store.begin(database)
         await authority.refresh()
         call = department.own_call("deliver roles")
@@ -70,12 +73,13 @@ def build(settings: Settings) -> Department:
             departments_api.service(departments),
             roles_api.service(roles),
             sessions_api.service(sessions, people, signer),
-            access_api.service(signer, settings.secrets),
+            access_api.service(signer, signing, settings.secrets),
         ],
         callers=frozenset(("gateway", "cli", "customer", "sales", "marketing", "support")),
         stores=[people, departments, sessions, roles],
         indexes={name: [] for name in (CREDENTIALS, access_store.META, "signing_keys")} | {FAILURES: [FAILURES_INDEX]},
         at_start=[begin],
+        workers=[signing.run],
         deliver=deliver if keeper else None,
         closing=[keeper.close] if keeper else [],
     )

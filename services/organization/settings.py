@@ -15,6 +15,7 @@ class Settings(Common):
     service_secrets: str = env("CRM_SERVICE_SECRETS", ..., "name=secret pairs joined by commas, one for each service")
     service_secret: str = env("CRM_SERVICE_SECRET", "", "not used: the organization gives tokens, it needs none")
 
+    key_hours: int = env("CRM_KEY_HOURS", 168, "hours after which tokens are signed by a new key")
     customer_address: str = env(
         "CRM_CUSTOMER_ADDRESS", "", "host:port of the customer department, which keeps the checkpoints of the organization's audit"
     )

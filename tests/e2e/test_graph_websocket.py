@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -15,11 +16,11 @@ import pytest_asyncio
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from chassis.access.tokens import LIFETIME_SECONDS, Signer, verify
+from chassis.access.tokens import LIFETIME_SECONDS, Signer
 from chassis.kernel.ids import new_id
 from gateway.graph.contract import to_global
-from services.organization.sessions.keys import load_signer
-from tests.support.installation import Installation
+from services.organization.sessions.keys import SigningKeys
+from tests.support.installation import PASSWORD, Installation
 
 TICKETS = "subscription { ticketChanged { eventType department record { __typename ... on Ticket { subject } } } }"
 RECORD = "subscription($id: ID!) { recordChanged(id: $id) { eventType record { __typename id } } }"
@@ -280,9 +281,9 @@ async def test_a_fact_of_a_noun_that_a_role_may_not_read_does_not_end_its_subscr
 async def short_token(crm: Installation, seconds: float) -> str:
     """A token of the coordinator that ends soon, signed with the organization's own key."""
     signer = Signer()
-    await load_signer(crm.suite["organization"].database, signer)
+    await SigningKeys(crm.suite["organization"].database, signer, timedelta(days=7)).load()
     assert signer.key is not None
-    caller = verify(crm.tokens["COORDINATOR"], {signer.kid: signer.key})
+    caller = await crm.suite["organization"].authority.verify(crm.tokens["COORDINATOR"])
     return signer.sign(caller, time.time() - LIFETIME_SECONDS + seconds)[0]
 
 
@@ -301,6 +302,19 @@ async def test_a_subscription_with_a_forged_token_is_refused_at_once(crm: Instal
         message = await heard(connection, 2)
         errors = message["payload"] if message["type"] == "error" else message["payload"]["errors"]
         assert errors[0]["extensions"]["code"] == "UNAUTHENTICATED"
+
+
+async def test_a_silent_subscription_ends_within_five_seconds_of_its_session(crm: Installation) -> None:
+    await crm.person("signs out", "COORDINATOR")
+    session = await crm.ask("CreateSession", role="", email="signs.out@example.com", password=PASSWORD)
+    crm.tokens["gone"] = session.tokens.access_token
+    async with socket(crm, "gone") as connection:
+        await ask(connection, "1", TICKETS)
+        await listening(crm)
+        await crm.ask("RevokeSession", role="gone", session_id=session.session.id)
+        told = await heard(connection, 5)
+        assert told["type"] in ("error", "next")
+        assert "UNAUTHENTICATED" in str(told)
 
 
 async def test_a_subscription_ends_with_its_token(crm: Installation) -> None:

@@ -14,17 +14,21 @@ from chassis.rpc.call import Call
 from chassis.rpc.service import Service
 from services.organization.access import store
 from services.organization.access.model import SERVICES, grants
+from services.organization.sessions.keys import SigningKeys
 
 DESCRIPTOR = access_service_pb2.DESCRIPTOR.services_by_name["AccessService"]
 _SCOPES = access_pb2.Scope.DESCRIPTOR.values_by_name
 
 
-def service(signer: Signer, secrets: Mapping[str, str]) -> Service:
+def service(signer: Signer, signing: SigningKeys, secrets: Mapping[str, str]) -> Service:
     """`secrets` maps a service's name to the secret by which it gets its token."""
 
     async def list_keys(_: Call, __: access_service_pb2.ListSigningKeysRequest) -> access_service_pb2.ListSigningKeysResponse:
-        key = access_pb2.SigningKey(kid=signer.kid, public_key=signer.public_key)
-        return access_service_pb2.ListSigningKeysResponse(keys=[key])
+        return access_service_pb2.ListSigningKeysResponse(keys=_keys(signing))
+
+    async def rotate(_: Call, __: access_service_pb2.RotateSigningKeyRequest) -> access_service_pb2.RotateSigningKeyResponse:
+        await signing.rotate()
+        return access_service_pb2.RotateSigningKeyResponse(keys=_keys(signing))
 
     async def issue(_: Call, request: access_service_pb2.IssueServiceTokenRequest) -> access_service_pb2.IssueServiceTokenResponse:
         expected = secrets.get(request.service, "")
@@ -47,5 +51,15 @@ def service(signer: Signer, secrets: Mapping[str, str]) -> Service:
         ]
         return access_service_pb2.ListGrantsResponse(grants=lines)
 
-    handlers = {"ListSigningKeys": list_keys, "IssueServiceToken": issue, "GetDirectory": directory, "ListGrants": list_grants}
+    handlers = {
+        "ListSigningKeys": list_keys,
+        "IssueServiceToken": issue,
+        "GetDirectory": directory,
+        "ListGrants": list_grants,
+        "RotateSigningKey": rotate,
+    }
     return Service(DESCRIPTOR, handlers, {})
+
+
+def _keys(signing: SigningKeys) -> list[access_pb2.SigningKey]:
+    return [access_pb2.SigningKey(kid=kid, public_key=key) for kid, key in signing.published().items()]

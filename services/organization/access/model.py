@@ -153,7 +153,7 @@ TITLES = {
     "SUPPORT_LEAD": "客服主管", "FIELD_ENGINEER": "现场工程师", "MANAGER": "管理层", "COORDINATOR": "CRM协调员", "ADMINISTRATOR": "系统管理员",
 }  # fmt: skip
 
-EVERY_ACTION = (*EDIT, "assign", "import", "record", "vote", "password", "absence")
+EVERY_ACTION = (*EDIT, "assign", "import", "record", "vote", "password", "absence", "rotate")
 # Actions that no method asks for by its policy, but some code by name.
 ADDED_ACTIONS = {"graph": ("read",), "role_definitions": ("assign",), "directory": ("read",)}
 # What is somebody's own and no work: a deputy does not take it over.
@@ -174,9 +174,11 @@ SERVICES: dict[str, Rights] = {
 }
 # A campaign's audience is the members of a segment and their contacts.
 SERVICES["service-marketing"] |= {name: rights(ALL, "read") for name in ("segments", "customers", "contacts")}
-SERVICES["service-cli"] = {name: rights(ALL, *EVERY_ACTION) for name in _EVERYTHING} | {
-    name: rights(ALL, "read") for name in ("directory", "audits", "checkpoints")
-}
+SERVICES["service-cli"] = (
+    {name: rights(ALL, *EVERY_ACTION) for name in _EVERYTHING}
+    | {name: rights(ALL, "read") for name in ("directory", "audits", "checkpoints")}
+    | {"signing_keys": rights(ALL, "rotate")}
+)
 
 
 def grants(roles: Mapping[str, Rights]) -> Iterator[tuple[str, str, str, str]]:

@@ -1,27 +1,92 @@
-"""The signing key: made once, kept in the department's own database, published by its public half."""
+"""Signing keys: made here, published by their public halves, followed by new ones without a failed request.
+
+A new key is published before anybody signs with it, and the old one stays published until its last token has ended. All of it is in
+the rows, so that every replica does the same at the same moment.
+"""
 
 from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from joserfc.jwk import OKPKey
 from pymongo.errors import DuplicateKeyError
 
-from chassis.access.tokens import Signer
+from chassis.access.tokens import LIFETIME_SECONDS, Signer
+from chassis.kernel.clock import now
 from chassis.kernel.ids import new_id
 from chassis.storage.client import Database
 
 COLLECTION = "signing_keys"
+FIRST = "current"
+ANNOUNCED = timedelta(seconds=10)  # departments ask for keys every two seconds
+LINGERS = timedelta(seconds=LIFETIME_SECONDS + 60)
+LOOK_SECONDS = 1.0
+_EVER = datetime(2000, 1, 1, tzinfo=UTC)
+Row = dict[str, Any]
 
 
-async def load_signer(database: Database, signer: Signer) -> None:
-    """Fill the signer with the key in use; made when there is none. Two replicas that start together agree on one."""
-    row = await database[COLLECTION].find_one({"_id": "current"})
-    if row is None:
-        fresh = OKPKey.generate_key("Ed25519", private=True)
-        try:
-            row = {"_id": "current", "kid": new_id(), "jwk": fresh.as_dict(private=True)}
-            await database[COLLECTION].insert_one(row)
-        except DuplicateKeyError:
-            row = await database[COLLECTION].find_one({"_id": "current"})
-    if row is None:
-        raise RuntimeError("the signing key vanished while it was made")
-    signer.kid, signer.key = row["kid"], OKPKey.import_key(row["jwk"])
+class SigningKeys:
+    """The keys in use. `signer` always holds the one to sign with; `run` follows the rows and makes a new key when the last is old."""
+
+    def __init__(self, database: Database, signer: Signer, lifetime: timedelta) -> None:
+        self.database, self.signer, self.lifetime = database, signer, lifetime
+        self._rows: list[Row] = []
+
+    async def load(self) -> None:
+        """Read the rows; make the first key when there is none. Two replicas that start together agree on one."""
+        self._rows = await self.database[COLLECTION].find({}).to_list()
+        if not self._rows:
+            with contextlib.suppress(DuplicateKeyError):
+                await self.database[COLLECTION].insert_one(_fresh(FIRST, now()))
+            self._rows = await self.database[COLLECTION].find({}).to_list()
+        self._rows.sort(key=_active)
+        present = in_use(self._rows, now())
+        if self.signer.kid != present["kid"]:
+            self.signer.kid, self.signer.key = present["kid"], OKPKey.import_key(present["jwk"])
+
+    def published(self) -> Mapping[str, bytes]:
+        """Public keys by key id: the one in use, the one to come, and those whose tokens may still live."""
+        return {row["kid"]: bytes(OKPKey.import_key(row["jwk"]).public_key.public_bytes_raw()) for row in living(self._rows, now())}
+
+    async def rotate(self) -> None:
+        """Announce a new key; nothing happens while one is announced already."""
+        if _active(self._rows[-1]) > now():
+            return
+        await self.database[COLLECTION].insert_one(_fresh(new_id(), now() + ANNOUNCED))
+        await self.load()
+
+    async def run(self) -> None:
+        """Follow the rows until cancelled; drop keys that nobody needs."""
+        while True:
+            await self.load()
+            if now() - _active(self._rows[-1]) > self.lifetime:
+                await self.rotate()
+            kept = {row["_id"] for row in living(self._rows, now())}
+            if gone := [row["_id"] for row in self._rows if row["_id"] not in kept]:
+                await self.database[COLLECTION].delete_many({"_id": {"$in": gone}})
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+def in_use(rows: list[Row], moment: datetime) -> Row:
+    """The newest key whose time has come. Rows are in order."""
+    return next((row for row in reversed(rows) if _active(row) <= moment), rows[0])
+
+
+def living(rows: list[Row], moment: datetime) -> list[Row]:
+    """The keys by which tokens may have to be verified: a key ends some time after the next one has begun."""
+    following = [*(_active(row) for row in rows[1:]), None]
+    return [row for row, after in zip(rows, following, strict=True) if after is None or after + LINGERS > moment]
+
+
+def _active(row: Row) -> datetime:
+    found: datetime = row.get("activate_time", _EVER)
+    return found
+
+
+def _fresh(identity: str, activate_time: datetime) -> Row:
+    key = OKPKey.generate_key("Ed25519", private=True)
+    return {"_id": identity, "kid": new_id(), "jwk": key.as_dict(private=True), "activate_time": activate_time}

@@ -183,6 +183,6 @@ def test_only_the_coordinator_imports_business_records() -> None:
 
 def test_a_department_has_rights_on_what_it_owns_and_needs() -> None:
     assert set(SERVICES) == {f"service-{name}" for name in ("organization", "customer", "sales", "marketing", "support", "cli")}
-    assert set(SERVICES["service-sales"]) == {"products", "pipelines", "opportunities", "orders", "directory"}
+    assert set(SERVICES["service-sales"]) == {"products", "pipelines", "opportunities", "orders", "directory", "checkpoints"}
     assert SERVICES["service-marketing"]["contacts"] == {"read": "ALL"}
     assert "customers" not in SERVICES["service-support"]
