@@ -16,6 +16,7 @@ from chassis.access.link import SERVICE, OrganizationLink
 from chassis.kernel.errors import CrmError
 from gateway.clients import Clients
 from gateway.context import Context
+from gateway.keys import ApiKeys
 
 log = logging.getLogger("crm.gateway")
 RESOURCE, ACTION = "graph", "read"
@@ -27,10 +28,14 @@ class Callers:
 
     def __init__(self, clients: Clients) -> None:
         link = OrganizationLink(clients.channels["organization"], "gateway", "")
-        self._clients = clients
+        self._clients, self._keys = clients, ApiKeys(clients)
         self._authority = Authority(_no_directory, link.fetch_keys)
         self._explorers: frozenset[str] = frozenset()
         self._until = 0.0
+
+    async def admit(self, context: Context) -> None:
+        """Who comes with an API key goes on with its token."""
+        context.token = await self._keys.token(context.token, context.request_id)
 
     async def name(self, context: Context) -> str:
         """What the caller's consumption is counted under: the person, or the address of somebody without a good token."""

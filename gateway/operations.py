@@ -173,6 +173,7 @@ class Operations:
 
     async def _prepare(self, question: Question, context: Context) -> tuple[Prepared.Operation, int]:
         """The operation, and what is left of the caller's budget."""
+        await self.callers.admit(context)
         try:
             prepared = self.documents.prepare(await self._text(question, context))
             if prepared.errors:

@@ -42,18 +42,18 @@ class Signer:
             raise RuntimeError("the signing key is loaded when the department starts")
         return bytes(self.key.public_key.public_bytes_raw())
 
-    def sign(self, caller: Caller, now: float | None = None) -> tuple[str, int]:
-        """A token for the caller and its end (seconds since 1970)."""
+    def sign(self, caller: Caller, now: float | None = None, ends: float | None = None) -> tuple[str, int]:
+        """A token for the caller and its end (seconds since 1970), which is not after `ends`."""
         issued = int(now if now is not None else time.time())
-        ends = issued + LIFETIME_SECONDS
+        last = issued + LIFETIME_SECONDS if ends is None else min(issued + LIFETIME_SECONDS, int(ends))
         claims = {
-            "iss": ISSUER, "aud": AUDIENCE, "sub": caller.person_id, "iat": issued, "exp": ends,
+            "iss": ISSUER, "aud": AUDIENCE, "sub": caller.person_id, "iat": issued, "exp": last,
             "sid": caller.session_id, "rol": sorted(caller.roles), "dep": caller.department_id, "tea": caller.team_id,
         }  # fmt: skip
         if self.key is None:
             raise RuntimeError("the signing key is loaded when the department starts")
         header = {**_HEADER, "kid": self.kid}
-        return jws.serialize_compact(header, orjson.dumps(claims), self.key, algorithms=[_ALGORITHM]), ends
+        return jws.serialize_compact(header, orjson.dumps(claims), self.key, algorithms=[_ALGORITHM]), last
 
 
 def verify(token: str, keys: Mapping[str, OKPKey], now: float | None = None) -> Caller:

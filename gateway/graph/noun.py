@@ -207,7 +207,7 @@ def payload_type(method: MethodDescriptor, name: str) -> Any:
     annotations: dict[str, Any] = {}
     namespace: dict[str, Any] = {"__annotations__": annotations}
     for item in method.output_type.fields:
-        annotations[item.name] = output_annotation(item)
+        annotations[item.name] = output_annotation(item) | None
         namespace[item.name] = strawberry.field(description=comment(item.full_name))
     annotations["errors"] = list[UserError]
     namespace["errors"] = strawberry.field(description="Why it was refused; empty when it was done.")

@@ -20,10 +20,13 @@ from chassis.storage import client
 from chassis.storage.changes import Duplicate
 from services.organization.access import api as access_api
 from services.organization.access import store as access_store
+from services.organization.api_keys import api as api_keys_api
+from services.organization.api_keys.store import ApiKeys
 from services.organization.departments import api as departments_api
 from services.organization.departments.store import Departments
 from services.organization.people import api as people_api
-from services.organization.people.store import CREDENTIALS, People
+from services.organization.people.credentials import COLLECTION as CREDENTIALS
+from services.organization.people.store import People
 from services.organization.roles import actions as role_actions
 from services.organization.roles import api as roles_api
 from services.organization.roles.store import Roles
@@ -37,7 +40,7 @@ def build(settings: Settings) -> Department:
     """The department, not yet started."""
     metrics = Metrics()
     database = client.connect(settings.mongo_uri, f"{settings.database_prefix}_organization", [CommandMetrics(metrics)])
-    people, departments, sessions, roles, signer = People(), Departments(), Sessions(), Roles(), Signer()
+    people, departments, sessions, roles, api_keys, signer = People(), Departments(), Sessions(), Roles(), ApiKeys(), Signer()
 
     signing = SigningKeys(database, signer, timedelta(hours=settings.key_hours))
 
@@ -72,11 +75,12 @@ def build(settings: Settings) -> Department:
             people_api.service(people, departments, roles),
             departments_api.service(departments),
             roles_api.service(roles),
-            sessions_api.service(sessions, people, signer),
+            sessions_api.service(sessions, people, api_keys, signer),
+            api_keys_api.service(api_keys, roles, departments),
             access_api.service(signer, signing, settings.secrets),
         ],
         callers=frozenset(("gateway", "cli", "customer", "sales", "marketing", "support")),
-        stores=[people, departments, sessions, roles],
+        stores=[people, departments, sessions, roles, api_keys],
         indexes={name: [] for name in (CREDENTIALS, access_store.META, "signing_keys")} | {FAILURES: [FAILURES_INDEX]},
         at_start=[begin],
         workers=[signing.run],

@@ -134,6 +134,7 @@ ROLES: dict[str, Rights] = {
         "people": rights(ALL, *EDIT, "password", "import", "absence"),
         "role_definitions": rights(ALL, *EDIT, "assign"),
         "explanations": rights(ALL, "read"),
+        "api_keys": rights(ALL, "read", "create", "update"),
         "departments": rights(ALL, *EDIT, "import"),
         "sessions": rights(ALL, "read", "update"),
         "graph": rights(ALL, "read"),
@@ -157,9 +158,9 @@ EVERY_ACTION = (*EDIT, "assign", "import", "record", "vote", "password", "absenc
 # Actions that no method asks for by its policy, but some code by name.
 ADDED_ACTIONS = {"graph": ("read",), "role_definitions": ("assign",), "directory": ("read",)}
 # What is somebody's own and no work: a deputy does not take it over.
-PERSONAL = ("people", "departments", "sessions", "grants", "role_definitions", "explanations", "graph", "directory")
+PERSONAL = ("people", "api_keys", "departments", "sessions", "grants", "role_definitions", "explanations", "graph", "directory")
 _OWNED_BY_SERVICE = {
-    "organization": ("people", "departments", "sessions", "grants", "role_definitions", "explanations", "histories"),
+    "organization": ("people", "departments", "sessions", "grants", "role_definitions", "explanations", "histories", "api_keys"),
     "customer": ("customers", "contacts", "notes", "timeline_entries", "segments"),
     "sales": ("products", "pipelines", "opportunities", "orders"),
     "marketing": ("campaigns", "campaign_messages"),

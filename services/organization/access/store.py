@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from crm.common.v1 import access_pb2
@@ -46,6 +47,8 @@ async def load(database: Database, known: int) -> access_pb2.Directory | None:
     live = {"revoke_time": {"$ne": None}, "access_expire_time": {"$gt": now()}}
     async for session in database["sessions"].find(live, {"_id": 1}).limit(100_000):
         directory.revoked_session_ids.append(session["_id"])
+    async for key in database["api_keys"].find({"revoke_time": {"$gt": now() - timedelta(hours=1)}}, {"_id": 1}).limit(10_000):
+        directory.revoked_session_ids.append(key["_id"])
     return directory
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from crm.organization.v1 import person_events_pb2 as events
 
-from chassis.kernel.errors import CrmError
+from chassis.kernel.errors import CrmError, Invalid, NotAllowed, WrongState
 from chassis.kernel.ids import from_source
 from chassis.rpc.call import Call
 from chassis.rpc.noun import references
 from chassis.rpc.remote import first_of
 from services.organization.departments.store import Departments
-from services.organization.people import model
-from services.organization.people.passwords import hash_password
+from services.organization.people import credentials, factors, model
+from services.organization.people.passwords import hash_password, verify_password
 from services.organization.people.store import People
 from services.organization.roles.store import Roles
 
@@ -40,9 +41,44 @@ async def set_password(people: People, call: Call, *, person_id: str, password: 
     before = await people.get(call, person_id, "password")
     people.checked_version(before, version)
     model.check_password(password, before)
-    people.set_password_hash(call, before, await hash_password(password))
+    # Whoever sets the password of another person knows it: that one is good for one sign-in, which must choose another.
+    given = call.caller.person_id != person_id and not call.caller.is_service
+    credentials.set_password(call, person_id, await hash_password(password), must_change=given)
+    people.forget_failures(call, before)
     people.end_sessions(call, person_id)
     return people.change(call, before, {}, events.PersonPasswordSet, action="password")
+
+
+async def enroll_factor(people: People, call: Call, *, person_id: str, password: str) -> tuple[str, str, list[str]]:
+    """Begin a second factor for oneself: (secret, uri, recovery codes). The password is asked for again."""
+    person = await people.get(call, person_id, "password")
+    stored = await credentials.of(call, person_id)
+    if person_id != call.caller.person_id or not await verify_password(stored.get("hash", ""), password):
+        raise NotAllowed("everybody sets up their own second factor, with their own password; check both", code="SECOND_FACTOR_REFUSED")
+    secret, codes = factors.new_secret(), factors.new_recovery_codes()
+    credentials.begin_factor(call, person_id, secret, codes)
+    return secret, factors.uri(secret, person["email"]), codes
+
+
+async def confirm_factor(people: People, call: Call, *, person_id: str, code: str) -> Document:
+    """Let the second factor count from now on."""
+    before = await people.get(call, person_id, "password")
+    stored = await credentials.of(call, person_id)
+    pending = stored.get("pending_factor")
+    if person_id != call.caller.person_id or not pending:
+        raise WrongState("there is no second factor to confirm; begin one (personEnrollSecondFactor)", code="SECOND_FACTOR_REFUSED")
+    step = factors.step_of(pending["secret"], code, call.now)
+    if step is None:
+        raise Invalid("the code is wrong; check the authenticator and its clock", code="SECOND_FACTOR_REFUSED", field="code")
+    credentials.confirm_factor(call, stored, step)
+    return people.change(call, before, {}, events.PersonSecondFactorConfirmed, action="password")
+
+
+async def remove_factor(people: People, call: Call, *, person_id: str) -> Document:
+    """Take the second factor away."""
+    before = await people.get(call, person_id, "password")
+    credentials.remove_factor(call, person_id)
+    return people.change(call, before, {}, events.PersonSecondFactorRemoved, action="password")
 
 
 async def set_absence(
@@ -65,12 +101,14 @@ async def place(people: People, departments: Departments, roles: Roles, call: Ca
     inside = {from_source(people.resource, document["source_key"]) for document in batch if document.get("source_key")}
     _, managers = await references(call, batch, people, "manager_id")
     managers = [None if document.get("manager_id") in inside else found for document, found in zip(batch, managers, strict=True)]
-    return first_of(refusals, teams, managers, await _roles(people, roles, call, batch))
+    identities = [document["_id"] for document in batch if document.get("_id")]
+    stored = await people.batch_get(call, identities, ["roles", "role_definition_ids"]) if identities else {}
+    return first_of(refusals, teams, managers, await role_refusals(roles, call, batch, stored))
 
 
-async def _roles(people: People, roles: Roles, call: Call, batch: list[Document]) -> list[CrmError | None]:
+async def role_refusals(roles: Roles, call: Call, batch: list[Document], stored: Mapping[str, Document]) -> list[CrmError | None]:
+    """For a batch: why these roles cannot be given by the caller; `stored` is what there was before, by id."""
     wanted = {identity for document in batch for identity in document.get("role_definition_ids", [])}
     known = await roles.batch_get(call, wanted) if wanted else {}
-    stored = await people.batch_get(call, [document["_id"] for document in batch if document.get("_id")], ["roles", "role_definition_ids"])
     may = call.directory.allows(call.caller, roles.resource, "assign")
     return [model.role_refusal(document, stored.get(document.get("_id", "")), known, may) for document in batch]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from crm.organization.v1 import person_events_pb2, person_service_pb2
 
-from chassis.rpc.noun import Noun
+from chassis.rpc.call import Call
+from chassis.rpc.noun import Noun, handler
 from chassis.rpc.service import Service
 from services.organization.departments.store import Departments
 from services.organization.people import actions, model
@@ -17,10 +19,20 @@ from services.organization.roles.store import Roles
 def service(people: People, departments: Departments, roles: Roles) -> Service:
     """The handlers of people."""
     descriptor = person_service_pb2.DESCRIPTOR.services_by_name["PersonService"]
+    enrolled = person_service_pb2.EnrollSecondFactorResponse
+
+    @handler
+    async def enroll(call: Call, request: Any) -> Any:
+        secret, uri, codes = await actions.enroll_factor(people, call, person_id=request.person_id, password=request.password)
+        return enrolled(secret=secret, uri=uri, recovery_codes=codes)
+
     noun = Noun(people, descriptor, person_events_pb2, model.check, partial(actions.place, people, departments, roles))
     return noun.serve(
         DeactivatePerson=partial(actions.deactivate, people),
         ReactivatePerson=partial(actions.reactivate, people),
+        EnrollSecondFactor=enroll,
+        ConfirmSecondFactor=partial(actions.confirm_factor, people),
+        RemoveSecondFactor=partial(actions.remove_factor, people),
         SetAbsence=partial(actions.set_absence, people),
         SetPassword=partial(actions.set_password, people),
     )

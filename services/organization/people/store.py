@@ -1,17 +1,15 @@
-"""People in MongoDB; and their credentials, which no read returns."""
+"""People in MongoDB."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from crm.organization.v1 import person_pb2
-from pymongo import ASCENDING, DeleteOne, IndexModel, UpdateMany, UpdateOne
+from pymongo import ASCENDING, DeleteOne, IndexModel, UpdateMany
 
 from chassis.rpc.call import Call
 from chassis.storage.records import Records, sorts_of
 from services.organization.access.store import touch
-
-CREDENTIALS = "credentials"
 
 
 class People(Records):
@@ -43,15 +41,9 @@ class People(Records):
         call.changes.write("sessions", UpdateMany(query, {"$set": {"revoke_time": call.now}}))
         touch(call)
 
-    def set_password_hash(self, call: Call, person: dict[str, Any], password_hash: str) -> None:
-        """Store a hash with this commit; failed sign-ins are forgotten."""
-        call.changes.write(CREDENTIALS, UpdateOne({"_id": person["_id"]}, {"$set": {"hash": password_hash, "time": call.now}}, upsert=True))
+    def forget_failures(self, call: Call, person: dict[str, Any]) -> None:
+        """A new password ends the count of failed sign-ins."""
         call.changes.write("sign_in_failures", DeleteOne({"_id": person["email"]}))
-
-    async def password_hash(self, call: Call, person_id: str) -> str:
-        """The stored hash; "" when none was ever set."""
-        row = await call.database[CREDENTIALS].find_one({"_id": person_id})
-        return str(row["hash"]) if row else ""
 
     async def by_email(self, call: Call, email: str) -> dict[str, Any] | None:
         """The person who signs in with a mail address."""

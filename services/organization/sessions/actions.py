@@ -11,8 +11,11 @@ from crm.organization.v1 import session_events_pb2 as events
 
 from chassis.access.caller import Caller
 from chassis.access.tokens import LIFETIME_SECONDS, Signer
+from chassis.kernel.errors import NotAllowed
 from chassis.rpc.call import Call
-from services.organization.people.passwords import verify_password
+from services.organization.people import credentials
+from services.organization.people.model import check_password
+from services.organization.people.passwords import hash_password, verify_password
 from services.organization.people.store import People
 from services.organization.sessions import model
 from services.organization.sessions.store import Sessions
@@ -41,21 +44,46 @@ def tokens(signer: Signer, session: Document, person: Document, refresh_token: s
 
 
 async def sign_in(
-    sessions: Sessions, people: People, call: Call, *, email: str, password: str, user_agent: str | None
-) -> tuple[Document, Document, str]:
-    """A session for the right password; (session, person, refresh token). Raises SIGN_IN_REFUSED or SIGN_IN_THROTTLED."""
+    sessions: Sessions, people: People, call: Call, *, email: str, password: str, user_agent: str | None = None, code: str = "",
+    new_password: str = "",
+) -> tuple[Document, Document, str]:  # fmt: skip
+    """A session for the right password and, where there is one, the second factor; (session, person, refresh token).
+
+    Raises SIGN_IN_REFUSED, SIGN_IN_THROTTLED, SECOND_FACTOR_REQUIRED, SECOND_FACTOR_REFUSED or PASSWORD_CHANGE_REQUIRED.
+    """
     own = as_department(call)
     address = email.strip().lower()
     await sessions.begin_attempt(own, address)
     person = await people.by_email(own, address)
-    stored = await people.password_hash(own, person["_id"]) if person else ""
-    if not await verify_password(stored, password) or person is None or person["state"] != "ACTIVE":
+    stored = await credentials.of(own, person["_id"]) if person else {}
+    if not await verify_password(stored.get("hash", ""), password) or person is None or person["state"] != "ACTIVE":
         raise model.refused()
+    if stored.get("factor"):
+        await _second_factor(own, stored, code)
+    if stored.get("must_change") or new_password:
+        await _choose(people, own, person, password, new_password)
     await sessions.forget_attempts(own, address)
     refresh_token = secrets.token_urlsafe(32)
     values = model.opened(person["_id"], refresh_token, call.now, user_agent)
     values["access_expire_time"] = call.now + timedelta(seconds=LIFETIME_SECONDS)
     return sessions.create(own, values, events.SessionCreated), person, refresh_token
+
+
+async def _second_factor(call: Call, stored: Document, code: str) -> None:
+    if not code:
+        raise NotAllowed("this account has a second factor; send its code too", code="SECOND_FACTOR_REQUIRED", field="code")
+    if not await credentials.use_code(call, stored, code):
+        raise NotAllowed("the code is wrong or was used before; wait for the next one", code="SECOND_FACTOR_REFUSED", field="code")
+
+
+async def _choose(people: People, call: Call, person: Document, password: str, new_password: str) -> None:
+    """A password of the person's own in place of the one that they signed in with; other sessions end."""
+    if not new_password or new_password == password:
+        words = "this password was given by somebody else; choose one of your own and send it as new_password"
+        raise NotAllowed(words, code="PASSWORD_CHANGE_REQUIRED", field="new_password")
+    check_password(new_password, person)
+    credentials.set_password(call, person["_id"], await hash_password(new_password), must_change=False)
+    people.end_sessions(call, person["_id"])
 
 
 async def refresh(sessions: Sessions, people: People, call: Call, *, refresh_token: str) -> tuple[Document, Document, str] | None:

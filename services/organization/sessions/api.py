@@ -9,9 +9,11 @@ from crm.organization.v1 import person_pb2, session_pb2, session_service_pb2
 
 from chassis.access.tokens import Signer
 from chassis.rpc.call import Call
-from chassis.rpc.documents import to_message
+from chassis.rpc.documents import to_document, to_message
 from chassis.rpc.handlers import reads, writes
 from chassis.rpc.service import Service
+from services.organization.api_keys.actions import exchange as exchange_key
+from services.organization.api_keys.store import ApiKeys
 from services.organization.people.store import People
 from services.organization.sessions import actions, model
 from services.organization.sessions.store import Sessions
@@ -20,7 +22,7 @@ DESCRIPTOR = session_service_pb2.DESCRIPTOR.services_by_name["SessionService"]
 Opened = tuple[dict[str, Any], dict[str, Any], str]
 
 
-def service(sessions: Sessions, people: People, signer: Signer) -> Service:
+def service(sessions: Sessions, people: People, keys: ApiKeys, signer: Signer) -> Service:
     """The handlers of sessions."""
 
     def handed_out(opened: Opened) -> dict[str, Any]:
@@ -33,8 +35,7 @@ def service(sessions: Sessions, people: People, signer: Signer) -> Service:
         }
 
     async def create(call: Call, request: Any) -> Any:
-        agent = request.user_agent if request.HasField("user_agent") else None
-        opened = await actions.sign_in(sessions, people, call, email=request.email, password=request.password, user_agent=agent)
+        opened = await actions.sign_in(sessions, people, call, **to_document(request))
         return session_service_pb2.CreateSessionResponse(**handed_out(opened))
 
     async def refresh(call: Call, request: Any) -> Any:
@@ -44,8 +45,15 @@ def service(sessions: Sessions, people: People, signer: Signer) -> Service:
             raise model.refresh_refused()
         return session_service_pb2.RefreshSessionResponse(**handed_out(opened))
 
+    async def exchange(call: Call, request: Any) -> Any:
+        text, ends = await exchange_key(keys, signer, call, secret=request.secret)
+        answer = session_service_pb2.ExchangeApiKeyResponse(access_token=text)
+        answer.access_expire_time.FromSeconds(ends)
+        return answer
+
     handlers = reads(sessions, DESCRIPTOR) | {
         "CreateSession": create,
+        "ExchangeApiKey": exchange,
         "RefreshSession": refresh,
         "RevokeSession": writes(DESCRIPTOR, "RevokeSession", partial(actions.revoke, sessions)),
     }
