@@ -13,6 +13,9 @@ from crm.common.v1 import annotations_pb2
 
 from cli.installation import ROOT
 from cli.plan import DEPARTMENTS
+from services.organization.access.model import ROLES, TITLES
+from services.organization.roles import catalogue
+from services.organization.roles import model as role_model
 
 _GEN = Path(annotations_pb2.__file__).parents[3]
 _COMMENTS: dict[str, str] = json.loads((_GEN / "comments.json").read_text())
@@ -24,7 +27,34 @@ def pages() -> dict[Path, str]:
     found[ROOT / "docs" / "reference" / "gateway.md"] = (
         "# gateway\n\nThe unified graph; owns no data. The schema: `gateway/schema.graphql`.\n" + _settings("gateway")
     )
+    found[ROOT / "docs" / "reference" / "access.md"] = _access()
     return found
+
+
+def _access() -> str:
+    """What each shipped role may do, from the policy as it is delivered."""
+    text = """# access
+
+Generated from the shipped policy by `make schema`. Scopes: own, team, department, below (department and below), all; an empty cell is
+nothing. What was changed at run time stands in `roleDefinitions`. How it fits together: [explanation](../explanation/access.md).
+"""
+    known = catalogue.actions()
+    return text + "".join(_role(role, role_model.delivered(role, known)) for role in ROLES)
+
+
+def _role(role: str, delivered: dict[str, Any]) -> str:
+    cells = {(line["resource"], line["action"]): _SCOPES[line["scope"]] for line in delivered["permissions"]}
+    actions = {action for _, action in cells}
+    names = [name for name in _USUAL if name in actions] + sorted(actions - set(_USUAL))
+    text = f"\n## {TITLES[role]} · {role}\n\n| resource | {' | '.join(names)} |\n|{'---|' * (len(names) + 1)}\n"
+    for resource in sorted({resource for resource, _ in cells}):
+        text += f"| {resource} | {' | '.join(cells.get((resource, name), '') for name in names)} |\n"
+    limited = [f"{line['resource']}.{line['field']}: {line['access'].lower()}" for line in delivered["field_permissions"]]
+    return text + (f"\nFields: {', '.join(limited)}.\n" if limited else "")
+
+
+_USUAL = ("read", "create", "update", "archive")
+_SCOPES = {"OWN": "own", "TEAM": "team", "DEPARTMENT": "department", "DEPARTMENT_AND_BELOW": "below", "ALL": "all"}
 
 
 def _modules(department: str, ending: str) -> list[Any]:

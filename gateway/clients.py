@@ -28,10 +28,12 @@ class Clients:
         channel = self.channels[department]
         return await channel.call(service, method, request, token=token, request_id=request_id, seconds=self.read_seconds)
 
-    async def write(self, department: str, service: ServiceDescriptor, method: str, request: Message, token: str, request_id: str) -> Any:
-        """The answer to a command, within the write deadline."""
+    async def write(
+        self, department: str, service: ServiceDescriptor, method: str, request: Message, token: str, request_id: str, address: str = ""
+    ) -> Any:
+        """The answer to a command, within the write deadline. `address` is the client's, by which failed sign-ins are counted too."""
         channel = self.channels[department]
-        return await channel.call(service, method, request, token=token, request_id=request_id, seconds=self.write_seconds)
+        return await channel.call(service, method, request, token=token, request_id=request_id, seconds=self.write_seconds, address=address)
 
     async def close(self) -> None:
         """Close the channels."""

@@ -52,11 +52,11 @@ def value_at(document: dict[str, Any], path: str) -> Any:
 
 
 def token_after(document: dict[str, Any], sort: Sort, mark: str) -> str:
-    """The token of the page that ends with this document."""
+    """The token of the page that ends with this document. `mark` holds a secret of the department, so nobody else can make one."""
     value = value_at(document, sort.field)
     kind = "t" if isinstance(value, datetime) else "v"
     plain = (value - EPOCH) // timedelta(milliseconds=1) if isinstance(value, datetime) else value
-    raw = orjson.dumps([mark, kind, plain, document["_id"]])
+    raw = orjson.dumps([fingerprint(mark, kind, plain, document["_id"]), kind, plain, document["_id"]])
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
@@ -81,7 +81,7 @@ def _read(token: str, mark: str) -> tuple[Any, str]:
         if base64.urlsafe_b64encode(raw).decode().rstrip("=") != token:
             raise ValueError(token)
         found, kind, value, identity = orjson.loads(raw)
-        if found != mark or kind not in ("t", "v") or not isinstance(identity, str):
+        if found != fingerprint(mark, kind, value, identity) or kind not in ("t", "v") or not isinstance(identity, str):
             raise ValueError(token)
         if isinstance(value, (dict, list)) or (isinstance(value, int) and not -(2**63) <= value < 2**63):
             raise TypeError(token)

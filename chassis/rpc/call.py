@@ -17,7 +17,9 @@ from chassis.storage.client import Database
 @dataclass
 class Call:
     """`request_id` joins log lines, audit and events of one operation; `deadline` is in time.monotonic() seconds; `customers` are those
-    with whom the caller works, and each person for whom the caller stands in; `deputy_for` names, by record, in whose reach it is changed."""
+    with whom the caller works, and each person for whom the caller stands in; `deputy_for` names, by record, in whose reach it is
+    changed; `seal` is the department's secret in page tokens; `address` the client's network address where
+    the gateway told it."""
 
     caller: Caller
     directory: Directory
@@ -29,6 +31,8 @@ class Call:
     now: datetime = field(default_factory=now)
     traceparent: str = ""
     customers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    seal: str = ""
+    address: str = ""
     deputy_for: dict[str, str] = field(default_factory=dict)
 
     def reach(self, resource: str, action: str, customer_key: str = "") -> Reach:

@@ -16,6 +16,7 @@ from chassis.rpc.server import LARGEST_MESSAGE
 from chassis.rpc.service import response_class
 
 DEFAULT_SECONDS = 5.0
+CLIENT_ADDRESS = "x-client-address"
 _SERVICE_CONFIG = json.dumps({
     "loadBalancingConfig": [{"round_robin": {}}],
     "healthCheckConfig": {"serviceName": ""},
@@ -63,8 +64,9 @@ class Channel:
         token: str = "",
         request_id: str = "",
         seconds: float = DEFAULT_SECONDS,
+        address: str = "",
     ) -> Any:
-        """The answer. Raises the refusal that the department sent, or Unavailable."""
+        """The answer. `address` is the network address of the client for whom the gateway asks. Raises the refusal that the department sent, or Unavailable."""
         path = f"/{service.full_name}/{method}"
         stub = self._methods.get(path)
         if stub is None:
@@ -75,7 +77,7 @@ class Channel:
             self._methods[path] = stub
         self.calls[method] = self.calls.get(method, 0) + 1
         try:
-            return await stub(request, timeout=seconds, metadata=_metadata(token, request_id))
+            return await stub(request, timeout=seconds, metadata=_metadata(token, request_id, address))
         except grpc.aio.AioRpcError as error:
             raise refusal_of(error, self.department) from None
         except (grpc.aio.UsageError, grpc.aio.InternalError) as closed:
@@ -86,8 +88,10 @@ class Channel:
         await self.channel.close()
 
 
-def _metadata(token: str, request_id: str) -> list[tuple[str, str]]:
+def _metadata(token: str, request_id: str, address: str) -> list[tuple[str, str]]:
     found = [("x-request-id", request_id)] if request_id else []
+    if address:
+        found.append((CLIENT_ADDRESS, address))
     if token:
         found.append(("authorization", f"Bearer {token}"))
     if parent := traceparent():

@@ -84,7 +84,7 @@ def histories(stores: Sequence[Records]) -> Service:
     async def list_history(call: Call, request: Any) -> Any:
         store = _store(stores, request.resource)
         await store.get(call, request.record_id)
-        mark, size = fingerprint("history", store.resource, request.record_id), size_of(request.page_size)
+        mark, size = fingerprint(call.seal, "history", store.resource, request.record_id), size_of(request.page_size)
         parts = [{"record_id": request.record_id, "resource": store.resource}, filter_after(request.page_token, _SORT, mark)]
         cursor = call.database[AUDIT].find({"$and": [part for part in parts if part]}, max_time_ms=call.milliseconds_left)
         rows = await cursor.sort(_SORT.keys).limit(size + 1).to_list()

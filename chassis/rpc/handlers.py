@@ -169,4 +169,6 @@ def _required_at_create(update: Descriptor) -> frozenset[str]:
 def is_required(field: FieldDescriptor) -> bool:
     """Whether the contract's rules refuse a message without this field."""
     rules = field.GetOptions().Extensions[validate_pb2.field]
+    if field.has_presence and field.message_type is None:  # «optional»: its rules hold where it is given
+        return bool(rules.required)
     return bool(rules.required or rules.string.min_len or (0 in rules.enum.not_in and not field.is_repeated) or rules.repeated.min_items)

@@ -46,10 +46,12 @@ OPTIONS = [
 
 @dataclass(frozen=True)
 class Entrance:
-    """Who may come in: with an identity, over TLS, the services that are declared as callers; without one, everybody."""
+    """Who may come in: with an identity, over TLS, the services that are declared as callers; without one, everybody. `seal` is the
+    secret in page tokens, the same in every replica."""
 
     identity: Identity | None = None
     callers: frozenset[str] = frozenset()
+    seal: str = ""
 
     def open(self, server: Any, address: str) -> int:
         """Listen; returns the port."""
@@ -144,7 +146,8 @@ class Server:
         call = Call(
             caller, self.authority.directory, self.database, self._changes(caller, method, request_id), method.name, request_id, deadline
         )
-        call.traceparent = traceparent()
+        call.traceparent, call.seal = traceparent(), self.entrance.seal
+        call.address = metadata.get("x-client-address", "") if calling in ("", "gateway") else ""
         call.customers = await self._customers(caller)
         response: Message = await run(method, service, call, request, lambda: self._changes(caller, method, request_id))
         return response.SerializeToString()

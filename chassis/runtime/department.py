@@ -54,7 +54,7 @@ class Department:
     services: Sequence[Service]
     callers: frozenset[str]
     stores: Sequence[Records]
-    reactions: Sequence[Reaction] = ()
+    reactions: list[Reaction] = field(default_factory=list)
     workers: Sequence[Worker] = ()
     indexes: dict[str, list[IndexModel]] = field(default_factory=dict)
     at_start: Sequence[Worker] = ()
@@ -88,7 +88,7 @@ class Department:
         services = [*self.services, *common.services(self.stores, collaborations), audits.service()]
         self.server = Server(
             self.name, services, self.authority, self.database, self.metrics, traces, self.relay.wake, collaborations,
-            reflect=reflect, entrance=Entrance(identity, self.callers),
+            reflect=reflect, entrance=Entrance(identity, self.callers, self.settings.seal),
         )  # fmt: skip
         self.port = await self.server.start(self.settings.grpc_address)
         await self._start_http()

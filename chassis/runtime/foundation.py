@@ -14,6 +14,7 @@ from chassis.rpc import collaboration
 from chassis.rpc.audits import DESCRIPTOR as AUDITS
 from chassis.rpc.channels import Channel
 from chassis.rpc.service import Service
+from chassis.runtime import handover
 from chassis.runtime.department import Department
 from chassis.runtime.settings import Settings
 from chassis.storage import client
@@ -50,8 +51,11 @@ class Foundation:
     ) -> Department:
         """The department with these services; its channel to the organization closes with it. The gateway and the tools call every
         department, `callers` are the others."""
-        return Department(
+        department = Department(
             name=self.name, settings=settings, authority=self.authority, metrics=self.metrics, database=self.database,
             services=services, stores=stores, deliver=self.deliver, callers=frozenset(("gateway", "cli", *callers)), closing=[self.channel.close],
-            reactions=[] if self.name == collaboration.SOURCE else [collaboration.reaction()],
         )  # fmt: skip
+        department.reactions = [handover.reaction(self.name, stores, department.own_call)]
+        if self.name != collaboration.SOURCE:
+            department.reactions += [collaboration.reaction()]
+        return department

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -44,6 +45,11 @@ class Settings:
         if not self.tls_authority and not self.tls_identity:
             return None
         return Identity(Path(self.tls_authority), Path(self.tls_identity))
+
+    @property
+    def seal(self) -> str:
+        """The secret in page tokens: the same in every replica of a department, and nobody else's."""
+        return hashlib.sha256(f"pages:{self.service_secret}".encode()).hexdigest()
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:

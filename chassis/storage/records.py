@@ -132,7 +132,7 @@ class Records:
     ) -> Page:
         """One page within reach and the token of the next ("" on the last)."""
         sort, rows = self._sort(call, order), size_of(size)
-        mark = fingerprint(self.resource, order, criteria)
+        mark = fingerprint(call.seal, self.resource, order, criteria)
         query = self._query(call, criteria, filter_after(token, sort, mark))
         cursor = call.database[self.resource].find(query, self._projection(fields, sort)).sort(sort.keys).limit(rows + 1)
         return _cut([document async for document in cursor.max_time_ms(call.milliseconds_left)], rows, sort, mark, row_tokens)
@@ -145,11 +145,11 @@ class Records:
         if token and len(ids) > 1:
             raise Invalid("a page token goes with a single key; ask for the keys one by one", field="page_token")
         sort, rows = self._sort(call, order), size_of(size)
-        mark = fingerprint(self.resource, key, ids[0] if token or len(ids) == 1 else "", order, criteria)
+        mark = fingerprint(call.seal, self.resource, key, ids[0] if token or len(ids) == 1 else "", order, criteria)
         query = self._query(call, criteria, filter_after(token, sort, mark))
         wanted = list(dict.fromkeys(ids))
         found = await self._rows_by_key(call, key, wanted, query, sort, rows, fields)
-        marks = {identity: fingerprint(self.resource, key, identity, order, criteria) for identity in wanted}
+        marks = {identity: fingerprint(call.seal, self.resource, key, identity, order, criteria) for identity in wanted}
         return {identity: _cut(found.get(identity, []), rows, sort, marks[identity], row_tokens) for identity in wanted}
 
     async def _rows_by_key(

@@ -178,7 +178,9 @@ class Noun:
                 request: Any = to_request(input, method.input_type)
                 if "request_id" in method.input_type.fields_by_name and not request.request_id:
                     request.request_id = new_id()
-                answer = await context.clients.write(self.department, self.service, method.name, request, context.token, context.request_id)
+                answer = await context.clients.write(
+                    self.department, self.service, method.name, request, context.token, context.request_id, context.address
+                )
             except (CrmError, ValueError) as error:
                 refusal = _as_refusal(error)
                 log.info("refused", extra={"request_id": context.request_id, "code": refusal.code, "reason": refusal.message[:300]})

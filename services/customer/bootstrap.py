@@ -39,7 +39,7 @@ def build(settings: Settings) -> Department:
         stores=[customers, contacts, notes, timeline, segments, segments.members],
     )
     department.indexes = {WORK: [WORK_INDEX]}
-    department.reactions = [
+    department.reactions += [
         *access_reactions.reactions(Accesses()),
         *contact_reactions.reactions(contacts),
         *timeline_reactions.reactions(timeline),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 from chassis.runtime.settings import Settings as Common
@@ -19,6 +20,11 @@ class Settings(Common):
     customer_address: str = env(
         "CRM_CUSTOMER_ADDRESS", "", "host:port of the customer department, which keeps the checkpoints of the organization's audit"
     )
+
+    @property
+    def seal(self) -> str:
+        """The secret in page tokens; this department has no secret of its own but those of the others."""
+        return hashlib.sha256(f"pages:{self.service_secrets}".encode()).hexdigest()
 
     @property
     def secrets(self) -> dict[str, str]:

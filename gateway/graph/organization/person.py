@@ -8,7 +8,10 @@ from gateway.graph.edges import to_one
 from gateway.graph.noun import Noun
 
 PERSON = Noun(
-    "organization", person_service_pb2, person_pb2.Person, mutations={"SetPassword": "personSetPassword", "SetAbsence": "personSetAbsence"}
+    "organization",
+    person_service_pb2,
+    person_pb2.Person,
+    mutations={"SetPassword": "personSetPassword", "SetAbsence": "personSetAbsence", "HandOver": "personHandOver"},
 )
 
 

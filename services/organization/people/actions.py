@@ -49,6 +49,16 @@ async def set_password(people: People, call: Call, *, person_id: str, password: 
     return people.change(call, before, {}, events.PersonPasswordSet, action="password")
 
 
+async def hand_over(people: People, call: Call, *, person_id: str, successor_id: str, version: int | None = None) -> Document:
+    """Everything that the person owns goes to the successor: told here, done by each department for its own records."""
+    before = await people.get(call, person_id, "update")
+    people.checked_version(before, version)
+    people.set_owner(call, {}, successor_id, field="successor_id")
+    if successor_id == person_id:
+        raise Invalid("nobody takes over from themselves; choose another successor", field="successor_id")
+    return people.change(call, before, {"successor_id": successor_id}, events.PersonHandedOver)
+
+
 async def enroll_factor(people: People, call: Call, *, person_id: str, password: str) -> tuple[str, str, list[str]]:
     """Begin a second factor for oneself: (secret, uri, recovery codes). The password is asked for again."""
     person = await people.get(call, person_id, "password")

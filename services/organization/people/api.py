@@ -33,6 +33,7 @@ def service(people: People, departments: Departments, roles: Roles) -> Service:
         EnrollSecondFactor=enroll,
         ConfirmSecondFactor=partial(actions.confirm_factor, people),
         RemoveSecondFactor=partial(actions.remove_factor, people),
+        HandOver=partial(actions.hand_over, people),
         SetAbsence=partial(actions.set_absence, people),
         SetPassword=partial(actions.set_password, people),
     )

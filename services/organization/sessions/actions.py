@@ -53,6 +53,8 @@ async def sign_in(
     """
     own = as_department(call)
     address = email.strip().lower()
+    if call.address:
+        await sessions.begin_attempt(own, f"address {call.address}", model.MOST_FAILURES_OF_ADDRESS)
     await sessions.begin_attempt(own, address)
     person = await people.by_email(own, address)
     stored = await credentials.of(own, person["_id"]) if person else {}
@@ -63,6 +65,8 @@ async def sign_in(
     if stored.get("must_change") or new_password:
         await _choose(people, own, person, password, new_password)
     await sessions.forget_attempts(own, address)
+    if call.address:  # what succeeds does not count against the others of an office
+        await sessions.take_back(own, f"address {call.address}")
     refresh_token = secrets.token_urlsafe(32)
     values = model.opened(person["_id"], refresh_token, call.now, user_agent)
     values["access_expire_time"] = call.now + timedelta(seconds=LIFETIME_SECONDS)

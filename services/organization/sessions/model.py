@@ -11,6 +11,7 @@ from chassis.kernel.errors import NotAllowed
 Document = dict[str, Any]
 REFRESH_DAYS = 14
 MOST_FAILURES = 10
+MOST_FAILURES_OF_ADDRESS = 100  # people of one office share an address
 FAILURE_MINUTES = 15
 
 

@@ -46,7 +46,7 @@ class Sessions(Records):
         query = {"$or": [{"refresh_hash": fingerprint}, {"used_hashes": fingerprint}]}
         return await call.database[self.resource].find_one({"$and": [query, self.reach(call, "read").filter()]})
 
-    async def begin_attempt(self, call: Call, account: str) -> None:
+    async def begin_attempt(self, call: Call, account: str, most: int = MOST_FAILURES) -> None:
         """Count an attempt before it is judged, so that many at once are not all tried; refuse it when there were too many.
 
         Counted at once, outside of any transaction, for the sign-in itself may be refused.
@@ -63,9 +63,13 @@ class Sessions(Records):
                 )
             except DuplicateKeyError:
                 row = await call.database[FAILURES].find_one_and_update({"_id": account}, again, return_document=ReturnDocument.AFTER)
-        if row is not None and row["count"] > MOST_FAILURES:
+        if row is not None and row["count"] > most:
             raise NotAllowed(f"too many failed sign-ins; wait {FAILURE_MINUTES} minutes", code="SIGN_IN_THROTTLED", retryable=True)
 
     async def forget_attempts(self, call: Call, account: str) -> None:
         """A right password ends the count."""
         await call.database[FAILURES].delete_one({"_id": account})
+
+    async def take_back(self, call: Call, account: str) -> None:
+        """An attempt that succeeded is none of those that are counted."""
+        await call.database[FAILURES].update_one({"_id": account, "count": {"$gt": 0}}, {"$inc": {"count": -1}})

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from chassis.kernel.errors import CrmError
+from chassis.rpc.service import request_class
+from gateway.graph.noun import NOUNS
 from tests.support.checks import refused
 from tests.support.installation import PASSWORD, Installation
 
@@ -200,3 +202,27 @@ async def test_a_service_token_needs_the_right_secret_and_carries_only_its_right
     assert (
         await code(channel.call(service, "GetDirectory", access.GetDirectoryRequest(), token=crm.tokens["ADMINISTRATOR"])) == "NOT_ALLOWED"
     )
+
+
+async def test_one_address_cannot_try_many_accounts(crm: Installation) -> None:
+    await crm.person("same office", "SALES_REP")
+    channel, service = crm.channels["organization"], NOUNS["Session"].service
+    request = request_class(service.methods_by_name["CreateSession"])
+
+    async def tries(email: str, password: str, address: str) -> Any:
+        return await channel.call(service, "CreateSession", request(email=email, password=password), address=address)
+
+    for _ in range(3):  # what succeeds is not counted
+        await tries("same.office@example.com", PASSWORD, "192.0.2.7")
+    await crm.suite["organization"].database["sign_in_failures"].update_one({"_id": "address 192.0.2.7"}, {"$set": {"count": 99}})
+    assert await code(tries("nobody.1@example.com", PASSWORD, "192.0.2.7")) == "SIGN_IN_REFUSED"
+    assert await code(tries("nobody.2@example.com", PASSWORD, "192.0.2.7")) == "SIGN_IN_THROTTLED"
+    await tries("same.office@example.com", PASSWORD, "192.0.2.8")
+
+
+async def test_the_gateway_tells_the_address_of_its_client(crm: Installation) -> None:
+    mutation = 'mutation { sessionCreate(input: {email: "nobody@example.com", password: "wrong wrong"}) { errors { code } } }'
+    assert (await crm.data(mutation, ""))["sessionCreate"]["errors"] == [{"code": "SIGN_IN_REFUSED"}]
+    row = await crm.suite["organization"].database["sign_in_failures"].find_one({"_id": "address 127.0.0.1"})
+    assert row
+    assert row["count"] >= 1

@@ -107,3 +107,15 @@ def test_page_size_is_bounded() -> None:
 @given(criteria=st.dictionaries(st.text(max_size=5), st.integers(0, 9), max_size=4))
 def test_fingerprint_does_not_depend_on_the_order_of_keys(criteria: dict[str, int]) -> None:
     assert fingerprint("a", criteria) == fingerprint("a", dict(reversed(criteria.items())))
+
+
+@given(st.text(min_size=1, max_size=10), st.text(min_size=1, max_size=10))
+def test_a_token_that_somebody_made_or_changed_is_refused(value: str, other: str) -> None:
+    sort = Sort("name", 1)
+    digest, kind, _, identity = orjson.loads(base64.urlsafe_b64decode(token_after({"_id": "a", "name": value}, sort, MARK) + "=="))
+    for forged in ([digest, kind, other + "x" + value, identity], [digest, kind, value, "b"], [MARK, kind, value, identity]):
+        text = base64.urlsafe_b64encode(orjson.dumps(forged)).decode().rstrip("=")
+        with pytest.raises(Invalid):
+            filter_after(text, sort, MARK)
+    with pytest.raises(Invalid):
+        filter_after(token_after({"_id": "a", "name": value}, sort, fingerprint("another secret", MARK)), sort, MARK)
