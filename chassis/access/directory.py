@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from crm.common.v1 import access_pb2
 
-from chassis.access.caller import COLLABORATION, DEPARTMENT, DEPARTMENT_AND_BELOW, WRITE, Caller, Ground, Reach, refused
+from chassis.access.caller import ALL, COLLABORATION, DEPARTMENT, DEPARTMENT_AND_BELOW, WRITE, Caller, Ground, Reach, refused
 from chassis.kernel.clock import now
 from chassis.kernel.errors import unauthenticated
 
@@ -115,29 +115,32 @@ class Directory:
         grounds = []
         if self.scope(caller.roles, resource, action):
             place = (caller.person_id, caller.department_id, caller.team_id)
-            grounds.append(self._ground(place, caller.roles, resource, action, key, known))
+            grounds += self._grounds(place, caller.roles, resource, action, key, known)
         if resource not in self.personal:
             for member in self.represented(caller.person_id):
                 if self.scope(member.roles, resource, action):
                     place = (member.person_id, member.department_id, member.team_id)
-                    grounds.append(self._ground(place, member.roles, resource, action, key, known, absent=True))
+                    grounds += self._grounds(place, member.roles, resource, action, key, known, absent=True)
         if not grounds:
             raise refused(resource, action)
         return Reach(tuple(grounds))
 
-    def _ground(
+    def _grounds(
         self, place: tuple[str, str, str], roles: Iterable[str], resource: str, action: str, key: str,
         customers: Mapping[str, tuple[str, ...]], *, absent: bool = False,
-    ) -> Ground:  # fmt: skip
+    ) -> list[Ground]:  # fmt: skip
+        """One ground for each scope that the roles give: a team may reach into another department, so the wider one does not hold both."""
         person_id, department_id, team_id = place
-        scope = self.scope(roles, resource, action)
-        role = next(role for role in sorted(roles) if self.grants.get((role, resource, action), 0) == scope)
-        departments: tuple[str, ...] = ()
-        if scope == DEPARTMENT and department_id:
-            departments = (department_id,)
-        elif scope == DEPARTMENT_AND_BELOW and department_id:
-            departments = (department_id, *self.below.get(department_id, ()))
-        return Ground(scope, person_id, team_id, departments, role, absent, key, customers.get(person_id, ()))
+        by_scope: dict[int, str] = {}
+        for role in sorted(roles, reverse=True):
+            by_scope[self.grants.get((role, resource, action), 0)] = role
+        scopes = [ALL] if ALL in by_scope else sorted(by_scope.keys() - {0}, reverse=True)
+        departments = {DEPARTMENT: (department_id,), DEPARTMENT_AND_BELOW: (department_id, *self.below.get(department_id, ()))}
+        working = customers.get(person_id, ())
+        return [
+            Ground(scope, person_id, team_id, departments.get(scope, ()) if department_id else (), by_scope[scope], absent, key, working)
+            for scope in scopes
+        ]
 
     def limits(self, caller: Caller, resource: str) -> Mapping[str, int]:
         """Fields of the resource of which the caller gets less than all, with how much. Of several roles that grant anything on it, the widest counts."""

@@ -8,7 +8,7 @@ from crm.organization.v1 import person_pb2
 from pymongo import ASCENDING, DeleteOne, IndexModel, UpdateMany
 
 from chassis.rpc.call import Call
-from chassis.storage.records import Records, sorts_of
+from chassis.storage.records import OWNER_FIELDS, Records, sorts_of
 from services.organization.access.store import touch
 
 
@@ -22,12 +22,18 @@ class People(Records):
             sorts=sorts_of(person_pb2.PersonOrder),
             parents=("home_department_id",),
             unique={"email": "EMAIL_TAKEN"},
-            indexes=[IndexModel([("home_team_id", ASCENDING)], name="by_home_team_id")],
+            indexes=[
+                IndexModel([("home_team_id", ASCENDING)], name="by_home_team_id"),
+                *(IndexModel([(name, ASCENDING)], name=f"by_{name}") for name in OWNER_FIELDS),
+            ],
         )
 
     def derive(self, document: dict[str, Any]) -> None:
-        """A person is their own owner: the scope «own» on people means oneself."""
-        document["owner_id"] = document["_id"]
+        """A person is their own owner, in their own team and department: the scope «own» on people means oneself."""
+        document |= {"owner_id": document["_id"], "department_id": document["home_department_id"]}
+        document.pop("team_id", None)
+        if document.get("home_team_id"):
+            document["team_id"] = document["home_team_id"]
 
     def project(self, call: Call, before: dict[str, Any] | None, after: dict[str, Any]) -> None:
         """A new revision of the directory; sessions of a person who left end."""

@@ -25,7 +25,7 @@ async def complete(
     """For a batch: number and time where none is given; customer, opportunity and the products of the lines must exist."""
     for document in batch:
         document.setdefault("order_time", call.now)
-        document.setdefault("number", f"SO-{new_id()[:18].upper()}")
+        document.setdefault("number", f"SO-{new_id().upper()}")
     _, wrong = await references(call, batch, opportunities, "opportunity_id")
     lacking = await _unknown_products(products, call, batch)
     return first_of(wrong, lacking, await customers.refusals(call, batch, "customer_id"))

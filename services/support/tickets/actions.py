@@ -32,7 +32,7 @@ class Others:
 async def complete(others: Others, call: Call, batch: list[Document]) -> list[CrmError | None]:
     """For a batch: number and history; customer, contact and order must exist."""
     for document in batch:
-        document.setdefault("number", f"T-{new_id()[:18].upper()}")
+        document.setdefault("number", f"T-{new_id().upper()}")
         model.begun(document, call.now, call.caller.person_id)
     return first_of(
         await others.customers.refusals(call, batch, "customer_id"),

@@ -1,0 +1,97 @@
+"""Every RPC of every department, asked by every shipped role about records near and far: the answer is that of the second opinion."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from cli.engines import free_port, start_nats
+from gateway.bootstrap import shared_schema
+from gateway.graph.noun import NOUNS
+from tests.support.installation import ROLES, Engines, Installation
+from tests.support.matrix import Matrix
+from tests.support.prober import Case, Cases, Prober
+
+# (method, role, slot) that the specification does not decide, with the reason.
+KNOWN: dict[tuple[str, str, str], str] = {}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def prober(engines: Engines, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Prober]:
+    """An installation of its own, for the matrix makes and ends things."""
+    folder: Path = tmp_path_factory.mktemp("matrix")
+    nats, url = await start_nats(folder / "nats", free_port(), folder / "nats.log")
+    crm = Installation(engines, url)
+    try:
+        await crm.start()
+        yield Prober(await Matrix(crm).build())
+    finally:
+        await crm.stop()
+        await nats.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def cases(prober: Prober) -> Cases:
+    """Every case, asked."""
+    begun = time.monotonic()
+    found = await prober.run()
+    print(f"\n{len(found):,} cases in {time.monotonic() - begun:.0f} s, {sum(case.right for case in found):,} of them allowed")
+    return found
+
+
+@pytest.mark.timeout(400)
+async def test_every_department_answers_as_the_second_opinion_says(cases: Cases) -> None:
+    wrong = [case for case in cases if (case.right is not case.done or not case.exact) and _key(case) not in KNOWN]
+    print(f"wrong: {Counter((case.method, case.right, case.done, case.code) for case in wrong)}")
+    assert not wrong, f"{len(wrong)} of {len(cases)} cases differ, for example\n" + "\n".join(map(str, wrong[:40]))
+
+
+def _key(case: Case) -> tuple[str, str, str]:
+    return case.method, case.role, case.slot
+
+
+async def test_every_method_is_asked_by_every_role_and_some_are_let_in(prober: Prober, cases: Cases) -> None:
+    assert not prober.invalid, "these requests tell nothing of access, for they were no good ones"
+    asked = {(case.method, case.role) for case in cases}
+    methods = {method.name for methods in prober.methods.values() for method in methods}
+    assert asked == {(method, role) for method in methods for role in ROLES}
+    assert len(cases) > 5000
+    allowed = sum(case.right for case in cases) / len(cases)
+    assert 0.1 < allowed < 0.9
+    nobody = methods - {case.method for case in cases if case.right}
+    services = {"GetDirectory", "RotateSigningKey", "ListAuditBlocks", "RecordCheckpoint", "ListCheckpoints"}
+    assert nobody == services, "methods that no shipped role may use are not tried at all"
+
+
+# Fields of the graph that are no method of one noun, and the methods by which they are answered.
+COMPOSED = {
+    "node": "GetCustomer", "viewer": "GetPerson", "grants": "ListGrants", "recordHistory": "ListRecordHistory", "accessExplain": "ExplainAccess",
+    "session": "BatchGetSessions", "apiKey": "BatchGetApiKeys", "timelineEntry": "BatchGetTimelineEntries", "recordChanged": "BatchGetCustomers",
+    "ticketChanged": "BatchGetTickets", "customerActivity": "BatchGetTimelineEntries",
+}  # fmt: skip
+
+
+def _answered(field: str) -> set[str]:
+    """The methods that a field of the graph may stand for, by their names."""
+    found = {COMPOSED[field]} if field in COMPOSED else set()
+    for noun in NOUNS.values():
+        if field == noun.field:
+            found.add(f"Get{noun.name}")
+        if field.startswith(noun.field):
+            rest = field.removeprefix(noun.field)
+            found |= {f"Search{noun.name}s"} if rest == "Search" else set()
+            found |= {name for name in noun.service.methods_by_name if rest and name.replace(noun.name, "", 1) == rest}
+        found |= {name for name, shown in noun.mutations.items() if shown == field}
+    return found | {f"List{field[0].upper()}{field[1:]}"}
+
+
+async def test_what_the_graph_offers_is_in_the_matrix(cases: Cases) -> None:
+    asked, schema = {case.method for case in cases}, shared_schema()._schema
+    fields = [name for kind in (schema.query_type, schema.mutation_type, schema.subscription_type) if kind for name in kind.fields]
+    assert [name for name in fields if not _answered(name) & asked] == []
+    assert len(fields) > 100

@@ -1,0 +1,209 @@
+"""The records by which access is tried: of each role's own, of the team, the department, one below, of strangers, nobody's, and shared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from crm.common.v1 import access_pb2, access_service_pb2
+
+from tests.e2e.world import upsert
+from tests.support.checks import cny, equals
+from tests.support.installation import ROLES, STARTED, Installation
+from tests.support.oracle import Person, Question, World, decide_all
+
+COLLEAGUES = {"TEAM": "sales", "DEPARTMENT": "near", "BELOW": "below", "FOREIGN": "other"}
+OTHERS = (*COLLEAGUES, "NONE", "SHARED")
+SLOTS = (*ROLES, *OTHERS)
+INDUSTRY = "矩阵"
+Record = dict[str, Any]
+
+
+class Matrix:
+    """What there is (`records`: resource → slot → what decides access to it), and the second opinion on it (`may`)."""
+
+    def __init__(self, crm: Installation) -> None:
+        self.crm = crm
+        self.records: dict[str, dict[str, Record]] = {}
+        self.about: dict[str, str] = {}  # timeline entry → the resource that it tells of
+        self.emails: dict[str, str] = {}
+        self.decided: dict[tuple[str, str, str, str], bool] = {}
+
+    # ---- questions
+
+    def relations(self, role: str, resource: str) -> list[str]:
+        """The slots by which a role is tried on a resource."""
+        return [slot for slot in (role, *OTHERS) if slot in self.records[resource]]
+
+    def may(self, role: str, resource: str, action: str, slot: str) -> bool:
+        """The second opinion."""
+        return self.decided[role, resource, action, slot]
+
+    def granted(self, role: str, resource: str, action: str) -> bool:
+        """Whether the role may do this to anything at all."""
+        return self.world.granted(self.crm.people[role], resource, action)
+
+    def owner(self, slot: str) -> str:
+        """Who owns what lies in a slot; "" for nobody."""
+        return "" if slot == "NONE" else self.crm.people["FOREIGN" if slot == "SHARED" else slot]
+
+    def place(self, slot: str) -> Record:
+        """What decides access to a record of the slot's owner."""
+        if slot == "NONE":
+            return {}
+        unit = COLLEAGUES.get("FOREIGN" if slot == "SHARED" else slot, "sales")
+        return {"owner_id": self.owner(slot), "team_id": self.crm.units[f"{unit}-team"], "department_id": self.crm.units[unit]}
+
+    def decide(self, questions: Iterable[Question]) -> list[bool]:
+        """The second opinion on records that are not there yet."""
+        return decide_all(self.world, list(questions))
+
+    # ---- making it
+
+    async def build(self) -> Matrix:
+        """Everything, and the opinion on each record for each role and action."""
+        await self._people()
+        await self._customers()
+        await self._work()
+        await self._unowned()
+        await self.crm.settled()
+        await self._derived()
+        await self._policy()
+        return self
+
+    async def _people(self) -> None:
+        crm, sales = self.crm, self.crm.units["sales"]
+        near = await crm.ask("CreateDepartment", name="二组", kind=5, parent_id=sales)
+        below = await crm.ask("CreateDepartment", name="分部", kind=4, parent_id=sales)
+        team = await crm.ask("CreateDepartment", name="分部一组", kind=5, parent_id=below.department.id)
+        crm.units |= {"near": sales, "near-team": near.department.id, "below": below.department.id, "below-team": team.department.id}
+        for role in ROLES:
+            if role not in STARTED:
+                await crm.person(role, role)
+        for slot, unit in COLLEAGUES.items():
+            await crm.person(slot, "SALES_REP", unit=unit)
+        wanted = set(crm.people.values())
+        await crm.until(lambda: all(wanted <= set(crm.suite[name].authority.directory.members) for name in crm.channels))
+        self.records["people"] = {slot: {"id": crm.people[slot], "owner_id": crm.people[slot]} for slot in (*ROLES, *COLLEAGUES)}
+        everybody = (await crm.ask("ListPeople", page_size=100)).people
+        self.emails = {person.id: person.email for person in everybody}
+        slots = {person: slot for slot, person in crm.people.items()}
+        sessions = (await crm.ask("ListSessions", page_size=100)).sessions
+        self.records["sessions"] = {slots[one.person_id]: {"id": one.id, "owner_id": one.person_id} for one in sessions}
+
+    def _rows(self, **more: Any) -> list[Record]:
+        """One row a slot with its owner; of what is given, a function of the slot gives its value."""
+        return [
+            ({"owner_id": self.owner(slot)} if self.owner(slot) else {}) | {name: value(slot) for name, value in more.items()}
+            for slot in SLOTS
+        ]  # fmt: skip
+
+    async def _put(self, resource: str, rpc: str, rows: list[Record], *, owned: bool = True) -> None:
+        """Put in one record a slot, and note what decides access to each."""
+        ids = await upsert(self.crm, rpc, resource, rows)
+        self.records[resource] = {
+            slot: {"id": identity} | (self.place(slot) if owned else {}) | ({"customer_id": row["customer_id"]} if "customer_id" in row else {})
+            for slot, identity, row in zip(SLOTS, ids, rows, strict=True)
+        }  # fmt: skip
+
+    def _customer(self, slot: str) -> str:
+        return str(self.records["customers"][slot]["id"])
+
+    async def _customers(self) -> None:
+        (self.top,) = await upsert(self.crm, "BatchUpsertCustomers", "customers", [{"name": "最上", "kind": 1}], key="top")
+        rows = self._rows(name=lambda slot: f"矩阵 {slot}", kind=lambda _: 1, parent_id=lambda _: self.top, industry=lambda _: INDUSTRY)
+        rows[SLOTS.index("SHARED")]["collaborator_ids"] = [self.crm.people[role] for role in ROLES]
+        await self._put("customers", "BatchUpsertCustomers", rows)
+        for resource, rpc, text in (("contacts", "BatchUpsertContacts", "name"), ("notes", "BatchUpsertNotes", "text")):
+            await self._put(resource, rpc, [{"customer_id": self._customer(slot), text: f"属 {slot}"} for slot in SLOTS])
+        self.records["segments"] = {}
+        for slot in SLOTS:
+            owner = {"owner_id": self.owner(slot)} if self.owner(slot) else {}
+            made = await self.crm.ask("CreateSegment", name=f"人群 {slot}", criteria=equals("industry", INDUSTRY), **owner)
+            self.records["segments"][slot] = {"id": made.segment.id} | self.place(slot)
+
+    async def _work(self) -> None:
+        """Closed work: whoever held open work would work with its customer."""
+        stages = [{"key": "first", "name": "第一", "probability": 10}]
+        (pipeline,) = await upsert(self.crm, "BatchUpsertPipelines", "pipelines", [{"name": "标准", "stages": stages}])
+        self.records["pipelines"] = {"NONE": {"id": pipeline}}
+        line = {"quantity": 1, "unit_price": cny(5), "product_code": "P"}
+        work: dict[str, Any] = {"customer_id": self._customer}
+        await self._put("opportunities", "BatchUpsertOpportunities", self._rows(
+            **work, name=lambda slot: f"商机 {slot}", pipeline_id=lambda _: pipeline, stage_key=lambda _: "first", state=lambda _: 3,
+            close_date=lambda _: "2026-01-01", close_reason=lambda _: "x",
+        ))  # fmt: skip
+        await self._put("orders", "BatchUpsertOrders", self._rows(
+            **work, number=lambda slot: f"M-{slot}", kind=lambda _: 1, state=lambda _: 3, lines=lambda _: [line],
+            order_time=lambda _: {"seconds": 1_790_000_000},
+        ))  # fmt: skip
+        await self._put("tickets", "BatchUpsertTickets", self._rows(
+            **work, number=lambda slot: f"M-{slot}", subject=lambda slot: f"工单 {slot}", channel=lambda _: 1, kind=lambda _: 1,
+            priority=lambda _: 1, state=lambda _: 4, resolution=lambda _: "x",
+        ))  # fmt: skip
+        replies = [{"ticket_id": self.records["tickets"][slot]["id"], "text": "答", "author": 1} for slot in SLOTS]
+        await self._put("ticket_replies", "BatchUpsertTicketReplies", replies, owned=False)
+        for slot in SLOTS:
+            self.records["ticket_replies"][slot]["customer_id"] = self._customer(slot)
+        await self._put("campaigns", "BatchUpsertCampaigns", self._rows(name=lambda s: f"活动 {s}", channel=lambda _: 1, state=lambda _: 1))
+        await self._put("campaign_messages", "BatchUpsertCampaignMessages", self._rows(
+            **work, campaign_id=lambda slot: self.records["campaigns"][slot]["id"], state=lambda _: 2, address=lambda _: "x@example.com",
+            contact_id=lambda slot: self.records["contacts"][slot]["id"], planned_time=lambda _: {"seconds": 1_790_000_000},
+            sent_time=lambda _: {"seconds": 1_790_000_100},
+        ))  # fmt: skip
+
+    async def _unowned(self) -> None:
+        """One of each noun whose records have no owner."""
+        ask = self.crm.ask
+        (product,) = await upsert(self.crm, "BatchUpsertProducts", "products", [{"code": "P", "name": "产品"}])
+        article = (await ask("CreateArticle", title="矩阵文章", body="矩阵", category="x", language=1)).article
+        role = (await ask("CreateRoleDefinition", name="自建", permissions=[])).role_definition
+        ends = {"seconds": int(datetime.now(UTC).timestamp()) + 86_400}
+        key = (await ask("CreateApiKey", name="矩阵", roles=[1], expire_time=ends)).api_key
+        found = {
+            "api_keys": key.id,
+            "products": product,
+            "articles": article.id,
+            "role_definitions": role.id,
+            "departments": self.crm.units["other"],
+        }
+        self.records |= {resource: {"NONE": {"id": identity}} for resource, identity in found.items()}
+
+    async def _derived(self) -> None:
+        """The entry that each customer's making left on its timeline."""
+        slots = {self._customer(slot): slot for slot in SLOTS}
+        answer = await self.crm.ask("BatchListTimelineEntries", customer_ids=list(slots), page_size=50)
+        self.records["timeline_entries"] = {}
+        for group in answer.groups:
+            entry = next(entry for entry in group.timeline_entries if entry.resource == "contacts")
+            self.about[entry.id] = entry.resource
+            slot = slots[group.key]
+            self.records["timeline_entries"][slot] = {"id": entry.id, "customer_id": group.key} | self.place(slot)
+
+    async def _policy(self) -> None:
+        """The policy as the organization tells it; the people as they were made."""
+        service = access_service_pb2.DESCRIPTOR.services_by_name["AccessService"]
+        request = access_service_pb2.ListGrantsRequest()
+        told = await self.crm.channels["organization"].call(service, "ListGrants", request, token=await self.crm.link.token())
+        grants = told.grants
+        lines = [(one.role, one.resource, one.action, access_pb2.Scope.Name(one.scope).removeprefix("SCOPE_")) for one in grants]
+        shared = frozenset([self._customer("SHARED")])
+        people = [
+            Person(
+                self.crm.people[slot], frozenset([slot if slot in ROLES else "SALES_REP"]), self.place(slot)["department_id"],
+                self.place(slot)["team_id"], customers=shared if slot in ROLES else frozenset(),
+            )
+            for slot in (*ROLES, *COLLEAGUES)
+        ]  # fmt: skip
+        units = (await self.crm.ask("ListDepartments", page_size=100)).departments
+        self.world = World([line for line in lines if line[0] in ROLES], people, datetime.now(UTC), {u.id: u.parent_id for u in units})
+        keys = [
+            (role, resource, action, slot)
+            for role in ROLES for resource in self.records for action in sorted({line[2] for line in lines})
+            for slot in self.relations(role, resource)
+        ]  # fmt: skip
+        answers = self.decide(
+            (self.crm.people[role], resource, action, self.records[resource][slot]) for role, resource, action, slot in keys
+        )
+        self.decided = dict(zip(keys, answers, strict=True))

@@ -1,0 +1,240 @@
+"""Asks every RPC of every department as every shipped role about records near and far, and compares with the second opinion."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.descriptor import MethodDescriptor
+
+from chassis.kernel.errors import CrmError
+from chassis.kernel.ids import new_id
+from chassis.rpc import audits, common
+from chassis.rpc.collaboration import Collaborations
+from chassis.rpc.service import policy_of, request_class
+from cli.plan import DEPARTMENTS
+from tests.support.installation import ROLES
+from tests.support.matrix import OTHERS, Matrix
+from tests.support.requests import filled, rows_of
+
+WAVE = 20
+FAULTS = frozenset(("INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED"))
+DENIED = frozenset(("NOT_ALLOWED", "NOT_FOUND"))
+UNSEEN = DENIED | {"REFERENCE_NOT_FOUND"}  # of a command that names a record which the new one would hang on
+# What no person asks for a record: who asks without a right is refused, whoever has one gets on.
+OPEN: dict[str, dict[str, Any]] = {
+    "ListSigningKeys": {}, "IssueServiceToken": {"service": "nobody", "secret": "x" * 20}, "GetDirectory": {}, "ListGrants": {},
+    "CreateSession": {"email": "nobody@example.com", "password": "x"}, "RefreshSession": {"refresh_token": "x" * 43},
+    "ExchangeApiKey": {"secret": "x" * 43}, "RotateSigningKey": {}, "ListAuditBlocks": {}, "ListCheckpoints": {"department": "sales"},
+    "RecordCheckpoint": {"checkpoint": "x" * 30, "public_key": b"x" * 32},
+    "CreateApiKey": {"name": "x", "roles": [1], "expire_time": {"seconds": int(time.time()) + 86_400}},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Case:
+    """One answer and what it should have been."""
+
+    method: str
+    role: str
+    slot: str
+    right: bool
+    done: bool
+    code: str = ""
+    exact: bool = True
+
+
+Cases = list[Case]
+Asking = Coroutine[Any, Any, Cases]
+
+
+class Prober:
+    """Asks the departments and compares."""
+
+    def __init__(self, matrix: Matrix) -> None:
+        self.matrix, self.crm = matrix, matrix.crm
+        self.methods: dict[str, list[MethodDescriptor]] = {}
+        self.invalid: set[str] = set()
+        for name in DEPARTMENTS:
+            department = self.crm.suite[name]
+            services = [*department.services, *common.services(department.stores, Collaborations(department.database)), audits.service()]
+            self.methods[name] = [method for service in services for method in service.descriptor.methods]
+
+    async def ask(self, department: str, method: MethodDescriptor, role: str, fields: dict[str, Any]) -> tuple[str, Any]:
+        """The code of the refusal, "" for none, and the answer."""
+        if "request_id" in method.input_type.fields_by_name:
+            fields = {"request_id": new_id(), **fields}
+        request = request_class(method)(**fields)
+        try:
+            token = self.crm.tokens[role]
+            return "", await self.crm.channels[department].call(method.containing_service, method.name, request, token=token)
+        except CrmError as refusal:
+            assert refusal.code not in FAULTS, f"{method.name}: {refusal.message}"
+            if refusal.code == "INVALID_ARGUMENT":
+                self.invalid.add(f"{method.name}: {refusal.message}")
+            return refusal.code, None
+
+    # ---- one record
+
+    async def one(self, department: str, method: MethodDescriptor, role: str, slot: str) -> Cases:
+        """Get, and every command on a record: what may not be read does not exist, what may be read is refused by name."""
+        matrix, (resource, action) = self.matrix, policy_of(method)
+        named = "tickets" if method.name == "CreateTicketReply" else resource
+        identity = next(field.name for field in method.input_type.fields if field.name.endswith("_id") and field.name != "request_id")
+        fields = filled(method, self.crm, {identity}) | {identity: matrix.records[named][slot]["id"]}
+        code, _ = await self.ask(department, method, role, fields)
+        seen = matrix.may(role, named, "read", slot)
+        right = seen and matrix.may(role, resource, action, slot)
+        if right:
+            exact = code == ("VERSION_CONFLICT" if "version" in fields else "" if action == "read" else code)
+        else:
+            hidden = matrix.granted(role, resource, action) and matrix.granted(role, named, "read") and not seen
+            exact = code == ("NOT_FOUND" if hidden else "NOT_ALLOWED")
+        return [Case(method.name, role, slot, right, code not in DENIED, code, exact)]
+
+    # ---- many records
+
+    async def rows(self, department: str, method: MethodDescriptor, role: str) -> Cases:
+        """BatchGet, List, BatchList, Search: the record is in the answer or is not."""
+        resource, _ = policy_of(method)
+        slots = self.matrix.relations(role, resource)
+        fields: dict[str, Any] = {name: 50 for name in method.input_type.fields_by_name if name == "page_size"}
+        fields |= {"query": "矩阵"} if "query" in method.input_type.fields_by_name else {}
+        parents = next((field.name for field in method.input_type.fields if field.is_repeated and field.name.endswith("ids")), "")
+        if parents:
+            fields[parents] = self._parents(parents, resource, slots)
+        code, found = "", set[str]()
+        while not code:
+            code, answer = await self.ask(department, method, role, fields)
+            found |= {row.id for row in rows_of(answer)} if answer else set()
+            if not getattr(answer, "next_page_token", ""):
+                break
+            fields["page_token"] = answer.next_page_token
+        records = self.matrix.records[resource]
+        return [Case(method.name, role, slot, self._readable(role, resource, slot), records[slot]["id"] in found, code) for slot in slots]
+
+    def _parents(self, name: str, resource: str, slots: list[str]) -> list[str]:
+        if name == "ids":
+            return [self.matrix.records[resource][slot]["id"] for slot in slots]
+        if name == "parent_ids":
+            return [self.matrix.top]
+        return [self.matrix.records[f"{name.removesuffix('_ids')}s"][slot]["id"] for slot in slots]
+
+    def _readable(self, role: str, resource: str, slot: str) -> bool:
+        about = self.matrix.about.get(self.matrix.records[resource][slot]["id"], resource)
+        return self.matrix.may(role, resource, "read", slot) and self.matrix.granted(role, about, "read")
+
+    async def members(self, department: str, method: MethodDescriptor, role: str) -> Cases:
+        """Who is in which segment: shown to who may read both."""
+        customers, segments = (
+            {self.matrix.records[name][slot]["id"]: slot for slot in self.matrix.relations(role, name)}
+            for name in ("customers", "segments")
+        )
+        key, ids = ("segment_ids", segments) if method.name == "BatchListSegmentMembers" else ("customer_ids", customers)
+        _, answer = await self.ask(department, method, role, {key: list(ids), "page_size": 100})
+        found = {(row.segment_id, row.customer_id) for row in rows_of(answer)} if answer else set()
+        return [
+            Case(method.name, role, f"{segments[segment]} of {customers[customer]}",
+                 self.matrix.may(role, "segments", "read", segments[segment]) and self.matrix.may(role, "customers", "read", customers[customer]),
+                 (segment, customer) in found)
+            for segment in segments for customer in customers
+        ]  # fmt: skip
+
+    async def totals(self, department: str, method: MethodDescriptor, role: str) -> Cases:
+        """Sums over orders within reach."""
+        slots = self.matrix.relations(role, "orders")
+        ids = [self.matrix.records["customers"][slot]["id"] for slot in slots]
+        _, answer = await self.ask(department, method, role, {"customer_ids": ids})
+        found = {row.customer_id for row in answer.order_totals if row.ListFields()[1:]} if answer else set()
+        return [
+            Case(method.name, role, slot, self.matrix.may(role, "orders", "read", slot), own in found)
+            for slot, own in zip(slots, ids, strict=True)
+        ]
+
+    async def about(self, department: str, method: MethodDescriptor, role: str, resource: str, slot: str) -> Cases:
+        """What happened to a record; and why somebody may do something to it, which says what the second opinion says."""
+        named = {"resource": resource, "record_id": self.matrix.records[resource][slot]["id"]}
+        if method.name == "ListRecordHistory":
+            code, _ = await self.ask(department, method, role, named)
+            right = self.matrix.may(role, resource, "read", slot) and self.matrix.granted(role, "histories", "read")
+            return [Case(method.name, role, f"{resource} {slot}", right, code not in DENIED, code)]
+        found = []
+        for action in ("read", "update", "assign") if slot in OTHERS else ("read", "create", "archive", "import"):
+            code, answer = await self.ask(department, method, role, {**named, "action": action})
+            right = self.matrix.may(role, resource, action, slot)
+            found.append(Case(method.name, role, f"{action} {resource} {slot}", right, bool(answer and answer.allowed), code))
+        return found
+
+    # ---- commands that make something
+
+    async def create(self, department: str, method: MethodDescriptor, role: str, slot: str) -> Cases:
+        """Create: for oneself and for others, on a customer where the contract wants one."""
+        matrix, (resource, action), known = self.matrix, policy_of(method), method.input_type.fields_by_name
+        fields = filled(method, self.crm, {"owner_id", "customer_id"})
+        fields |= {"pipeline_id": matrix.records["pipelines"]["NONE"]["id"]} if "pipeline_id" in known else {}
+        record: dict[str, Any] = {}
+        right = True
+        if "owner_id" in known:
+            record = matrix.place(slot)
+            fields |= {"owner_id": record["owner_id"]}
+        if "customer_id" in known:
+            at = role if "owner_id" in known else slot  # what hangs on a customer follows its owner
+            fields["customer_id"] = record["customer_id"] = matrix.records["customers"][at]["id"]
+            record |= {} if "owner_id" in known else matrix.place(slot)
+            right = matrix.may(role, "customers", "read", at)
+        right = right and matrix.decide([(self.crm.people[role], resource, action, record)])[0]
+        code, _ = await self.ask(department, method, role, fields)
+        return [Case(method.name, role, slot, right, code not in UNSEEN, code, code == "" if right else code in UNSEEN)]
+
+    async def gate(self, department: str, method: MethodDescriptor, role: str) -> Cases:
+        """What has no record: the right to any counts."""
+        resource, action = policy_of(method)
+        fields = OPEN.get(method.name)
+        if fields is None:
+            field = next(field for field in method.input_type.fields if field.message_type and field.is_repeated)
+            fields = {"validate_only": True, field.name: [{"source_key": "matrix:gate"}]}
+        code, _ = await self.ask(department, method, role, fields)
+        right = action == "public" or self.matrix.granted(role, resource, action)
+        return [Case(method.name, role, "", right, code != "NOT_ALLOWED", code)]
+
+    # ---- all of it
+
+    def plan(self, department: str, method: MethodDescriptor, role: str) -> list[tuple[int, Asking]]:
+        """What to ask, with its turn: reads, then commands that write nothing, then those that may."""
+        resource, action = policy_of(method)
+        name = method.name
+        if name in OPEN or name.startswith("BatchUpsert"):
+            return [(0, self.gate(department, method, role))]
+        if name in ("ListRecordHistory", "ExplainAccess"):
+            own = [store.resource for store in self.crm.suite[department].stores if store.resource in self.matrix.records]
+            return [(0, self.about(department, method, role, one, slot)) for one in own for slot in self.matrix.relations(role, one)]
+        special: dict[str, Callable[..., Asking]] = {
+            "BatchListSegmentMembers": self.members, "BatchListCustomerSegments": self.members, "BatchGetOrderTotals": self.totals,
+        }  # fmt: skip
+        if name in special or name.startswith(("Batch", "List", "Search")):
+            return [(0, special.get(name, self.rows)(department, method, role))]
+        if name.startswith("Create") and name != "CreateTicketReply":
+            fields = method.input_type.fields_by_name
+            slots = (role, *OTHERS[:4]) if "owner_id" in fields else (role, *OTHERS) if "customer_id" in fields else ("NONE",)
+            return [
+                (2 + (slot == role), self.create(department, method, role, slot)) for slot in slots
+            ]  # own work opens its customer: last
+        turn = 0 if action == "read" else {"CreateTicketReply": 2, "RevokeSession": 4}.get(name, 1)
+        slots = self.matrix.relations(role, resource)
+        return [(turn + (name == "RevokeSession" and slot == role), self.one(department, method, role, slot)) for slot in slots]
+
+    async def run(self) -> Cases:
+        """Every case, in waves."""
+        planned = [
+            step for department, methods in self.methods.items() for method in methods for role in ROLES
+            for step in self.plan(department, method, role)
+        ]  # fmt: skip
+        found: Cases = []
+        for turn in range(6):
+            asking = [coroutine for number, coroutine in planned if number == turn]
+            for start in range(0, len(asking), WAVE):
+                found += [case for cases in await asyncio.gather(*asking[start : start + WAVE]) for case in cases]
+        return found

@@ -1,0 +1,60 @@
+"""Good requests for any method, from its contract: what is required is there, and nothing that would change a record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
+
+from chassis.kernel.ids import new_id
+from chassis.rpc.handlers import is_required
+from tests.support.checks import cny
+from tests.support.installation import Installation
+
+FUTURE = 999  # a version that nothing has: who has access is told of the conflict, and nothing is written
+LINE = {"quantity": 1, "unit_price": cny(5), "product_code": "P"}
+RETURNED = [{"line_index": 0, "quantity": 1}]
+STAGE = {"key": "first", "name": "第一", "probability": 10}
+CRITERIA = {"condition": {"field": "name", "operator": 1, "values": [{"text": "nobody"}]}}
+GIVEN: dict[str, Any] = {
+    "password": "four more words here", "lines": [LINE], "amount": cny(5), "author": 1, "internal": True, "criteria": CRITERIA,
+    "stages": [STAGE], "stage_key": "first", "reader_key": "reader-of-the-matrix", "version": FUTURE, "channel": 1, "category": "x",
+}  # fmt: skip
+CHANGED = ("description", "name", "subject", "text", "title", "post", "is_default")
+# Not required by the contract, but by the model.
+NEEDED = frozenset(("version", "roles", "successor_id"))
+
+
+def filled(method: MethodDescriptor, crm: Installation, without: set[str]) -> dict[str, Any]:
+    """What a request needs to be a good one."""
+    found: dict[str, Any] = {}
+    for field in method.input_type.fields:
+        if field.name == "update_mask":
+            path = next(name for name in CHANGED if name in method.input_type.fields_by_name)
+            found |= {"update_mask": {"paths": [path]}, path: False if path == "is_default" else new_id()}
+        elif field.name not in {"request_id", *without} and (field.name in NEEDED or is_required(field)):
+            found[field.name] = _value(field, crm)
+    return found
+
+
+def _value(field: FieldDescriptor, crm: Installation) -> Any:
+    if field.name == "owner_id":
+        return crm.people["FOREIGN"]
+    if field.name == "home_department_id":
+        return crm.units["sales"]
+    if field.name == "code" and "Factor" in field.containing_type.name:
+        return "123456"
+    if field.name == "email":
+        return f"{new_id()}@example.com"
+    if field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
+        return [1] if field.is_repeated else 1
+    return RETURNED if field.name == "lines" and "Return" in field.message_type.name else GIVEN.get(field.name, new_id())
+
+
+def rows_of(answer: Any) -> Iterator[Any]:
+    """The records of an answer, those in its groups too."""
+    for field, value in answer.ListFields():
+        if field.message_type and field.is_repeated:
+            for row in value:
+                yield from rows_of(row) if field.name == "groups" else [row]
