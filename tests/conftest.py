@@ -41,3 +41,10 @@ async def own_crm(engines: Engines, tmp_path: Path) -> AsyncIterator[Installatio
     yield installation
     await installation.stop()
     await nats.stop()
+
+
+@pytest_asyncio.fixture(autouse=True, loop_scope="session")
+async def renewed(request: pytest.FixtureRequest) -> None:
+    """Nobody's token ends in the middle of a test of the common installation."""
+    if "crm" in request.fixturenames:
+        await request.getfixturevalue("crm").renew()

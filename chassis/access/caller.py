@@ -93,7 +93,10 @@ class Reach:
         """The MongoDB filter of the records within reach."""
         if self.everything:
             return {}
-        clauses = [clause for ground in self.grounds for clause in ground.clauses()]
+        clauses: list[dict[str, Any]] = []
+        for clause in (clause for ground in self.grounds for clause in ground.clauses()):
+            if clause not in clauses:
+                clauses.append(clause)
         return clauses[0] if len(clauses) == 1 else {"$or": clauses}
 
     def admits(self, document: Mapping[str, Any]) -> bool:

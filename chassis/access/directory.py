@@ -147,8 +147,10 @@ class Directory:
         if resource not in self._limited:
             return NO_LIMITS
         roles = caller.roles
-        if resource not in self.personal:
-            roles = roles.union(*(member.roles for member in self.represented(caller.person_id)))
+        if resource not in self.personal and not any((role, resource) in self._resources for role in roles):
+            # Only what the absent lend at all comes with their fields: else a deputyship would show more of everybody's records.
+            lent = [member.roles for member in self.represented(caller.person_id)]
+            return _narrowest([self._limit(each, resource) for each in lent if any((role, resource) in self._resources for role in each)])
         key = (roles, resource)
         found = self._limits.get(key)
         if found is None:
@@ -162,6 +164,12 @@ class Directory:
         names = set(lines[0]).intersection(*lines[1:])  # a role that does not name a field gets all of it
         widest = {name: max(line[name] for line in lines) for name in names}
         return {name: level for name, level in widest.items() if level < WRITE}
+
+
+def _narrowest(limits: list[Mapping[str, int]]) -> Mapping[str, int]:
+    """Of several people's limits, the least of each field."""
+    names = {name for each in limits for name in each}
+    return {name: min(each.get(name, WRITE) for each in limits) for name in names}
 
 
 def _member(message: access_pb2.Member) -> Member:

@@ -18,7 +18,7 @@ Limits = Callable[[str], Mapping[str, int]]
 # Beside the contract's own: without them a record is none, or its scope could not be decided.
 KEPT = frozenset((
     "id", "version", "create_time", "update_time", "creator_id", "updater_id", "owner_id", "team_id", "department_id", "archive_time",
-    "customer_id", "state",
+    "customer_id", "state", "resource", "occur_time",
 ))  # fmt: skip
 
 
@@ -44,11 +44,20 @@ def refuse_writes(message: Message, row: Descriptor | None, limits: Mapping[str,
             raise NotAllowed(f"your roles do not let you set «{name}»; leave it out, or ask an administrator for the right", field=path)
 
 
-def told(value: Any, level: int) -> Any:
+def told(value: Any, level: int, field: FieldDescriptor | None) -> Any:
     """A value as somebody with this much of its field gets it, in a history."""
     if level >= READ or value is None:
         return value
-    return masked(value) if level == MASKED and isinstance(value, str) else None
+    return masked(value) if level == MASKED and isinstance(value, str) and field and is_maskable(field) else None
+
+
+def is_maskable(field: FieldDescriptor) -> bool:
+    """Whether a part of a value is one: a text without a form. A masked date or id would be none."""
+    return field.cpp_type == FieldDescriptor.CPPTYPE_STRING and not _trait(field).date and not _trait(field).refers_to
+
+
+def _trait(field: FieldDescriptor) -> Any:
+    return field.GetOptions().Extensions[annotations_pb2.traits]
 
 
 @cache
@@ -83,7 +92,7 @@ def _reduce(record: Any, name: str, level: int) -> None:
     field = record.DESCRIPTOR.fields_by_name.get(name)
     if field is None:
         return
-    if level == MASKED and field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
+    if level == MASKED and is_maskable(field):
         value = getattr(record, name)
         if field.is_repeated:
             value[:] = [masked(item) for item in value]
@@ -98,7 +107,7 @@ def _named(message: Any, row: Descriptor | None) -> Iterable[tuple[str, str]]:
     fields = message.DESCRIPTOR.fields_by_name
     if "update_mask" in fields:
         return [("update_mask", path.split(".")[0]) for path in message.update_mask.paths]
-    found = [(field.name, field.name) for field, _ in message.ListFields()]
+    found = [(field.name, _trait(field).sets or field.name) for field, _ in message.ListFields()]
     for field, value in message.ListFields():
         if field.message_type is row and field.is_repeated:
             found += [(f"{field.name}[{i}].{inner.name}", inner.name) for i, item in enumerate(value) for inner, _ in item.ListFields()]

@@ -20,10 +20,19 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Sort:
-    """One order: a document path and a direction (1 or -1); the id breaks ties in the same direction."""
+    """One order: a document path and a direction (1 or -1); the id breaks ties in the same direction.
+
+    `of` is the record's field by which it sorts, where the path is one that only the store keeps.
+    """
 
     field: str
     direction: int
+    of: str = ""
+
+    @property
+    def name(self) -> str:
+        """The field of the record whose values this order tells."""
+        return self.of or self.field.split(".")[0]
 
     @property
     def keys(self) -> list[tuple[str, int]]:

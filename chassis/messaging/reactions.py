@@ -233,4 +233,6 @@ def checked(message: Msg) -> Event:
 
 def _passes(error: BaseException) -> bool:
     """Whether an error is one of those that end by themselves."""
+    if isinstance(error, Duplicate):  # two made the same document at once; the next try finds it
+        return error.index == "_id_"
     return isinstance(error, PyMongoError | TimeoutError | OSError) or (isinstance(error, CrmError) and error.retryable)

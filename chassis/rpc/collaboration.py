@@ -33,7 +33,7 @@ class Collaborations:
         until, found = self._known.get(person_id, (0.0, ()))
         if moment < until:
             return found
-        rows = self.database[COLLECTION].find({"person_ids": person_id}, {"_id": 1}).limit(MOST_CUSTOMERS)
+        rows = self.database[COLLECTION].find({"person_ids": person_id}, {"_id": 1}).sort("_id", -1).limit(MOST_CUSTOMERS)
         found = tuple([row["_id"] async for row in rows])
         if len(self._known) >= _MOST_PEOPLE:
             self._known.clear()

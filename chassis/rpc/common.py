@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from crm.common.v1 import explanation_service_pb2, history_pb2, history_service_pb2
 
-from chassis.access.caller import ALL, Caller
+from chassis.access.caller import ALL, HIDDEN, Caller
 from chassis.access.explanation import Reason, explain
 from chassis.access.fields import told
 from chassis.kernel.errors import Invalid, NotFound
@@ -90,7 +90,9 @@ def histories(stores: Sequence[Records]) -> Service:
         rows = await cursor.sort(_SORT.keys).limit(size + 1).to_list()
         limits, shown = call.limits(store.resource), rows[:size]
         return history_service_pb2.ListRecordHistoryResponse(
-            entries=[to_message(_entry(row, limits), history_pb2.HistoryEntry.DESCRIPTOR) for row in shown],
+            entries=[
+                to_message(_entry(row, limits, store.descriptor.fields_by_name), history_pb2.HistoryEntry.DESCRIPTOR) for row in shown
+            ],
             next_page_token=token_after(shown[-1], _SORT, mark) if len(rows) > size else "",
             row_tokens=[token_after(row, _SORT, mark) for row in shown] if request.row_tokens else [],
         )
@@ -98,11 +100,13 @@ def histories(stores: Sequence[Records]) -> Service:
     return Service(HISTORIES, {"ListRecordHistory": list_history}, {})
 
 
-def _entry(row: Document, limits: Any) -> Document:
-    changes = [
-        {"field": name, "before": _json(told(before, limits.get(name, _WRITE))), "after": _json(told(after, limits.get(name, _WRITE)))}
-        for name, (before, after) in row["changed"].items()
-    ]
+def _entry(row: Document, limits: Any, fields: Any) -> Document:
+    changes = []
+    for name, values in row["changed"].items():
+        level = limits.get(name, _WRITE)
+        if level > HIDDEN:  # that a hidden field changed at all is nobody's business either
+            before, after = (_json(told(value, level, fields.get(name))) for value in values)
+            changes.append({"field": name, "before": before, "after": after})
     return {
         **row,
         "entry_id": row["_id"],

@@ -16,6 +16,8 @@ from chassis.rpc.service import Handler, Service
 from chassis.rpc.upserts import Check, Prepare, upserts
 from chassis.storage.records import Document, Records
 
+Permitted = Callable[[Call, Document, Document], None]
+
 
 @dataclass(frozen=True)
 class Noun:
@@ -24,6 +26,7 @@ class Noun:
     `check` is the model's rule for one document, pure: completes or refuses; run before every create, update and import.
     `prepare` looks at other records for a batch (references, owners to inherit) and returns a refusal or None for each.
     `changeable` refuses an update of a record in a state that forbids it; imports are not asked.
+    `permitted` refuses what a caller who may update the record may still not change of it.
     """
 
     records: Records
@@ -33,6 +36,7 @@ class Noun:
     prepare: Prepare | None = None
     required: tuple[str, ...] = ()
     changeable: Check | None = None
+    permitted: Permitted | None = None
 
     def event(self, participle: str) -> Any:
         """The event class of a participle, e.g. "Created"."""
@@ -55,6 +59,8 @@ class Noun:
         before = await self.load(call, "update", key, version)
         if self.changeable:
             self.changeable(before)
+        if self.permitted:
+            self.permitted(call, before, values)
         after = {name: value for name, value in {**before, **values}.items() if value is not None}
         await self._judge(call, after, before)
         changed = {name: after.get(name) for name in {*before, *after, *values} if after.get(name) != before.get(name)}

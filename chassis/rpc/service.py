@@ -95,7 +95,7 @@ async def run(method: MethodDescriptor, service: Service, call: Call, request: M
         raise NotAllowed(f"your roles do not allow «{action}» on {resource.replace('_', ' ')}; ask an administrator for the right")
     validate(request)
     key = _request_key(method, call, request)
-    if key:
+    if action not in ("read", PUBLIC):
         refuse_writes(request, _row_of(method, resource), call.limits(resource))
     answer = await _answer(method, service, call, request, key, fresh)
     limit_answer(answer, call.limits)

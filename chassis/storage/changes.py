@@ -77,6 +77,10 @@ class Changes:
         commits that guard what the other one changes cannot both succeed."""
         self._guarded.setdefault(collection, []).append(UpdateOne(dict(query), {"$set": {"touch": self.correlation_id}}))
 
+    def must_match(self, collection: str, operation: UpdateOne) -> None:
+        """An update whose query must still find its document when this commits; a conflict when it does not."""
+        self._guarded.setdefault(collection, []).append(operation)
+
     def write(self, collection: str, operation: Write) -> None:
         """Any other write: counters, projections, children."""
         self._add(collection, operation)

@@ -99,11 +99,10 @@ class Records:
         found = await self._find_one(call, {"_id": record_id}, self.reach(call, "read"))
         if found is None:
             raise self._absent(record_id)
-        if action != "read":
-            reach = self.reach(call, action)
-            if not reach.admits(found):
-                raise refused(self.label, action)
-            call.deputy_for[record_id] = reach.deputy_for(found)
+        reach = self.reach(call, action)
+        if action != "read" and not reach.admits(found):
+            raise refused(self.label, action)
+        call.deputy_for[record_id] = reach.deputy_for(found)
         return found
 
     async def whatever(self, call: Call, record_id: str) -> Document | None:
@@ -170,8 +169,11 @@ class Records:
 
     async def by_source_keys(self, call: Call, keys: Sequence[str]) -> dict[str, Document]:
         """Stored records by natural key, within the reach of import."""
-        query = {"$and": [{"source_key": {"$in": list(keys)}}, self.reach(call, "import").filter()]}
-        return {document["source_key"]: document async for document in call.database[self.resource].find(query)}
+        reach = self.reach(call, "import")
+        query = {"$and": [{"source_key": {"$in": list(keys)}}, reach.filter()]}
+        found = {document["source_key"]: document async for document in call.database[self.resource].find(query)}
+        call.deputy_for |= {document["_id"]: reach.deputy_for(document) for document in found.values()}
+        return found
 
     async def must_exist(self, call: Call, ids: Iterable[str | None], field: str) -> dict[str, Document]:
         """The records of these ids within reach; refuses the first that is missing, naming the field."""
@@ -319,10 +321,14 @@ class Records:
         return _wanted(fields, sort, key)
 
     def _sort(self, call: Call, order: str) -> Sort:
-        sort = self.sorts[order] if order else next(iter(self.sorts.values()))
-        if order and call.limits(self.resource).get(sort.field.split(".")[0], READ) < READ:  # an order tells what a field holds
-            raise Invalid(f"your roles do not let you sort by {sort.field.split('.')[0]}; use another order", field="order_by")
-        return sort
+        """The order asked for, or the first that the caller may know: an order tells what a field holds, and so do its page tokens."""
+        limits = call.limits(self.resource)
+        if order:
+            if limits.get(self.sorts[order].name, READ) < READ:
+                raise Invalid(f"your roles do not let you sort by {self.sorts[order].name}; use another order", field="order_by")
+            return self.sorts[order]
+        known = (sort for sort in self.sorts.values() if limits.get(sort.name, READ) >= READ)
+        return next(known, Sort("create_time", -1))
 
     async def _find_one(self, call: Call, query: Document, reach: Reach) -> Document | None:
         return await call.database[self.resource].find_one({"$and": [query, reach.filter()]}, max_time_ms=call.milliseconds_left)

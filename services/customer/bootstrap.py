@@ -25,7 +25,8 @@ from services.customer.timeline.store import Timeline
 def build(settings: Settings) -> Department:
     """The department, not yet started."""
     base = Foundation.of("customer", settings)
-    customers, contacts, notes, timeline, segments = Customers(), Contacts(), Notes(), Timeline(), Segments()
+    customers, contacts, notes, timeline = Customers(), Contacts(), Notes(), Timeline()
+    segments = Segments(customers)
     department = base.department(
         settings,
         services=[

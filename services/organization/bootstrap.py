@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import timedelta
 
 from crm.common.v1.audit_service_pb2 import RecordCheckpointRequest
@@ -11,13 +10,11 @@ from crm.common.v1.audit_service_pb2 import RecordCheckpointRequest
 from chassis.access.authority import Authority
 from chassis.access.caller import Caller
 from chassis.access.tokens import Signer
-from chassis.kernel.errors import Conflict
 from chassis.observe.metrics import CommandMetrics, Metrics
 from chassis.rpc.audits import DESCRIPTOR as AUDITS
 from chassis.rpc.channels import Channel
 from chassis.runtime.department import Department
 from chassis.storage import client
-from chassis.storage.changes import Duplicate
 from services.organization.access import api as access_api
 from services.organization.access import store as access_store
 from services.organization.api_keys import api as api_keys_api
@@ -51,10 +48,7 @@ def build(settings: Settings) -> Department:
         await signing.load()
         await access_store.begin(database)
         await authority.refresh()
-        call = department.own_call("deliver roles")
-        await role_actions.deliver(roles, call)
-        with suppress(Duplicate, Conflict):  # another replica starts too, and was faster
-            await call.changes.commit()
+        await role_actions.deliver(roles, department.own_call)
 
     keeper = Channel("customer", settings.customer_address, settings.identity) if settings.customer_address else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from cli.engines import Child, free_port, start_mongo, start_nats
 from cli.plan import DEPARTMENTS, Plan, new_secrets
 from gateway.graph.noun import NOUNS
 
+RENEW_SECONDS = 150
 PASSWORD = "four words of our own"
 ROLES = (
     "SALES_REP", "SALES_LEAD", "MARKETER", "SUPPORT_AGENT", "COORDINATOR", "ADMINISTRATOR", "MARKETING_LEAD", "SUPPORT_LEAD",
@@ -64,6 +66,7 @@ class Installation:
         self.people: dict[str, str] = {}
         self.tokens: dict[str, str] = {}
         self.units: dict[str, str] = {}
+        self._refresh: dict[str, Any] = {}
 
     async def start(self) -> None:
         """Everything up, one department with a team, one person of each role."""
@@ -73,6 +76,13 @@ class Installation:
         self.link = OrganizationLink(self.channels["organization"], "cli", self.plan.secrets["cli"])
         await self.until(lambda: all(self.suite[name].authority.directory.revision for name in DEPARTMENTS))
         await self._people()
+
+    async def renew(self) -> None:
+        """Refresh tokens that end soon: a run lasts longer than a token."""
+        for key, tokens in self._refresh.items():
+            if tokens.access_expire_time.seconds - time.time() < RENEW_SECONDS and self.tokens[key] == tokens.access_token:
+                answer = await self.ask("RefreshSession", role="", refresh_token=tokens.refresh_token)
+                self._refresh[key], self.tokens[key] = answer.tokens, answer.tokens.access_token
 
     async def stop(self) -> None:
         """Everything down."""
@@ -169,6 +179,7 @@ class Installation:
         await self.ask("SetPassword", person_id=made.person.id, password=PASSWORD)
         session = await self.ask("CreateSession", role="", email=made.person.email, password=PASSWORD)
         self.tokens[key] = session.tokens.access_token
+        self._refresh[key] = session.tokens
         return str(made.person.id)
 
     def calls(self) -> dict[str, int]:

@@ -178,10 +178,19 @@ def _record(name: str, resource: str, record: Mapping[str, Any]) -> dict[str, An
 
 
 def field_access(world: World, person: str, resource: str, name: str) -> str:
-    """How much of a field a person gets where they reach the record."""
-    counting = {role for role in world.roles_for(person, resource) if any(line[:2] == (role, resource) for line in world.lines)}
-    told = [
-        max((ACCESSES.index(line[3]) for line in world.fields if line[:3] == (role, resource, name)), default=ACCESSES.index("WRITE"))
-        for role in counting
-    ]
-    return ACCESSES[max(told, default=ACCESSES.index("WRITE"))]
+    """How much of a field a person gets where they reach the record: by their own roles, if any grants something on the resource; else
+    the least of what those would get for whom they stand in."""
+    one = next((found for found in world.people if found.person_id == person and found.active), None)
+    if one is None:
+        return "WRITE"
+    lending = [] if resource in world.personal else [o.roles for o in world.people if o.deputy_id == person and o.away(world.now)]
+    own = _widest(world, one.roles, resource, name)
+    told = [own] if own is not None else [level for roles in lending if (level := _widest(world, roles, resource, name)) is not None]
+    return ACCESSES[min(told, default=ACCESSES.index("WRITE"))]
+
+
+def _widest(world: World, roles: frozenset[str], resource: str, name: str) -> int | None:
+    """The widest access that roles give to a field; None when none of them grants anything on the resource."""
+    counting = {role for role in roles if any(line[:2] == (role, resource) for line in world.lines)}
+    limits = {line[0]: ACCESSES.index(line[3]) for line in world.fields if line[1:3] == (resource, name)}
+    return max((limits.get(role, ACCESSES.index("WRITE")) for role in counting), default=None)

@@ -128,17 +128,18 @@ class Prober:
         return self.matrix.may(role, resource, "read", slot) and self.matrix.granted(role, about, "read")
 
     async def members(self, department: str, method: MethodDescriptor, role: str) -> Cases:
-        """Who is in which segment: shown to who may read both."""
+        """Who is in which segment: shown to who may read both; on a customer, to who may read that and segments at all."""
         customers, segments = (
             {self.matrix.records[name][slot]["id"]: slot for slot in self.matrix.relations(role, name)}
             for name in ("customers", "segments")
         )
-        key, ids = ("segment_ids", segments) if method.name == "BatchListSegmentMembers" else ("customer_ids", customers)
+        from_segments = method.name == "BatchListSegmentMembers"
+        key, ids = ("segment_ids", segments) if from_segments else ("customer_ids", customers)
         _, answer = await self.ask(department, method, role, {key: list(ids), "page_size": 100})
         found = {(row.segment_id, row.customer_id) for row in rows_of(answer)} if answer else set()
         return [
             Case(method.name, role, f"{segments[segment]} of {customers[customer]}",
-                 self.matrix.may(role, "segments", "read", segments[segment]) and self.matrix.may(role, "customers", "read", customers[customer]),
+                 (self.matrix.may(role, "segments", "read", segments[segment]) if from_segments else self.matrix.granted(role, "segments", "read")) and self.matrix.may(role, "customers", "read", customers[customer]),
                  (segment, customer) in found)
             for segment in segments for customer in customers
         ]  # fmt: skip

@@ -17,7 +17,6 @@ from services.customer.accesses import model
 Document = dict[str, Any]
 WORK = "open_work"
 WORK_INDEX = IndexModel([("customer_id", ASCENDING)], name="by_customer_id")
-_MOST = 10_000
 
 
 class Accesses:
@@ -27,9 +26,13 @@ class Accesses:
         """Stored open work by record."""
         return {row["_id"]: row async for row in call.database[WORK].find({"_id": {"$in": list(ids)}})}
 
-    async def of_customers(self, call: Call, ids: Iterable[str]) -> list[Document]:
-        """Stored open work of customers."""
-        return await call.database[WORK].find({"customer_id": {"$in": list(ids)}}).limit(_MOST).to_list()
+    async def of_customers(self, call: Call, ids: Iterable[str], without: Iterable[str]) -> list[Document]:
+        """Who holds stored open work of customers, each person once a customer; the work of certain records aside."""
+        pipeline: list[Document] = [
+            {"$match": {"customer_id": {"$in": list(ids)}, "_id": {"$nin": list(without)}}},
+            {"$group": {"_id": {"customer_id": "$customer_id", "person_id": "$person_id"}}},
+        ]
+        return [row["_id"] async for row in await call.database[WORK].aggregate(pipeline)]
 
     async def customers(self, call: Call, ids: Iterable[str]) -> dict[str, Document]:
         """What of customers decides."""
@@ -48,19 +51,24 @@ class Accesses:
         elif before and not after:
             call.changes.write(WORK, DeleteOne({"_id": record_id}))
 
-    def announce(self, call: Call, customer_id: str, people: list[str], stored: Mapping[str, Document]) -> None:
-        """Store and tell who works with a customer now, when that is news."""
-        before = stored.get(customer_id)
-        if people == (before or {}).get("person_ids", []):
+    def announce(self, call: Call, customer_id: str, people: list[str], before: Document | None) -> None:
+        """Store who works with a customer now, and tell it when that is news.
+
+        The document moves on (`turn`) with each look at a customer, news or not: of two works that begin or end at once, one is
+        reckoned again and sees the other.
+        """
+        if before is None and not people:  # nobody works with it, and who begins to at this moment makes the document
             return
-        version = before["version"] + 1 if before else 1
-        after = {"_id": customer_id, "version": version, "customer_id": customer_id, "person_ids": people}
-        if before:
-            call.changes.update(COLLECTION, before, after)
-        else:
-            call.changes.insert(COLLECTION, after)
-        attributes = {"id": new_id(), "time": call.now, "actor_id": call.caller.person_id, "correlation_id": call.request_id}
-        call.changes.emit(encode(events.CustomerAccessChanged, after, **attributes))
+        if before is None:  # version 0 was never told
+            before = {"_id": customer_id, "version": 0, "person_ids": [], "turn": 0}
+            call.changes.insert(COLLECTION, before)
+        values: Document = {"turn": before.get("turn", 0) + 1}
+        if people != before.get("person_ids", []):
+            values |= {"version": before["version"] + 1, "customer_id": customer_id, "person_ids": people}
+            attributes = {"id": new_id(), "time": call.now, "actor_id": call.caller.person_id, "correlation_id": call.request_id}
+            call.changes.emit(encode(events.CustomerAccessChanged, {"_id": customer_id, **values}, **attributes))
+        turn = before.get("turn", 0) or {"$in": [0, None]}
+        call.changes.must_match(COLLECTION, UpdateOne({"_id": customer_id, "turn": turn}, {"$set": values}))
 
     async def move(self, call: Call, moved: Mapping[str, Document | None]) -> None:
         """Work began, moved or ended: store it, and renew the accesses of the customers whom it concerned and concerns."""
@@ -74,9 +82,9 @@ class Accesses:
         """Who works with these customers, from what is stored and the work that moves in this commit."""
         if not customer_ids:
             return
-        present = [row for row in await self.of_customers(call, customer_ids) if row["_id"] not in moved]
-        present += [row for row in moved.values() if row]
-        customers, stored = await self.customers(call, customer_ids), await self.stored(call, customer_ids)
+        stored = await self.stored(call, customer_ids)  # before everything else: what comes in meanwhile moves it on
+        present = await self.of_customers(call, customer_ids, moved) + [row for row in moved.values() if row]
+        customers = await self.customers(call, customer_ids)
         for identity in sorted(customer_ids):
             held = [row for row in present if row["customer_id"] == identity]
-            self.announce(call, identity, model.people_of(customers.get(identity), held), stored)
+            self.announce(call, identity, model.people_of(customers.get(identity), held), stored.get(identity))

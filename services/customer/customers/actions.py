@@ -6,7 +6,7 @@ from typing import Any
 
 from crm.customer.v1 import customer_events_pb2 as events
 
-from chassis.kernel.errors import CrmError, NotFound, WrongState
+from chassis.kernel.errors import CrmError, NotAllowed, NotFound, WrongState
 from chassis.kernel.ids import from_source
 from chassis.rpc.call import Call
 from services.customer.customers import model
@@ -23,6 +23,15 @@ async def move_lifecycle(
     customers.checked_version(before, version)
     customers.in_use(before)
     return customers.change(call, before, model.moved(before, lifecycle, reason), events.CustomerLifecycleMoved)
+
+
+def permitted(customers: Customers, call: Call, before: Document, values: Document) -> None:
+    """Who works with the customer is for those to say whose role reaches it: a guest would make their own access last."""
+    named = values.get("collaborator_ids", before.get("collaborator_ids", []))
+    if (named or []) == before.get("collaborator_ids", []) or call.caller.is_service:
+        return
+    if not any(ground.by_role(before) for ground in customers.reach(call, "update").grounds):
+        raise NotAllowed("you see this customer by working with it; ask its owner to change who else does", field="collaborator_ids")
 
 
 async def archive(customers: Customers, call: Call, *, customer_id: str, version: int | None = None) -> Document:

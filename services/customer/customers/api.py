@@ -18,7 +18,14 @@ from services.customer.customers.store import Customers
 def service(customers: Customers) -> Service:
     """The handlers of customers."""
     descriptor = customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"]
-    noun = Noun(customers, descriptor, customer_events_pb2, model.check, partial(actions.place, customers))
+    noun = Noun(
+        customers,
+        descriptor,
+        customer_events_pb2,
+        model.check,
+        partial(actions.place, customers),
+        permitted=partial(actions.permitted, customers),
+    )
 
     @handler
     async def search(call: Call, request: Any) -> Any:

@@ -28,7 +28,7 @@ def service(segments: Segments, customers: Customers) -> Service:
         async def batch_list(call: Call, request: Any) -> Any:
             ids = list(getattr(request, f"{key}s"))
             pages = await segments.members.of(call, key, ids, **listing(request))
-            return groups(method, segments.members.descriptor, ids, await segments.readable(call, pages))
+            return groups(method, segments.members.descriptor, ids, await segments.readable(call, pages, reached=key == "segment_id"))
 
         return batch_list
 

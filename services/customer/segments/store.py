@@ -16,6 +16,7 @@ from chassis.kernel.pages import Sort
 from chassis.messaging.envelope import encode
 from chassis.rpc.call import Call
 from chassis.storage.records import OWNER_FIELDS, Page, Records, sorts_of
+from services.customer.customers.store import Customers
 from services.customer.segments import model
 
 Document = dict[str, Any]
@@ -55,14 +56,18 @@ class Members(Records):
 class Segments(Records):
     """Groups of customers by criteria."""
 
-    def __init__(self) -> None:
+    def __init__(self, customers: Customers) -> None:
         super().__init__(segment_pb2.Segment, "segments", sorts=sorts_of(segment_pb2.SegmentOrder))
-        self.members = Members()
+        self.members, self.customers = Members(), customers
 
-    async def readable(self, call: Call, pages: dict[str, Page]) -> dict[str, Page]:
-        """The pages without memberships of segments that the caller may not read."""
+    async def readable(self, call: Call, pages: dict[str, Page], *, reached: bool) -> dict[str, Page]:
+        """The pages without memberships that tell of fields which the caller does not get; with `reached`, only of segments within reach.
+
+        That their own customer is in some segment everybody may know: it tells what marketing will send.
+        """
         ids = {row["segment_id"] for page in pages.values() for row in page.rows}
-        known = await self.batch_get(call, ids, ["name"]) if ids else {}
+        known = await (super().batch_get(call, ids, ["name", "criteria"]) if reached else self._criteria(call, ids)) if ids else {}
+        known = {identity: segment for identity, segment in known.items() if not self.tells(call, segment)}
         return {
             key: replace(
                 page,
@@ -71,6 +76,33 @@ class Segments(Records):
             )
             for key, page in pages.items()
         }
+
+    async def batch_get(self, call: Call, ids: Iterable[str], fields: Sequence[str] = ()) -> dict[str, Document]:
+        """Those that exist within reach, without criteria that tell what the caller does not get."""
+        found = await super().batch_get(call, ids, fields)
+        self._quiet(call, found.values())
+        return found
+
+    async def page(self, call: Call, *args: Any, **asked: Any) -> Page:
+        """A page of segments, without criteria that tell what the caller does not get."""
+        found = await super().page(call, *args, **asked)
+        self._quiet(call, found.rows)
+        return found
+
+    async def _criteria(self, call: Call, ids: Iterable[str]) -> dict[str, Document]:
+        """Criteria of segments, within reach or not: to judge by, not to show."""
+        rows = call.database[self.resource].find({"_id": {"$in": list(ids)}}, {"criteria": 1}, max_time_ms=call.milliseconds_left)
+        return {row["_id"]: row async for row in rows}
+
+    def _quiet(self, call: Call, segments: Iterable[Document]) -> None:
+        if call.limits(self.customers.resource):
+            for segment in segments:
+                if "criteria" in segment and self.tells(call, segment):
+                    del segment["criteria"]
+
+    def tells(self, call: Call, segment: Document) -> bool:
+        """Whether who is in the segment tells the caller of a field that they do not get."""
+        return model.criteria_refusal(segment, self.customers.filterable(call)) is not None
 
     async def active(self, call: Call) -> list[Document]:
         """Every segment in use: what a changed customer is judged by. At most 2 000."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,9 @@ from chassis.kernel.clock import now
 from chassis.rpc.call import Call
 from chassis.storage.client import Database
 from services.organization.access.model import PERSONAL, SERVICES, Rights, grants
+from services.organization.roles import catalogue
+
+log = logging.getLogger("crm.organization")
 
 _SCOPES = access_pb2.Scope.DESCRIPTOR.values_by_name
 _ACCESSES = access_pb2.FieldAccess.DESCRIPTOR.values_by_name
@@ -54,21 +58,38 @@ async def load(database: Database, known: int) -> access_pb2.Directory | None:
 
 async def roles_of(database: Database) -> dict[str, Rights]:
     """What each role in use allows; a shipped one by its code, others by their id."""
-    found: dict[str, Rights] = {}
-    async for row in database[ROLES].find({"archive_time": None}).limit(MOST_ROLES):
-        rights: Rights = found.setdefault(row.get("role") or row["_id"], {})
+    return {name: rights for name, rights, _ in await _roles(database)}
+
+
+async def _roles(database: Database) -> list[tuple[str, Rights, list[dict[str, str]]]]:
+    """Name, rights and field permissions of each role in use, read at one moment. A word of a newer build is left out, and said."""
+    found = []
+    async for row in database[ROLES].find({"archive_time": None}).sort("_id", 1).limit(MOST_ROLES):
+        name, rights = row.get("role") or row["_id"], Rights()
         for line in row.get("permissions", []):
-            rights.setdefault(line["resource"], {})[line["action"]] = line["scope"]
+            if f"SCOPE_{line['scope']}" in _SCOPES:
+                rights.setdefault(line["resource"], {})[line["action"]] = line["scope"]
+            else:
+                log.warning("permission left out", extra={"role": name, "resource": line["resource"], "scope": line["scope"]})
+        found.append((name, rights, row.get("field_permissions", [])))
     return found
 
 
 async def _add_roles(database: Database, directory: access_pb2.Directory) -> None:
-    for role, resource, action, scope in grants(await roles_of(database) | SERVICES):
+    roles = await _roles(database)
+    for role, resource, action, scope in grants({name: rights for name, rights, _ in roles} | SERVICES):
         directory.grants.add(role=role, resource=resource, action=action, scope=_SCOPES[f"SCOPE_{scope}"].number)
-    async for row in database[ROLES].find({"archive_time": None, "field_permissions.0": {"$exists": True}}).limit(MOST_ROLES):
-        for line in row["field_permissions"]:
-            access = _ACCESSES[f"FIELD_ACCESS_{line['access']}"].number
-            directory.field_grants.add(role=row.get("role") or row["_id"], resource=line["resource"], field=line["field"], access=access)
+    for role, _, lines in roles:
+        for (resource, field), access in with_copies(lines).items():
+            known = _ACCESSES.get(f"FIELD_ACCESS_{access}", _ACCESSES["FIELD_ACCESS_HIDDEN"])  # what is unknown here shows nothing
+            directory.field_grants.add(role=role, resource=resource, field=field, access=known.number)
+
+
+def with_copies(lines: list[dict[str, str]]) -> dict[tuple[str, str], str]:
+    """Field permissions by resource and field; a field that repeats another one's value gets what that one gets, unless it is named itself."""
+    named = {(line["resource"], line["field"]): line["access"] for line in lines}
+    repeated = {copy: access for source, access in named.items() for copy in catalogue.copies().get(source, ())}
+    return repeated | named
 
 
 def _member(person: dict[str, Any]) -> access_pb2.Member:

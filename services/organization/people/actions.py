@@ -17,9 +17,16 @@ from services.organization.departments.store import Departments
 from services.organization.people import credentials, factors, model
 from services.organization.people.passwords import hash_password, verify_password
 from services.organization.people.store import People
+from services.organization.roles.actions import may_give
 from services.organization.roles.store import Roles
 
 Document = dict[str, Any]
+
+
+def for_another(call: Call, person_id: str) -> None:
+    """Refuse to act for somebody else without the right to give roles: it would be a way to theirs."""
+    if person_id != call.caller.person_id:
+        may_give(call)
 
 
 async def deactivate(people: People, call: Call, *, person_id: str, version: int | None = None) -> Document:
@@ -38,6 +45,7 @@ async def reactivate(people: People, call: Call, *, person_id: str, version: int
 
 async def set_password(people: People, call: Call, *, person_id: str, password: str, version: int | None = None) -> Document:
     """Set a password; every session of the person ends."""
+    for_another(call, person_id)
     before = await people.get(call, person_id, "password")
     people.checked_version(before, version)
     model.check_password(password, before)
@@ -51,6 +59,7 @@ async def set_password(people: People, call: Call, *, person_id: str, password: 
 
 async def hand_over(people: People, call: Call, *, person_id: str, successor_id: str, version: int | None = None) -> Document:
     """Everything that the person owns goes to the successor: told here, done by each department for its own records."""
+    may_give(call)
     before = await people.get(call, person_id, "update")
     people.checked_version(before, version)
     people.set_owner(call, {}, successor_id, field="successor_id")
@@ -86,6 +95,7 @@ async def confirm_factor(people: People, call: Call, *, person_id: str, code: st
 
 async def remove_factor(people: People, call: Call, *, person_id: str) -> Document:
     """Take the second factor away."""
+    for_another(call, person_id)
     before = await people.get(call, person_id, "password")
     credentials.remove_factor(call, person_id)
     return people.change(call, before, {}, events.PersonSecondFactorRemoved, action="password")
@@ -96,6 +106,7 @@ async def set_absence(
     absence_end_time: datetime | None = None, version: int | None = None,
 ) -> Document:  # fmt: skip
     """Say when a person is away and who stands in, or that they are back."""
+    for_another(call, person_id)
     before = await people.get(call, person_id, "absence")
     people.checked_version(before, version)
     if deputy_id:
@@ -112,8 +123,9 @@ async def place(people: People, departments: Departments, roles: Roles, call: Ca
     _, managers = await references(call, batch, people, "manager_id")
     managers = [None if document.get("manager_id") in inside else found for document, found in zip(batch, managers, strict=True)]
     identities = [document["_id"] for document in batch if document.get("_id")]
-    stored = await people.batch_get(call, identities, ["roles", "role_definition_ids"]) if identities else {}
-    return first_of(refusals, teams, managers, await role_refusals(roles, call, batch, stored))
+    stored = await people.batch_get(call, identities, ["roles", "role_definition_ids", *model.BY_COMMAND]) if identities else {}
+    commanded = [model.command_refusal(document, stored.get(document.get("_id", ""), {})) for document in batch]
+    return first_of(refusals, teams, managers, commanded, await role_refusals(roles, call, batch, stored))
 
 
 async def role_refusals(roles: Roles, call: Call, batch: list[Document], stored: Mapping[str, Document]) -> list[CrmError | None]:

@@ -56,13 +56,28 @@ def absent(person: Document, deputy_id: str | None, begins: datetime | None, end
     return {"deputy_id": deputy_id, "absence_start_time": begins, "absence_end_time": ends}
 
 
+# Set by commands of their own, which judge them.
+BY_COMMAND = ("deputy_id", "absence_start_time", "absence_end_time", "successor_id")
+
+
+def command_refusal(person: Document, before: Document) -> CrmError | None:
+    """Why a person cannot be stored so: an absence or a successor came in beside their commands. None when not."""
+    for name in BY_COMMAND:
+        if person.get(name) != before.get(name):
+            return Invalid(f"{name} is set by personSetAbsence or personHandOver; leave it out", field=name)
+    return None
+
+
 def role_refusal(person: Document, before: Document | None, known: Mapping[str, Document], may_assign: bool) -> CrmError | None:
     """Why a person cannot have these roles; None when nothing speaks against them. Roles that they have already need no right."""
     for name in ("roles", "role_definition_ids"):
         added = set(person.get(name, [])) - set((before or {}).get(name, []))
         if added and not may_assign:
             return NotAllowed("your roles do not let you give roles; ask an administrator («assign» on role_definitions)", field=name)
+    had = set((before or {}).get("role_definition_ids", []))
     for index, identity in enumerate(person.get("role_definition_ids", [])):
+        if identity in had:  # a role that was archived since may stay; it gives nothing
+            continue
         role = known.get(identity)
         if role is None or role.get("archive_time") or role.get("role"):
             return NotFound(

@@ -16,6 +16,8 @@ def service(roles: Roles) -> Service:
     """The handlers of roles."""
     descriptor = role_definition_service_pb2.DESCRIPTOR.services_by_name["RoleDefinitionService"]
     return Noun(roles, descriptor, role_definition_events_pb2, actions.check).serve(
+        CreateRoleDefinition=partial(actions.create, roles),
+        RestoreRoleDefinition=partial(actions.restore, roles),
         UpdateRoleDefinition=partial(actions.update, roles),
         CopyRoleDefinition=partial(actions.copy, roles),
         ResetRoleDefinition=partial(actions.reset, roles),

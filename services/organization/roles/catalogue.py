@@ -41,6 +41,19 @@ def fields() -> dict[str, frozenset[str]]:
     return found
 
 
+@cache
+def copies() -> dict[tuple[str, str], tuple[tuple[str, str], ...]]:
+    """(resource, field) → the fields of other resources that repeat its value."""
+    found: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {}
+    for module in _modules():
+        for message in module.DESCRIPTOR.message_types_by_name.values():
+            for field in message.fields if resource_of(message) else ():
+                resource, _, name = traits(field).copy_of.partition(".")
+                if name:
+                    found[resource, name] = (*found.get((resource, name), ()), (resource_of(message), field.name))
+    return found
+
+
 def _limitable(message: Descriptor) -> frozenset[str]:
     return frozenset(field.name for field in message.fields if field.name not in KEPT and _can_lack(field))
 

@@ -26,7 +26,9 @@ def service(orders: Orders, opportunities: Opportunities, products: Products, cu
     @handler
     async def totals(call: Call, request: Any) -> Any:
         rows = await orders.totals(call, request.customer_ids)
-        messages = [to_message(model.totals_document(row), order_pb2.OrderTotals.DESCRIPTOR) for row in rows]
+        hidden = model.hidden_totals(call.limits(orders.resource))
+        shown = [{name: value for name, value in model.totals_document(row).items() if name not in hidden} for row in rows]
+        messages = [to_message(row, order_pb2.OrderTotals.DESCRIPTOR) for row in shown]
         return order_service_pb2.BatchGetOrderTotalsResponse(order_totals=messages)
 
     return noun.serve(

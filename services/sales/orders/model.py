@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from chassis.access.caller import READ
 from chassis.kernel.errors import Invalid, WrongState
 from chassis.kernel.money import currency, micros, of_micros, total
 
@@ -91,3 +92,10 @@ def totals_document(row: Mapping[str, Any]) -> Document:
     if row.get("last_order_time"):
         found["last_order_time"] = row["last_order_time"]
     return found
+
+
+def hidden_totals(limits: Mapping[str, int]) -> set[str]:
+    """Which sums a caller does not get, because they do not get what is summed."""
+    tells = {"total": ("sales_value", "returns_value", "net_value"), "lines": ("sales_value", "returns_value", "net_value"),
+             "order_time": ("last_order_time",), "kind": ("sale_count", "return_count", "sales_value", "returns_value")}  # fmt: skip
+    return {name for field, names in tells.items() if limits.get(field, READ) < READ for name in names}

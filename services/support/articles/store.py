@@ -8,6 +8,7 @@ from typing import Any
 from crm.support.v1 import article_pb2
 from pymongo import ASCENDING, IndexModel, UpdateOne
 
+from chassis.access.caller import READ
 from chassis.kernel.criteria import Criteria, to_query
 from chassis.rpc.call import Call
 from chassis.storage.records import Records, sorts_of
@@ -49,8 +50,9 @@ class Articles(Records):
         """Articles by BM25, the best first."""
         asked = list(dict.fromkeys(terms.words(question)))[:40]
         statistics = await call.database[STATISTICS].find_one({"_id": "all"})
-        if not asked or not statistics:
-            return []
+        limits = call.limits(self.resource)
+        if not asked or not statistics or any(limits.get(name, READ) < READ for name in ("title", "body")):
+            return []  # what is found tells what stands in it
         parts = [
             {"search_terms": {"$in": asked}},
             self.reach(call, "read").filter(),

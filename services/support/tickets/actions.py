@@ -13,6 +13,7 @@ from chassis.kernel.ids import new_id
 from chassis.rpc.call import Call
 from chassis.rpc.noun import references
 from chassis.rpc.remote import RemoteRecords, first_of
+from chassis.storage.records import OWNER_FIELDS
 from services.support.tickets import model
 from services.support.tickets.store import Replies, Tickets
 
@@ -72,7 +73,7 @@ async def auto_assign(tickets: Tickets, call: Call, *, ticket_id: str, version: 
     chosen = await choose(tickets, call, before.get("skill"))
     if chosen is None:
         raise NotFound(
-            f"no active agent has the skill «{before.get('skill', '')}»; add it to somebody (personUpdate) or change the ticket",
+            "no active agent has the skill that this ticket wants; add it to somebody (personUpdate) or change the ticket",
             code="NOBODY_WITH_SKILL", field="skill",
         )  # fmt: skip
     owner: Document = {}
@@ -117,7 +118,7 @@ async def reply(tickets: Tickets, replies: Replies, call: Call, *, ticket_id: st
     changes = model.replied(before, values["author"], bool(values.get("internal")), call.now, call.caller.person_id)
     tickets.change(call, before, changes, events.TicketUpdated)
     values |= {"ticket_id": ticket_id, "subject": before["subject"], "customer_id": before.get("customer_id")}
-    return replies.create(call, values, reply_events.TicketReplyCreated)
+    return replies.create(call, values, reply_events.TicketReplyCreated, owner_of=before)
 
 
 async def join_ticket(tickets: Tickets, call: Call, batch: list[Document]) -> list[CrmError | None]:
@@ -126,5 +127,6 @@ async def join_ticket(tickets: Tickets, call: Call, batch: list[Document]) -> li
     for document in batch:
         ticket = found.get(document.get("ticket_id", ""))
         if ticket:
-            document.update({"subject": ticket["subject"]} | ({"customer_id": ticket["customer_id"]} if ticket.get("customer_id") else {}))
+            names = ("customer_id", *OWNER_FIELDS)
+            document.update({"subject": ticket["subject"]} | {name: ticket[name] for name in names if ticket.get(name)})
     return refusals

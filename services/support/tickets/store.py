@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from crm.support.v1 import ticket_pb2, ticket_reply_pb2
-from pymongo import ASCENDING, IndexModel, UpdateOne
+from pymongo import ASCENDING, IndexModel, UpdateMany, UpdateOne
 
 from chassis.kernel.pages import Sort
 from chassis.rpc.call import Call
-from chassis.storage.records import Records, sorts_of
+from chassis.storage.records import OWNER_FIELDS, Records, sorts_of
 from services.support.tickets.model import carried
 
 Document = dict[str, Any]
@@ -21,7 +21,7 @@ class Tickets(Records):
     """Requests of customers."""
 
     def __init__(self) -> None:
-        sorts = sorts_of(ticket_pb2.TicketOrder) | {"PRIORITY_DESC": Sort("priority_rank", -1)}
+        sorts = sorts_of(ticket_pb2.TicketOrder) | {"PRIORITY_DESC": Sort("priority_rank", -1, of="priority")}
         super().__init__(
             ticket_pb2.Ticket,
             "tickets",
@@ -36,7 +36,10 @@ class Tickets(Records):
         document["priority_rank"] = _RANK[document["priority"]]
 
     def project(self, call: Call, before: Document | None, after: Document) -> None:
-        """Loads move with owner and state."""
+        """The conversation follows its ticket's owner; loads move with owner and state."""
+        if before and any(before.get(name) != after.get(name) for name in OWNER_FIELDS):
+            owner = {name: after.get(name) for name in OWNER_FIELDS}
+            call.changes.write("ticket_replies", UpdateMany({"ticket_id": after["_id"]}, {"$set": owner}))
         was, now = carried(before), carried(after)
         if was != now:
             for person, step in ((was, -1), (now, 1)):
@@ -57,4 +60,5 @@ class Replies(Records):
     """Contributions to the conversations."""
 
     def __init__(self) -> None:
-        super().__init__(ticket_reply_pb2.TicketReply, "ticket_replies", parents=("ticket_id", "customer_id"))
+        owners = [IndexModel([(name, ASCENDING), ("create_time", -1), ("_id", -1)], name=f"by_{name}") for name in OWNER_FIELDS]
+        super().__init__(ticket_reply_pb2.TicketReply, "ticket_replies", parents=("ticket_id", "customer_id"), indexes=owners)
