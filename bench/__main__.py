@@ -16,6 +16,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench.access import decisions
 from bench.alone import gateways_alone
 from bench.compare import goals, write
 from bench.executor import executor_alone, planning
@@ -32,7 +33,9 @@ REPORT = ROOT / "docs" / "reference" / "benchmarks.md"
 async def main() -> None:
     """Everything, in order."""
     node = install_peers()
-    lines = [*_head(), *await _executor()]
+    measured = decisions()
+    say("\n".join(measured))
+    lines = [*_head(), "## Decisions", "", *measured, "", *await _executor()]
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         alone, words = await gateways_alone(folder, node=node)

@@ -53,6 +53,7 @@ class Directory:
         self._resources = {(role, resource) for role, resource, _ in self.grants}
         self._limited = {resource for _, resource in self.fields}
         self._limits: dict[tuple[frozenset[str], str], Mapping[str, int]] = {}
+        self._scopes: dict[tuple[frozenset[str], str, str], tuple[tuple[int, str], ...]] = {}
         self._represented: dict[str, list[Member]] = {}
         for member in self.members.values():
             if member.deputy_id:
@@ -112,35 +113,39 @@ class Directory:
         """
         key = customer_key if customers and action in COLLABORATION else ""
         known = customers or {}
-        grounds = []
-        if self.scope(caller.roles, resource, action):
-            place = (caller.person_id, caller.department_id, caller.team_id)
-            grounds += self._grounds(place, caller.roles, resource, action, key, known)
+        place = (caller.person_id, caller.department_id, caller.team_id)
+        grounds = self._grounds(place, caller.roles, resource, action, key, known)
         if resource not in self.personal:
             for member in self.represented(caller.person_id):
-                if self.scope(member.roles, resource, action):
-                    place = (member.person_id, member.department_id, member.team_id)
-                    grounds += self._grounds(place, member.roles, resource, action, key, known, absent=True)
+                place = (member.person_id, member.department_id, member.team_id)
+                grounds += self._grounds(place, member.roles, resource, action, key, known, absent=True)
         if not grounds:
             raise refused(resource, action)
         return Reach(tuple(grounds))
 
     def _grounds(
-        self, place: tuple[str, str, str], roles: Iterable[str], resource: str, action: str, key: str,
+        self, place: tuple[str, str, str], roles: frozenset[str], resource: str, action: str, key: str,
         customers: Mapping[str, tuple[str, ...]], *, absent: bool = False,
     ) -> list[Ground]:  # fmt: skip
         """One ground for each scope that the roles give: a team may reach into another department, so the wider one does not hold both."""
         person_id, department_id, team_id = place
-        by_scope: dict[int, str] = {}
-        for role in sorted(roles, reverse=True):
-            by_scope[self.grants.get((role, resource, action), 0)] = role
-        scopes = [ALL] if ALL in by_scope else sorted(by_scope.keys() - {0}, reverse=True)
-        departments = {DEPARTMENT: (department_id,), DEPARTMENT_AND_BELOW: (department_id, *self.below.get(department_id, ()))}
-        working = customers.get(person_id, ())
-        return [
-            Ground(scope, person_id, team_id, departments.get(scope, ()) if department_id else (), by_scope[scope], absent, key, working)
-            for scope in scopes
-        ]
+        working = customers.get(person_id, ()) if key else ()
+        grounds = []
+        for scope, role in self._granted(roles, resource, action):
+            departments: tuple[str, ...] = ()
+            if scope in (DEPARTMENT, DEPARTMENT_AND_BELOW) and department_id:
+                departments = (department_id,) if scope == DEPARTMENT else (department_id, *self.below.get(department_id, ()))
+            grounds.append(Ground(scope, person_id, team_id, departments, role, absent, key, working))
+        return grounds
+
+    def _granted(self, roles: frozenset[str], resource: str, action: str) -> tuple[tuple[int, str], ...]:
+        """The scopes that the roles give, the widest first, each with a role that gives it; worked out once."""
+        found = self._scopes.get((roles, resource, action))
+        if found is None:
+            by_scope = {self.grants.get((role, resource, action), 0): role for role in sorted(roles, reverse=True)}
+            wanted = [ALL] if ALL in by_scope else sorted(by_scope.keys() - {0}, reverse=True)
+            found = self._scopes[roles, resource, action] = tuple((scope, by_scope[scope]) for scope in wanted)
+        return found
 
     def limits(self, caller: Caller, resource: str) -> Mapping[str, int]:
         """Fields of the resource of which the caller gets less than all, with how much. Of several roles that grant anything on it, the widest counts."""

@@ -29,8 +29,11 @@ def resource_of(descriptor: Descriptor) -> str:
 
 def limit_answer(message: Message, limits: Limits) -> None:
     """Take out of an answer, in place, what its reader does not get: hidden fields are cleared, masked texts are masked."""
+    found = {resource: limits(resource) for resource in _resources(message.DESCRIPTOR)}
+    if not any(found.values()):
+        return
     for resource, record in _records(message):
-        for name, level in limits(resource).items():
+        for name, level in found[resource].items():
             if level < READ:
                 _reduce(record, name, level)
 
@@ -65,6 +68,13 @@ def _plan(descriptor: Descriptor) -> tuple[str, tuple[tuple[FieldDescriptor, Des
     """The resource of a message, and its fields below which records may lie."""
     inner = tuple((field, field.message_type) for field in descriptor.fields if field.message_type and _holds(field.message_type, ()))
     return resource_of(descriptor), inner
+
+
+@cache
+def _resources(descriptor: Descriptor) -> frozenset[str]:
+    """The resources whose records a message may hold."""
+    resource, inner = _plan(descriptor)
+    return frozenset((resource,) if resource else ()).union(*(_resources(below) for _, below in inner))
 
 
 def _holds(descriptor: Descriptor, seen: tuple[str, ...]) -> bool:

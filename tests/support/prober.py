@@ -137,11 +137,15 @@ class Prober:
         key, ids = ("segment_ids", segments) if from_segments else ("customer_ids", customers)
         _, answer = await self.ask(department, method, role, {key: list(ids), "page_size": 100})
         found = {(row.segment_id, row.customer_id) for row in rows_of(answer)} if answer else set()
+        any_segment = self.matrix.granted(role, "segments", "read")
+
+        def right(segment: str, customer: str) -> bool:
+            may = self.matrix.may(role, "segments", "read", segment) if from_segments else any_segment
+            return may and self.matrix.may(role, "customers", "read", customer)
+
         return [
-            Case(method.name, role, f"{segments[segment]} of {customers[customer]}",
-                 (self.matrix.may(role, "segments", "read", segments[segment]) if from_segments else self.matrix.granted(role, "segments", "read")) and self.matrix.may(role, "customers", "read", customers[customer]),
-                 (segment, customer) in found)
-            for segment in segments for customer in customers
+            Case(method.name, role, f"{there} of {here}", right(there, here), (segment, customer) in found)
+            for segment, there in segments.items() for customer, here in customers.items()
         ]  # fmt: skip
 
     async def totals(self, department: str, method: MethodDescriptor, role: str) -> Cases:
