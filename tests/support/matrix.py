@@ -99,11 +99,11 @@ class Matrix:
             for slot in SLOTS
         ]  # fmt: skip
 
-    async def _put(self, resource: str, rpc: str, rows: list[Record], *, owned: bool = True) -> None:
+    async def _put(self, resource: str, rpc: str, rows: list[Record]) -> None:
         """Put in one record a slot, and note what decides access to each."""
         ids = await upsert(self.crm, rpc, resource, rows)
         self.records[resource] = {
-            slot: {"id": identity} | (self.place(slot) if owned else {}) | ({"customer_id": row["customer_id"]} if "customer_id" in row else {})
+            slot: {"id": identity} | self.place(slot) | ({"customer_id": row["customer_id"]} if "customer_id" in row else {})
             for slot, identity, row in zip(SLOTS, ids, rows, strict=True)
         }  # fmt: skip
 
@@ -143,7 +143,7 @@ class Matrix:
             priority=lambda _: 1, state=lambda _: 4, resolution=lambda _: "x",
         ))  # fmt: skip
         replies = [{"ticket_id": self.records["tickets"][slot]["id"], "text": "答", "author": 1} for slot in SLOTS]
-        await self._put("ticket_replies", "BatchUpsertTicketReplies", replies, owned=False)
+        await self._put("ticket_replies", "BatchUpsertTicketReplies", replies)  # a conversation follows its ticket's owner
         for slot in SLOTS:
             self.records["ticket_replies"][slot]["customer_id"] = self._customer(slot)
         await self._put("campaigns", "BatchUpsertCampaigns", self._rows(name=lambda s: f"活动 {s}", channel=lambda _: 1, state=lambda _: 1))
