@@ -58,15 +58,17 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("width", [1, 250, 2000])
+@pytest.mark.parametrize("width", [1, 2000])
 @pytest.mark.parametrize("scope", [1])
 @pytest.mark.parametrize(("department", "resource"), CASES)
 async def test_no_scan(crm: Installation, department: str, resource: str, scope: int, width: int) -> None:
     service = crm.suite[department]
     store = next(s for s in service.stores if s.resource == resource)
     heard = Heard()
-    database = connect(crm.plan.mongo_uri, service.database.name, [heard])
+    # A database of the test's own, with the indexes of the real one: nothing of this may reach a reaction.
+    database = connect(crm.plan.mongo_uri, f"{service.database.name}_scans", [heard])
     table = database[resource]
+    await table.create_indexes(store.indexes())
     if await table.count_documents({"hunt": True}) < MANY:
         rng = random.Random(5)
         from datetime import UTC, datetime, timedelta
@@ -132,7 +134,5 @@ async def test_no_scan(crm: Installation, department: str, resource: str, scope:
             f"{resource} scope {scope} width {width} order {order or '-'}: keys {stats['totalKeysExamined']} docs {stats['totalDocsExamined']} {sorted(set(names))}"
         )
         bad |= "COLLSCAN" in str(names) or stats["totalDocsExamined"] > 1000
-    with open("/tmp/x/hunt/plans.txt", "a") as file:
-        file.write("\n".join(out) + "\n")
     await database.client.close()
     assert not bad, out
