@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from cli.engines import EngineError, is_free
-from cli.plan import DEPARTMENTS, TOOLS, Plan, new_secrets
+from cli.plan import DEPARTMENTS, TOOLS, Plan, new_masters, new_secrets
 
 ROOT = Path(__file__).resolve().parent.parent
 PORT_BASE = 8400
@@ -38,14 +38,21 @@ class Installation:
         base = _number("CRM_PORT_BASE", PORT_BASE)
         path = folder / "installation.json"
         if not path.exists():
-            kept: dict[str, Any] = {"secrets": new_secrets(), "email": _DEMO_MAIL, "password": secrets.token_urlsafe(12), "sample": ""}
+            kept: dict[str, Any] = {
+                "secrets": new_secrets(), "masters": new_masters(), "email": _DEMO_MAIL, "password": secrets.token_urlsafe(12), "sample": "",
+            }  # fmt: skip
             installation = Installation(folder, base, kept)
             installation.save()
             return installation
         try:
             stored: Any = json.loads(path.read_text())
             kept = stored
-            if not isinstance(stored, dict) or set(stored["secrets"]) != {*DEPARTMENTS[1:], *TOOLS} or not stored["password"]:
+            if (
+                not isinstance(stored, dict)
+                or set(stored["secrets"]) != {*DEPARTMENTS[1:], *TOOLS}
+                or not stored["password"]
+                or set(stored["masters"]) != set(DEPARTMENTS)
+            ):
                 raise ValueError("keys are missing")
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise EngineError(f"{path} is broken ({error}); restore it, or move {folder} away to begin anew") from error
@@ -80,7 +87,7 @@ class Installation:
             grpc={name: self.port(31 + index) for index, name in enumerate(DEPARTMENTS)},
             ops={name: self.port(41 + index) for index, name in enumerate((*DEPARTMENTS, "gateway"))},
             gateway_port=self.port(0), faq_port=self.port(10), smtp_port=self.port(25),
-            secrets=dict(self.kept["secrets"]),
+            secrets=dict(self.kept["secrets"]), masters=dict(self.kept["masters"]),
             log_level=os.environ.get("CRM_LOG_LEVEL", "INFO"), otlp_endpoint=os.environ.get("CRM_OTLP_ENDPOINT", ""),
             documents=os.environ.get("CRM_DOCUMENTS", "") or str(self.folder / "documents.json"),
             tls=self.folder.resolve() / "tls" if self.kept.get("tls") else None,

@@ -17,7 +17,7 @@ MONGO_USER = "&authMechanism=MONGODB-X509&authSource=%24external"
 
 @dataclass
 class Plan:
-    """Addresses and secrets. `tls` is the folder of certificates; without it nothing between services is encrypted.
+    """Addresses and secrets. `masters` are the keys of personal data by department. `tls` is the folder of certificates; without it nothing between services is encrypted.
 
     `grpc` and `ops` map a department to its port; `ops` also holds the gateway's."""
 
@@ -29,6 +29,7 @@ class Plan:
     faq_port: int
     smtp_port: int
     secrets: dict[str, str] = field(default_factory=dict)
+    masters: dict[str, str] = field(default_factory=dict)
     database_prefix: str = "crm"
     log_level: str = "INFO"
     otlp_endpoint: str = ""
@@ -61,6 +62,7 @@ class Plan:
             return common | addresses | {"CRM_HTTP_ADDRESS": f"{HOST}:{self.gateway_port}", "CRM_DOCUMENTS": self.documents}
         own = common | {
             "CRM_GRPC_ADDRESS": self.address(name), "CRM_MONGO_URI": self.mongo_uri_of(name), "CRM_DATABASE_PREFIX": self.database_prefix,
+            "CRM_MASTER_KEYS": self.masters[name],
         }  # fmt: skip
         if name == "organization":
             own |= {"CRM_CUSTOMER_ADDRESS": self.address("customer")}
@@ -77,6 +79,16 @@ class Plan:
 def mongo_tls(identity: Identity) -> str:
     """The part of a MongoDB URI that says by which certificate the client is known."""
     return f"tls=true&tlsCAFile={quote(str(identity.authority), safe='')}&tlsCertificateKeyFile={quote(str(identity.own), safe='')}"
+
+
+def new_masters() -> dict[str, str]:
+    """A fresh master key for each department's personal data."""
+    return {name: new_master() for name in DEPARTMENTS}
+
+
+def new_master() -> str:
+    """A key of 32 bytes, base64url."""
+    return secrets.token_urlsafe(32)
 
 
 def new_secrets() -> dict[str, str]:

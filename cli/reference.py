@@ -85,7 +85,13 @@ def _reactions(name: str) -> str:
         if name == "organization"
         else {"CRM_CUSTOMER_ADDRESS": "127.0.0.1:1", "CRM_ORGANIZATION_ADDRESS": "127.0.0.1:1", "CRM_SALES_ADDRESS": "127.0.0.1:1"}
     )
-    environment = {"CRM_MONGO_URI": "mongodb://127.0.0.1:1", "CRM_NATS_URL": "nats://127.0.0.1:1", "CRM_SERVICE_SECRET": "x", **required}
+    environment = {
+        "CRM_MONGO_URI": "mongodb://127.0.0.1:1",
+        "CRM_NATS_URL": "nats://127.0.0.1:1",
+        "CRM_SERVICE_SECRET": "x",
+        "CRM_MASTER_KEYS": "A" * 43,
+        **required,
+    }
     department = importlib.import_module(f"services.{name}.bootstrap").build(settings.from_env(environment))
     if not department.reactions:
         return "\n## Facts that it reacts to\n\nNone.\n"

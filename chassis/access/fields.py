@@ -32,7 +32,7 @@ def limit_answer(message: Message, limits: Limits) -> None:
     found = {resource: limits(resource) for resource in _resources(message.DESCRIPTOR)}
     if not any(found.values()):
         return
-    for resource, record in _records(message):
+    for resource, record in records_in(message):
         for name, level in found[resource].items():
             if level < READ:
                 _reduce(record, name, level)
@@ -86,16 +86,16 @@ def _holds(descriptor: Descriptor, seen: tuple[str, ...]) -> bool:
     return any(_holds(field.message_type, deeper) for field in descriptor.fields if field.message_type)
 
 
-def _records(message: Any) -> Iterator[tuple[str, Any]]:
+def records_in(message: Any) -> Iterator[tuple[str, Any]]:
     resource, inner = _plan(message.DESCRIPTOR)
     if resource:
         yield resource, message
     for field, _ in inner:
         if field.is_repeated:
             for item in getattr(message, field.name):
-                yield from _records(item)
+                yield from records_in(item)
         elif message.HasField(field.name):
-            yield from _records(getattr(message, field.name))
+            yield from records_in(getattr(message, field.name))
 
 
 def _reduce(record: Any, name: str, level: int) -> None:

@@ -21,17 +21,21 @@ MOST_CONDITIONS = 50
 MOST_VALUES = 100
 _ORDERED = {"LESS": "$lt", "LESS_OR_EQUAL": "$lte", "GREATER": "$gt", "GREATER_OR_EQUAL": "$gte"}
 OPERATORS = ("EQUALS", "IN", *_ORDERED, "IS_SET", "STARTS_WITH")
-_VALUE_OF = {"text": "text", "enum": "text", "number": "number", "money": "number", "flag": "flag", "time": "time"}
+_VALUE_OF = {"text": "text", "enum": "text", "number": "number", "money": "number", "flag": "flag", "time": "time", "sealed": "text"}
 
 
 @dataclass(frozen=True)
 class Field:
-    """A field that criteria may name: its document path, kind (text, enum, number, money, flag, time) and enum values."""
+    """A field that criteria may name: its document path, kind (text, enum, number, money, flag, time, sealed) and enum values.
+
+    A sealed one is found by its whole value only; `blind` gives what is stored for a value.
+    """
 
     path: str
     kind: str
     values: frozenset[str] = frozenset()
     repeated: bool = False
+    blind: Callable[[str], str] | None = None
 
 
 Schema = Mapping[str, Field]
@@ -125,6 +129,8 @@ def _checked(condition: Mapping[str, Any], schema: Schema) -> tuple[Field, str, 
 
 
 def _check_enum(name: str, field: Field, operator: str, values: list[Any]) -> None:
+    if field.kind == "sealed" and operator not in ("EQUALS", "IN", "IS_SET"):
+        raise refuse(f"«{name}» is kept encrypted and found only by its whole value; use EQUALS, IN or IS_SET")
     if operator == "STARTS_WITH" and field.kind != "text":
         raise refuse(f"«{name}» is no text; STARTS_WITH cannot be used")
     if operator in _ORDERED and (field.kind in ("flag", "enum") or field.repeated):
@@ -136,6 +142,8 @@ def _check_enum(name: str, field: Field, operator: str, values: list[Any]) -> No
 
 
 def _condition_query(field: Field, operator: str, values: list[Any]) -> dict[str, Any]:
+    if field.blind and operator != "IS_SET":
+        values = [field.blind(value) for value in values]
     value = values[0]
     if operator == "EQUALS":
         # A flag that was never set is stored as nothing and means false.

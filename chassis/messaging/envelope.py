@@ -15,11 +15,12 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.descriptor_pool import Default
 from google.protobuf.message import DecodeError, Message
 
-from chassis.rpc.documents import message_class, to_document, to_message
+from chassis.rpc.documents import message_class, personal_fields, to_document, to_message
 
 SCHEMA_VERSION = 1
 # What names a record for people, the first that it has.
 LABELS = ("name", "subject", "title", "number", "text")
+LONGEST_LABEL = 100
 
 
 @dataclass(frozen=True)
@@ -97,15 +98,17 @@ def subject_of(descriptor: Descriptor) -> str:
 
 
 def encode(type_: type[Message], record: Mapping[str, Any], **attributes: Any) -> Event:
-    """A new event of the type about the record (a document)."""
+    """A new event of the type about the record (a document). Personal data stays behind: who needs it asks the department that owns it."""
     descriptor = type_.DESCRIPTOR
     first = descriptor.fields[0]
+    if personal := personal_fields(first.message_type):
+        record = {name: value for name, value in record.items() if name not in personal}
     payload = type_(**{first.name: to_message(record, first.message_type)}).SerializeToString()
     label = next((record[name] for name in LABELS if record.get(name)), "")
     customer = record["_id"] if first.name == "customer" else record.get("customer_id")
     return Event(
         type=descriptor.full_name, aggregate=first.message_type.full_name, aggregate_id=record["_id"], version=record["version"],
-        payload=payload, label=str(label)[:100], customer_id=customer or "", **attributes,
+        payload=payload, label=str(label)[:LONGEST_LABEL], customer_id=customer or "", **attributes,
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from chassis.access.directory import NO_LIMITS, Directory
 from chassis.kernel.clock import now
 from chassis.storage.changes import Changes
 from chassis.storage.client import Database
+from chassis.storage.encryption import Vault
 
 
 @dataclass
@@ -45,6 +46,13 @@ class Call:
     def limits(self, resource: str) -> Mapping[str, int]:
         """Fields of which the caller gets less than all, with how much."""
         return NO_LIMITS if self.caller.is_service else self.directory.limits(self.caller, resource)
+
+    @property
+    def vault(self) -> Vault:
+        """The keys under which personal data lies. A fault of ours where somebody who reads it was given none."""
+        if self.changes.vault is None:
+            raise RuntimeError("personal data cannot be read without a vault; give the call's changes one")
+        return self.changes.vault
 
     @property
     def milliseconds_left(self) -> int:

@@ -60,13 +60,23 @@ def traits(field: FieldDescriptor) -> annotations_pb2.FieldTraits:
 
 
 @cache
+def personal_fields(descriptor: Descriptor) -> tuple[str, ...]:
+    """Names of the fields that hold personal data. Only texts can: anything else is a fault of the contract."""
+    found = tuple(field for field in descriptor.fields if traits(field).personal)
+    for field in found:
+        if field.cpp_type != FieldDescriptor.CPPTYPE_STRING or field.is_repeated:
+            raise RuntimeError(f"{field.full_name} is personal but no text; only texts are sealed")
+    return tuple(field.name for field in found)
+
+
+@cache
 def schema_of(descriptor: Descriptor) -> dict[str, Field]:
     """What criteria may name of a record: its filterable fields."""
     found = {}
     for field in descriptor.fields:
         if traits(field).filterable:
             kind, values = _kind(field)
-            path = {"money": f"{field.name}.amount_micros"}.get(kind, field.name)
+            path = {"money": f"{field.name}.amount_micros", "sealed": f"blind.{field.name}"}.get(kind, field.name)
             found[field.name] = Field(path, kind, values, field.is_repeated)
     return found
 
@@ -79,6 +89,8 @@ def _kind(field: FieldDescriptor) -> tuple[str, frozenset[str]]:
         return {"google.protobuf.Timestamp": "time", "crm.common.v1.Money": "money"}[name], frozenset()
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
         return "flag", frozenset()
+    if traits(field).personal:
+        return "sealed", frozenset()
     return ("number" if field.cpp_type in _NUMBERS else "text"), frozenset()
 
 

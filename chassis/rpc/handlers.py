@@ -17,7 +17,8 @@ from chassis.kernel.errors import Invalid
 from chassis.rpc.call import Call
 from chassis.rpc.documents import enum_names, message_class, to_document, to_message
 from chassis.rpc.service import Handler, response_class
-from chassis.storage.records import Document, Page, Records
+from chassis.storage.pages import Page
+from chassis.storage.records import Document, Records
 
 Action = Callable[..., Awaitable[Document]]
 _META = frozenset(("request_id", "update_mask"))

@@ -32,6 +32,7 @@ from chassis.storage.changes import Changes
 from chassis.storage.client import Database
 
 log = logging.getLogger("crm.rpc")
+MakeChanges = Callable[[str, str, str], Changes]
 LARGEST_MESSAGE = 4 * 1024 * 1024
 ANONYMOUS = Caller("anonymous", frozenset())
 DRAIN_SECONDS, GRACE_SECONDS = 0.5, 8.0
@@ -65,11 +66,10 @@ class Server:
 
     def __init__(
         self, department: str, services: Sequence[Service], authority: Authority, database: Database, metrics: Metrics, traces: Traces,
-        on_commit: Callable[[int], None], collaborations: Collaborations, *, reflect: bool,
-        entrance: Entrance,
+        changes: MakeChanges, collaborations: Collaborations, *, reflect: bool, entrance: Entrance,
     ) -> None:  # fmt: skip
         self.department, self.authority, self.database = department, authority, database
-        self.metrics, self.traces, self.on_commit, self.collaborations = metrics, traces, on_commit, collaborations
+        self.metrics, self.traces, self.changes, self.collaborations = metrics, traces, changes, collaborations
         self.entrance = entrance
         self.calls = 0
         validator()  # now, not while the first request waits
@@ -160,7 +160,7 @@ class Server:
         return {person_id: found for person_id in people if (found := await self.collaborations.of(person_id))}
 
     def _changes(self, caller: Caller, method: MethodDescriptor, request_id: str) -> Changes:
-        return Changes(self.database, caller.person_id, request_id, method.name, self.on_commit)
+        return self.changes(caller.person_id, request_id, method.name)
 
     def _calling_service(self, context: Any) -> str:
         """The service that calls, by its certificate; "" without TLS. Who calls is one question, for whom is another."""

@@ -20,6 +20,7 @@ from chassis.kernel.errors import Conflict, CrmError, Invalid, NotAllowed
 from chassis.rpc.call import Call
 from chassis.rpc.documents import message_class, traits
 from chassis.storage.changes import REQUESTS, Changes, Duplicate, as_refusal
+from chassis.storage.personal import open_message, seal_message
 
 Handler = Callable[[Call, Any], Awaitable[Message]]
 PUBLIC = "public"
@@ -130,10 +131,8 @@ async def _attempts(
         call.changes = fresh()
         response = await service.handlers[method.name](call, request)
         if key:
-            call.changes.write(
-                REQUESTS,
-                InsertOne({"_id": key, "hash": _digest(request), "response": response.SerializeToString(), "create_time": call.now}),
-            )
+            kept = await _kept(call, response)
+            call.changes.write(REQUESTS, InsertOne({"_id": key, "hash": _digest(request), "response": kept, "create_time": call.now}))
         try:
             await call.changes.commit()
         except Duplicate as duplicate:
@@ -149,6 +148,14 @@ async def _attempts(
         else:
             return response
     raise AssertionError("unreachable")
+
+
+async def _kept(call: Call, response: Message) -> bytes:
+    """An answer as it is kept for repeats: what is personal lies under the keys of its subjects there too."""
+    copy = type(response)()
+    copy.CopyFrom(response)
+    await seal_message(copy, call.changes.keys_of)
+    return copy.SerializeToString()
 
 
 async def _pause(attempt: int) -> None:
@@ -189,7 +196,9 @@ async def _earlier(call: Call, method: MethodDescriptor, key: str, request: Mess
             code="REQUEST_ID_REUSED",
             field="request_id",
         )
-    return response_class(method).FromString(record["response"])
+    answer = response_class(method).FromString(record["response"])
+    await open_message(answer, call.changes.vault)
+    return answer
 
 
 @cache

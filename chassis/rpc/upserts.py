@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from chassis.kernel.errors import AlreadyExists, CrmError, Invalid
 from chassis.kernel.ids import from_source
+from chassis.kernel.pages import value_at
 from chassis.rpc.call import Call
 from chassis.rpc.documents import to_document
 from chassis.rpc.service import Handler, response_class, validate
@@ -86,15 +87,19 @@ async def _judge_batch(call: Call, records: Records, judged: list[tuple[Document
 async def _taken(call: Call, records: Records, documents: dict[int, Document], name: str, code: str) -> dict[int, CrmError]:
     """Refusals for values of a unique field that another record, stored or earlier in the batch, already has."""
     holders: dict[Any, str] = {}
-    wanted = [document[name] for document in documents.values() if document.get(name)]
-    if wanted:
-        cursor = call.database[records.resource].find({name: {"$in": wanted}}, {name: 1, "source_key": 1})
-        holders = {row[name]: row.get("source_key", "") async for row in cursor}
+    sealed = name in records.sealed
+    stored = {index: records.blind(call, name, document[name]) if sealed else document[name]
+              for index, document in documents.items() if document.get(name)}  # fmt: skip
+    if stored:
+        path = f"blind.{name}" if sealed else name
+        cursor = call.database[records.resource].find({path: {"$in": list(stored.values())}}, {path: 1, "source_key": 1})
+        holders = {value_at(row, path): row.get("source_key", "") async for row in cursor}
     found: dict[int, CrmError] = {}
-    for index, document in documents.items():
-        value = document.get(name)
-        if value and holders.setdefault(value, document["source_key"]) != document["source_key"]:
-            found[index] = AlreadyExists(f"another record already has {name} «{value}»; correct one of them", code=code, field=name)
+    for index, value in stored.items():
+        document = documents[index]
+        if holders.setdefault(value, document["source_key"]) != document["source_key"]:
+            shown = "this value" if sealed else f"«{value}»"
+            found[index] = AlreadyExists(f"another record already has {shown} as {name}; correct one of them", code=code, field=name)
     return found
 
 

@@ -31,6 +31,8 @@ from chassis.runtime.ops import HttpServer, ops_app
 from chassis.runtime.settings import Settings
 from chassis.storage import chain, client
 from chassis.storage.changes import AUDIT, OUTBOX, REQUESTS, Changes, settle
+from chassis.storage.encryption import INDEX as VAULT_INDEX
+from chassis.storage.encryption import VAULT, Vault
 from chassis.storage.records import Records
 
 log = logging.getLogger("crm.department")
@@ -51,6 +53,7 @@ class Department:
     authority: Authority
     metrics: Metrics
     database: client.Database
+    vault: Vault
     services: Sequence[Service]
     callers: frozenset[str]
     stores: Sequence[Records]
@@ -71,6 +74,7 @@ class Department:
         """Everything up and serving, or an exception whose message says what to mend."""
         await client.check(self.database, self.settings.mongo_uri)
         await self.ensure_indexes()
+        await self.vault.begin()
         identity = self.settings.identity
         self.nats: Client = await broker.connect(self.settings.nats_url, f"crm-{self.name}", identity)
         if identity:
@@ -87,7 +91,7 @@ class Department:
         collaborations = Collaborations(self.database)
         services = [*self.services, *common.services(self.stores, collaborations), audits.service()]
         self.server = Server(
-            self.name, services, self.authority, self.database, self.metrics, traces, self.relay.wake, collaborations,
+            self.name, services, self.authority, self.database, self.metrics, traces, self.changes, collaborations,
             reflect=reflect, entrance=Entrance(identity, self.callers, self.settings.seal),
         )  # fmt: skip
         self.port = await self.server.start(self.settings.grpc_address)
@@ -97,8 +101,8 @@ class Department:
             Consumer(self.name, reaction, self.jetstream, self.database, self.own_call, self.metrics, managed=bool(identity)).run
             for reaction in self.reactions
         ]
-        self.chain = chain.Chain(self.name, self.database, self.deliver)
-        for run in [self.relay.run, self.authority.keep_fresh, self.chain.run]:
+        self.chain = chain.Chain(self.name, self.database, self.vault, self.deliver)
+        for run in [self.relay.run, self.authority.keep_fresh, self.chain.run, self.vault.run]:
             self._tasks.append(asyncio.create_task(self._watched(run)))
         self._tasks.append(asyncio.create_task(self._serve_when_ready([*consumers, *self.workers])))
 
@@ -147,10 +151,14 @@ class Department:
             caller,
             self.authority.directory,
             self.database,
-            Changes(self.database, caller.person_id, request_id, method, self.wake),
+            self.changes(caller.person_id, request_id, method),
             method,
             request_id,
         )
+
+    def changes(self, actor_id: str, request_id: str, method: str) -> Changes:
+        """A unit of work of this department."""
+        return Changes(self.database, actor_id, request_id, method, self.wake, vault=self.vault)
 
     def wake(self, events: int) -> None:
         """Wake the relay after a commit."""
@@ -164,6 +172,7 @@ class Department:
         wanted[collaboration.COLLECTION] = [collaboration.INDEX]
         wanted[OUTBOX] = OUTBOX_INDEXES
         wanted[REQUESTS] = [IndexModel([("create_time", ASCENDING)], name="expire", expireAfterSeconds=REQUEST_HOURS * 3600)]
+        wanted[VAULT] = [VAULT_INDEX]
         wanted[AUDIT] = [
             IndexModel([("record_id", ASCENDING), ("time", DESCENDING), ("_id", DESCENDING)], name="by_record_time"),
             *chain.INDEXES,

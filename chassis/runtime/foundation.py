@@ -18,6 +18,7 @@ from chassis.runtime import handover
 from chassis.runtime.department import Department
 from chassis.runtime.settings import Settings
 from chassis.storage import client
+from chassis.storage.encryption import Vault
 from chassis.storage.records import Records
 
 
@@ -28,6 +29,7 @@ class Foundation:
     name: str
     metrics: Metrics
     database: client.Database
+    vault: Vault
     channel: Channel
     link: OrganizationLink
     authority: Authority
@@ -39,7 +41,9 @@ class Foundation:
         database = client.connect(settings.mongo_uri, f"{settings.database_prefix}_{name}", [CommandMetrics(metrics)])
         channel = Channel("organization", settings.organization_address, settings.identity)
         link = OrganizationLink(channel, name, settings.service_secret)
-        return Foundation(name, metrics, database, channel, link, Authority(link.fetch_directory, link.fetch_keys))
+        return Foundation(
+            name, metrics, database, Vault(database, settings.masters), channel, link, Authority(link.fetch_directory, link.fetch_keys)
+        )
 
     async def deliver(self, checkpoint: str, public_key: bytes) -> None:
         """Bring a checkpoint of the audit to the organization, its second place."""
@@ -53,6 +57,7 @@ class Foundation:
         department, `callers` are the others."""
         department = Department(
             name=self.name, settings=settings, authority=self.authority, metrics=self.metrics, database=self.database,
+            vault=self.vault,
             services=services, stores=stores, deliver=self.deliver, callers=frozenset(("gateway", "cli", *callers)), closing=[self.channel.close],
         )  # fmt: skip
         department.reactions = [handover.reaction(self.name, stores, department.own_call)]

@@ -48,7 +48,7 @@ async def _batch(call: Call, store: Records, fact: Any, event: Event) -> int:
     """The next records of the person; how many. Who hands over stands as the reason in the audit."""
     call.request_id, call.changes.correlation_id = event.correlation_id or event.id, event.correlation_id or event.id
     call.changes.reason = f"handed over by {event.actor_id}"
-    rows = await call.database[store.resource].find({"owner_id": event.aggregate_id}).limit(BATCH).to_list()
+    rows = await store.opened(call, await call.database[store.resource].find({"owner_id": event.aggregate_id}).limit(BATCH).to_list())
     owner: dict[str, Any] = {}
     try:
         store.set_owner(call, owner, event.record["successor_id"])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self, get_type_hints
 
 from chassis.access.identity import Identity
+from chassis.storage.encryption import Masters
 
 
 class SettingsError(Exception):
@@ -32,6 +33,7 @@ class Settings:
     nats_url: str = env("CRM_NATS_URL", ..., "NATS server with JetStream, e.g. nats://127.0.0.1:4222")
     organization_address: str = env("CRM_ORGANIZATION_ADDRESS", "", "host:port of the organization department's gRPC")
     service_secret: str = env("CRM_SERVICE_SECRET", ..., "secret by which this department gets its own token")
+    master_keys: str = env("CRM_MASTER_KEYS", ..., "base64url keys of 32 bytes joined by commas, this department's own; the first encrypts")
     database_prefix: str = env("CRM_DATABASE_PREFIX", "crm", "databases are named <prefix>_<department>")
     environment: str = env("CRM_ENVIRONMENT", "development", "development or production; reflection is served outside production")
     log_level: str = env("CRM_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR")
@@ -45,6 +47,11 @@ class Settings:
         if not self.tls_authority and not self.tls_identity:
             return None
         return Identity(Path(self.tls_authority), Path(self.tls_identity))
+
+    @property
+    def masters(self) -> Masters:
+        """The keys that wrap the keys of personal data."""
+        return Masters.of(self.master_keys)
 
     @property
     def seal(self) -> str:
@@ -73,7 +80,8 @@ class Settings:
             try:
                 _check(name, raw)
             except ValueError:
-                wrong.append(f"{name}={raw!r} cannot be used ({item.metadata['explain']})")
+                shown = "" if name in _SECRET else f"={raw!r}"
+                wrong.append(f"{name}{shown} cannot be used ({item.metadata['explain']})")
         if bool(source.get("CRM_TLS_AUTHORITY")) != bool(source.get("CRM_TLS_IDENTITY")):
             wrong.append("CRM_TLS_AUTHORITY and CRM_TLS_IDENTITY go together; set both or neither")
         if wrong:
@@ -85,6 +93,8 @@ def _check(name: str, raw: str) -> None:
     """Refuse a text that cannot work, by what its variable's name says it is."""
     if raw not in _CHOICES.get(name, (raw,)):
         raise ValueError(raw)
+    if name == "CRM_MASTER_KEYS":
+        Masters.of(raw)
     if name.endswith("_ADDRESS"):
         host, _, port = raw.rpartition(":")
         if not host or not port.isdigit() or int(port) > 65535:
@@ -93,6 +103,7 @@ def _check(name: str, raw: str) -> None:
         raise ValueError(raw)
 
 
+_SECRET = frozenset(("CRM_MASTER_KEYS", "CRM_SERVICE_SECRET", "CRM_SERVICE_SECRETS"))
 _CHOICES = {"CRM_LOG_LEVEL": ("DEBUG", "INFO", "WARNING", "ERROR"), "CRM_ENVIRONMENT": ("development", "production")}
 
 

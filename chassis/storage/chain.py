@@ -24,6 +24,7 @@ from chassis.kernel.clock import now
 from chassis.kernel.errors import CrmError
 from chassis.storage.changes import AUDIT, Changes, Duplicate
 from chassis.storage.client import Database
+from chassis.storage.encryption import Vault
 
 log = logging.getLogger("crm.audit")
 BLOCKS, KEYS = "audit_blocks", "audit_keys"
@@ -76,8 +77,8 @@ def read_checkpoint(text: str, public_key: bytes) -> dict[str, Any]:
 class Chain:
     """Seals what was committed. `deliver` brings a checkpoint and the public key to the second place; `run` until cancelled."""
 
-    def __init__(self, department: str, database: Database, deliver: Deliver | None = None) -> None:
-        self.department, self.database, self.deliver = department, database, deliver
+    def __init__(self, department: str, database: Database, vault: Vault, deliver: Deliver | None = None) -> None:
+        self.department, self.database, self.vault, self.deliver = department, database, vault, deliver
         self._key: OKPKey | None = None
         self._due = 0.0
         self._told = 0
@@ -147,11 +148,12 @@ class Chain:
             if row is None:
                 fresh = OKPKey.generate_key("Ed25519", private=True)
                 try:
-                    await self.database[KEYS].insert_one({"_id": "current", "jwk": fresh.as_dict(private=True)})
+                    text = orjson.dumps(fresh.as_dict(private=True)).decode()
+                    await self.database[KEYS].insert_one({"_id": "current", "sealed": self.vault.seal_own(text, "audit key")})
                 except DuplicateKeyError:
                     log.info("another replica made the key of the chain")
                 row = await self.database[KEYS].find_one({"_id": "current"})
             if row is None:
                 raise OSError("the key of the chain vanished while it was made")
-            self._key = OKPKey.import_key(row["jwk"])
+            self._key = OKPKey.import_key(orjson.loads(self.vault.open_own(row["sealed"], "audit key")))
         return self._key

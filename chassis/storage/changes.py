@@ -6,11 +6,12 @@ It only collects until `commit`, so that the transaction's callback is pure and 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pymongo import DeleteOne, InsertOne, UpdateMany, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import BulkWriteError, ConnectionFailure, ExecutionTimeout, OperationFailure
@@ -19,6 +20,8 @@ from chassis.kernel.errors import AlreadyExists, Conflict, CrmError
 from chassis.kernel.ids import new_id
 from chassis.messaging.envelope import Event, to_row
 from chassis.storage.client import Database
+from chassis.storage.encryption import Vault
+from chassis.storage.personal import seal_values, subject_of
 
 Write = InsertOne[dict[str, Any]] | UpdateOne | UpdateMany | DeleteOne
 OUTBOX, REQUESTS, AUDIT = "outbox", "request_records", "audit_entries"
@@ -39,7 +42,8 @@ class Duplicate(Exception):
 class Changes:
     """What is to be written. Not shared between tasks.
 
-    `reason` is what the caller gave as one; it stands in the audit. `on_commit` is called after the commit with the number of events, to wake the relay.
+    `reason` is what the caller gave as one; it stands in the audit. `vault` holds the keys of personal fields.
+    `on_commit` is called after the commit with the number of events, to wake the relay.
     """
 
     database: Database
@@ -48,26 +52,36 @@ class Changes:
     method: str = ""
     on_commit: Callable[[int], None] | None = None
     reason: str = ""
+    vault: Vault | None = None
     events: list[Event] = field(default_factory=list)
     _writes: dict[str, list[Write]] = field(default_factory=dict)
     _guarded: dict[str, list[Write]] = field(default_factory=dict)
     _audit: list[dict[str, Any]] = field(default_factory=list)
+    _keys: dict[str, AESGCM] = field(default_factory=dict)
+    _personal: list[tuple[dict[str, Any], str, str, str, Sequence[str]]] = field(default_factory=list)
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to write."""
         return not (self._writes or self._guarded)
 
-    def insert(self, collection: str, document: dict[str, Any]) -> None:
-        """A new document; its id must be free."""
-        self._add(collection, InsertOne(document))
+    def insert(self, collection: str, document: dict[str, Any], personal: Sequence[str] = ()) -> None:
+        """A new document; its id must be free. Its `personal` fields are sealed before they are written."""
+        stored = dict(document)
+        self._add(collection, InsertOne(stored))
+        if personal:
+            self._personal.append((stored, subject_of(stored), stored["_id"], collection, personal))
 
-    def update(self, collection: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    def update(self, collection: str, before: Mapping[str, Any], after: Mapping[str, Any], personal: Sequence[str] = ()) -> None:
         """A document from one version to another; the commit fails as a conflict when it is no longer at `before`.
 
-        Only what differs is written, so counters that move without a version (`$inc`) are not put back.
+        Only what differs is written, so counters that move without a version (`$inc`) are not put back. What is personal is written
+        anew too when the record now belongs to another subject.
         """
-        values = {key: value for key, value in after.items() if key not in before or before[key] != value}
+        moved = personal if personal and subject_of(before) != subject_of(after) else ()
+        values = {key: value for key, value in after.items() if key not in before or before[key] != value or key in moved}
+        if personal:
+            self._personal.append((values, subject_of(after), before["_id"], collection, personal))
         gone = {key: "" for key in before if key not in after}
         operation = {"$set": values} | ({"$unset": gone} if gone else {})
         self._guarded.setdefault(collection, []).append(UpdateOne({"_id": before["_id"], "version": before["version"]}, operation))
@@ -110,6 +124,7 @@ class Changes:
             self._writes[AUDIT] = [InsertOne(entry) for entry in self._audit]
         if self.empty:
             return
+        await self._seal()
         try:
             async with asyncio.timeout(COMMIT_SECONDS), self.database.client.start_session() as session:
                 await session.with_transaction(self._write_all, max_commit_time_ms=COMMIT_SECONDS * 1000)
@@ -121,6 +136,23 @@ class Changes:
             raise
         if self.on_commit and self.events:
             self.on_commit(len(self.events))
+
+    async def keys_of(self, subjects: Iterable[str]) -> Mapping[str, AESGCM]:
+        """The keys to seal under; those of new subjects are stored with this commit."""
+        if self.vault is None:
+            raise RuntimeError("personal data cannot be written without a vault; give the changes one")
+        missing = [subject for subject in dict.fromkeys(subjects) if subject not in self._keys]
+        if missing:
+            self._keys |= await self.vault.keys_for(self, missing)
+        return self._keys
+
+    async def _seal(self) -> None:
+        """Seal what is personal, under the keys of its subjects."""
+        due = [line for line in self._personal if any(isinstance(line[0].get(name), str) for name in line[4])]
+        self._personal = []
+        keys = await self.keys_of(subject for _, subject, _, _, _ in due) if due else {}
+        for values, subject, identity, collection, fields in due:
+            seal_values(values, collection, fields, identity, keys[subject])
 
     async def _write_all(self, session: AsyncClientSession) -> None:
         # Requests first: a repeat must fail on its request record before it fails on anything that the first run changed.

@@ -6,7 +6,8 @@ A noun's `store.py` declares one of these, or subclasses it to keep derived fiel
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor
@@ -17,21 +18,15 @@ from chassis.access.caller import READ, Reach, refused
 from chassis.kernel.criteria import Criteria, Field, to_query
 from chassis.kernel.errors import Conflict, Invalid, NotFound
 from chassis.kernel.ids import new_id
-from chassis.kernel.pages import Sort, filter_after, fingerprint, size_of, token_after
+from chassis.kernel.pages import Sort, filter_after, fingerprint, size_of
 from chassis.messaging.envelope import encode
 from chassis.rpc.call import Call
-from chassis.rpc.documents import schema_of
+from chassis.rpc.documents import personal_fields, schema_of
+from chassis.storage.encryption import erased
+from chassis.storage.pages import Page, cut, mentions, wanted
+from chassis.storage.personal import open_documents, quiet
 
 Document = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Page:
-    """Rows, the token of the next page ("" on the last), and each row's own token when asked for."""
-
-    rows: list[Document]
-    next_token: str
-    row_tokens: list[str]
 
 
 OWNER_FIELDS = ("owner_id", "team_id", "department_id")
@@ -39,7 +34,7 @@ KEPT_FIELDS = frozenset(("_id", "version", "create_time", "update_time", "creato
 
 
 class Records:
-    """The records of one resource.
+    """The records of one resource. `personal` are the fields that are stored encrypted, `sealed` those of them that can be asked for.
 
     `parents` are the fields by which edges ask (customer_id …); `unique` maps a field to the code of the refusal;
     `owned` says whether records carry an owner who decides scope; `sorts` are parsed from the contract's order enum.
@@ -63,6 +58,8 @@ class Records:
         self.unique = dict(unique or {})
         self.sorts = dict(sorts or {"CREATE_TIME_DESC": Sort("create_time", -1)})
         self.schema = schema_of(self.descriptor)
+        self.personal = personal_fields(self.descriptor)
+        self.sealed = tuple(name for name in self.personal if name in self.schema or name in self.unique)
         self.extra_indexes = list(indexes)
         self.customer_key = self._customer_key()
         self.archivable = "archive_time" in self.descriptor.fields_by_name
@@ -79,7 +76,7 @@ class Records:
 
     # ---- what a subclass may keep beside the contract's fields
 
-    def derive(self, document: Document) -> None:
+    def derive(self, call: Call, document: Document) -> None:
         """Set fields that only the store needs (search terms …). Called before each write."""
 
     def project(self, call: Call, before: Document | None, after: Document) -> None:
@@ -117,7 +114,13 @@ class Records:
         """Those of the ids that exist within reach, by id."""
         query = {"$and": [{"_id": {"$in": list(dict.fromkeys(ids))}}, self.reach(call, "read").filter()]}
         cursor = call.database[self.resource].find(query, self._projection(fields), max_time_ms=call.milliseconds_left)
-        return {document["_id"]: document async for document in cursor}
+        return {document["_id"]: document for document in await self.opened(call, await cursor.to_list())}
+
+    async def opened(self, call: Call, rows: list[Document]) -> list[Document]:
+        """Rows as they were stored, with what is personal readable: for whoever reads the collection directly."""
+        if self.personal:
+            await open_documents(call.vault, rows, self.resource, self.personal)
+        return rows
 
     async def page(
         self,
@@ -134,7 +137,8 @@ class Records:
         mark = fingerprint(call.seal, self.resource, order, criteria)
         query = self._query(call, criteria, filter_after(token, sort, mark))
         cursor = call.database[self.resource].find(query, self._projection(fields, sort)).sort(sort.keys).limit(rows + 1)
-        return _cut([document async for document in cursor.max_time_ms(call.milliseconds_left)], rows, sort, mark, row_tokens)
+        found = await self.opened(call, await cursor.max_time_ms(call.milliseconds_left).to_list())
+        return cut(found, rows, sort, mark, row_tokens)
 
     async def batch_page(
         self, call: Call, key: str, ids: Sequence[str], criteria: Criteria | None = None, order: str = "", size: int = 0,
@@ -148,8 +152,9 @@ class Records:
         query = self._query(call, criteria, filter_after(token, sort, mark))
         wanted = list(dict.fromkeys(ids))
         found = await self._rows_by_key(call, key, wanted, query, sort, rows, fields)
+        await self.opened(call, [row for group in found.values() for row in group])
         marks = {identity: fingerprint(call.seal, self.resource, key, identity, order, criteria) for identity in wanted}
-        return {identity: _cut(found.get(identity, []), rows, sort, marks[identity], row_tokens) for identity in wanted}
+        return {identity: cut(found.get(identity, []), rows, sort, marks[identity], row_tokens) for identity in wanted}
 
     async def _rows_by_key(
         self, call: Call, key: str, ids: list[str], query: Document, sort: Sort, rows: int, fields: Sequence[str]
@@ -171,7 +176,8 @@ class Records:
         """Stored records by natural key, within the reach of import."""
         reach = self.reach(call, "import")
         query = {"$and": [{"source_key": {"$in": list(keys)}}, reach.filter()]}
-        found = {document["source_key"]: document async for document in call.database[self.resource].find(query)}
+        rows = await self.opened(call, await call.database[self.resource].find(query).to_list())
+        found = {document["source_key"]: document for document in rows}
         call.deputy_for |= {document["_id"]: reach.deputy_for(document) for document in found.values()}
         return found
 
@@ -217,19 +223,30 @@ class Records:
         self._admit(call, action, document, inherited=owner_of is not None)
         if assign_to:
             self.set_owner(call, document, assign_to)
-        self.derive(document)
-        call.changes.insert(self.resource, document)
+        self._derive(call, document)
+        call.changes.insert(self.resource, document, self.personal)
         self._announce(call, None, document, event)
         return document
 
     def change(self, call: Call, before: Document, values: Mapping[str, Any], event: type[Message], *, action: str = "update") -> Document:
         """The record with the values set (None clears); refused as a conflict when it changed meanwhile."""
+        if before.get("erase_time"):
+            raise erased(before["_id"])
         after = {key: value for key, value in {**before, **values}.items() if value is not None}
         after |= {"version": before["version"] + 1, "update_time": call.now, "updater_id": call.caller.person_id}
-        self.derive(after)
-        call.changes.update(self.resource, before, after)
+        self._derive(call, after)
+        call.changes.update(self.resource, before, after, self.personal)
         self._announce(call, before, after, event)
         return after
+
+    def _derive(self, call: Call, document: Document) -> None:
+        if self.sealed:
+            document["blind"] = {name: self.blind(call, name, document[name]) for name in self.sealed if document.get(name)}
+        self.derive(call, document)
+
+    def blind(self, call: Call, name: str, value: str) -> str:
+        """What a personal field is found by: the same for values that differ only in blanks and in small and capital letters."""
+        return call.vault.blind(f"{self.resource}.{name}:{''.join(value.casefold().split())}")
 
     def set_owner(self, call: Call, document: Document, owner_id: str, field: str = "owner_id") -> None:
         """Make a person the owner, with the team and department that decide scope. `field` names them in a refusal."""
@@ -261,7 +278,7 @@ class Records:
         call.changes.emit(encode(
             event, after, id=new_id(), time=call.now, actor_id=call.caller.person_id, correlation_id=call.request_id, traceparent=call.traceparent,
         ))  # fmt: skip
-        changed = _difference(before, after, self.descriptor) if before else {}
+        changed = quiet(_difference(before, after, self.descriptor), self.personal) if before else {}
         call.changes.audit(
             self.resource, after["_id"], after["version"], event.DESCRIPTOR.name, changed, call.now, call.deputy_for.get(after["_id"], "")
         )
@@ -292,15 +309,15 @@ class Records:
             models += [IndexModel([(name, ASCENDING), *default.keys], name=f"by_{name}") for name in OWNER_FIELDS]
         if "source_key" in self.descriptor.fields_by_name:
             models.append(_unique_index("source_key"))
-        models += [_unique_index(name) for name in self.unique]
+        models += [_unique_index(f"blind.{name}" if name in self.sealed else name) for name in self.unique]
         return models + self.extra_indexes
 
     @property
     def duplicate_codes(self) -> dict[str, tuple[str, str]]:
         """Name of each unique index → (code, field) of the refusal."""
-        return {f"unique_{name}": (code, name) for name, code in self.unique.items()} | {
-            "unique_source_key": ("ALREADY_EXISTS", "source_key")
-        }
+        sealed = {f"unique_blind.{name}": (code, name) for name, code in self.unique.items() if name in self.sealed}
+        plain = {f"unique_{name}": (code, name) for name, code in self.unique.items() if name not in self.sealed}
+        return sealed | plain | {"unique_source_key": ("ALREADY_EXISTS", "source_key")}
 
     # ---- inside
 
@@ -314,14 +331,18 @@ class Records:
     def filterable(self, call: Call) -> dict[str, Field]:
         """What the caller's criteria may name: fields that they may read, for a filter tells what a field holds."""
         limits = call.limits(self.resource)
-        return {name: field for name, field in self.schema.items() if limits.get(name, READ) >= READ} if limits else self.schema
+        known = {name: field for name, field in self.schema.items() if limits.get(name, READ) >= READ} if limits else self.schema
+        sealed = {name: replace(known[name], blind=partial(self.blind, call, name)) for name in self.sealed if name in known}
+        return {**known, **sealed} if sealed else known
 
     def _projection(self, fields: Sequence[str], sort: Sort | None = None, key: str = "") -> dict[str, int] | None:
         """What to read for a mask; refuses names that the record does not have."""
         for name in fields:
             if name.split(".")[0] not in self.descriptor.fields_by_name:
                 raise Invalid(f"«{name[:60]}» is no field of {self.label}; leave it out of read_mask", field="read_mask")
-        return _wanted(fields, sort, key)
+        if fields and not {name.split(".")[0] for name in fields}.isdisjoint(self.personal):
+            fields = [*fields, *(name for name in ("customer_id",) if name in self.descriptor.fields_by_name)]  # whose key opens them
+        return wanted(fields, sort, key)
 
     def _sort(self, call: Call, order: str) -> Sort:
         """The order asked for, or the first that the caller may know: an order tells what a field holds, and so do its page tokens."""
@@ -334,17 +355,8 @@ class Records:
         return next(known, Sort("create_time", -1))
 
     async def _find_one(self, call: Call, query: Document, reach: Reach) -> Document | None:
-        return await call.database[self.resource].find_one({"$and": [query, reach.filter()]}, max_time_ms=call.milliseconds_left)
-
-
-def mentions(criteria: Criteria | None, field: str) -> bool:
-    """Whether the criteria name the field anywhere."""
-    if not criteria:
-        return False
-    if "condition" in criteria:
-        return bool(criteria["condition"].get("field") == field)
-    children = [criteria["negated"]] if "negated" in criteria else next(iter(criteria.values())).get("items", ())
-    return any(mentions(child, field) for child in children)
+        found = await call.database[self.resource].find_one({"$and": [query, reach.filter()]}, max_time_ms=call.milliseconds_left)
+        return (await self.opened(call, [found]))[0] if found else None
 
 
 def sorts_of(enum: Any) -> dict[str, Sort]:
@@ -361,21 +373,6 @@ def sorts_of(enum: Any) -> dict[str, Sort]:
 
 def _unique_index(name: str) -> IndexModel:
     return IndexModel([(name, ASCENDING)], name=f"unique_{name}", unique=True, partialFilterExpression={name: {"$exists": True}})
-
-
-def _wanted(fields: Sequence[str], sort: Sort | None = None, key: str = "") -> dict[str, int] | None:
-    if not fields:
-        return None
-    wanted = (
-        {name.split(".")[0] for name in fields} | {"version"} | ({sort.field.split(".")[0]} if sort else set()) | ({key} if key else set())
-    )
-    return {("_id" if name == "id" else name): 1 for name in sorted(wanted)}
-
-
-def _cut(rows: list[Document], size: int, sort: Sort, mark: str, row_tokens: bool) -> Page:
-    shown = rows[:size]
-    own = [token_after(row, sort, mark) for row in shown] if row_tokens else []
-    return Page(shown, token_after(shown[-1], sort, mark) if len(rows) > size else "", own)
 
 
 def _difference(before: Document, after: Document, descriptor: Descriptor) -> Document:

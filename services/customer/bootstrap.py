@@ -25,7 +25,8 @@ from services.customer.timeline.store import Timeline
 def build(settings: Settings) -> Department:
     """The department, not yet started."""
     base = Foundation.of("customer", settings)
-    customers, contacts, notes, timeline = Customers(), Contacts(), Notes(), Timeline()
+    customers, contacts, notes = Customers(), Contacts(), Notes()
+    timeline = Timeline(notes)
     segments = Segments(customers)
     department = base.department(
         settings,

@@ -15,6 +15,7 @@ from chassis.rpc.audits import DESCRIPTOR as AUDITS
 from chassis.rpc.channels import Channel
 from chassis.runtime.department import Department
 from chassis.storage import client
+from chassis.storage.encryption import Vault
 from services.organization.access import api as access_api
 from services.organization.access import store as access_store
 from services.organization.api_keys import api as api_keys_api
@@ -39,7 +40,8 @@ def build(settings: Settings) -> Department:
     database = client.connect(settings.mongo_uri, f"{settings.database_prefix}_organization", [CommandMetrics(metrics)])
     people, departments, sessions, roles, api_keys, signer = People(), Departments(), Sessions(), Roles(), ApiKeys(), Signer()
 
-    signing = SigningKeys(database, signer, timedelta(hours=settings.key_hours))
+    vault = Vault(database, settings.masters)
+    signing = SigningKeys(database, vault, signer, timedelta(hours=settings.key_hours))
 
     async def keys() -> Mapping[str, bytes]:
         return signing.published()
@@ -65,6 +67,7 @@ def build(settings: Settings) -> Department:
         authority=authority,
         metrics=metrics,
         database=database,
+        vault=vault,
         services=[
             people_api.service(people, departments, roles),
             departments_api.service(departments),

@@ -14,6 +14,8 @@ from chassis.kernel.ids import new_id
 from chassis.rpc.call import Call
 from chassis.storage.changes import Changes
 from chassis.storage.client import connect
+from chassis.storage.encryption import Masters, Vault
+from cli.plan import new_master
 from tests.support.installation import Installation
 
 MANY = 5000
@@ -113,7 +115,7 @@ async def test_no_scan(crm: Installation, department: str, resource: str, scope:
         caller,
         directory,
         database,
-        Changes(database),
+        Changes(database, vault=Vault(database, Masters.of(new_master()))),
         "hunt",
         "r",
         customers={"nobody": tuple(f"c{i * 7919 % 100000}" for i in range(3, 3 + width))},

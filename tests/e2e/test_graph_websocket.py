@@ -281,7 +281,7 @@ async def test_a_fact_of_a_noun_that_a_role_may_not_read_does_not_end_its_subscr
 async def short_token(crm: Installation, seconds: float) -> str:
     """A token of the coordinator that ends soon, signed with the organization's own key."""
     signer = Signer()
-    await SigningKeys(crm.suite["organization"].database, signer, timedelta(days=7)).load()
+    await SigningKeys(crm.suite["organization"].database, crm.suite["organization"].vault, signer, timedelta(days=7)).load()
     assert signer.key is not None
     caller = await crm.suite["organization"].authority.verify(crm.tokens["COORDINATOR"])
     return signer.sign(caller, time.time() - LIFETIME_SECONDS + seconds)[0]

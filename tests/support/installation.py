@@ -17,7 +17,7 @@ from chassis.rpc.channels import Channel
 from chassis.rpc.service import request_class
 from cli.compact import Suite
 from cli.engines import Child, free_port, start_mongo, start_nats
-from cli.plan import DEPARTMENTS, Plan, new_secrets
+from cli.plan import DEPARTMENTS, Plan, new_masters, new_secrets
 from gateway.graph.noun import NOUNS
 
 RENEW_SECONDS = 150
@@ -53,7 +53,7 @@ class Engines:
         return Plan(
             mongo_uri=self.mongo_uri, nats_url=nats_url or self.nats_url,
             grpc={name: free_port() for name in DEPARTMENTS}, ops={name: free_port() for name in (*DEPARTMENTS, "gateway")},
-            gateway_port=free_port(), faq_port=free_port(), smtp_port=free_port(), secrets=new_secrets(),
+            gateway_port=free_port(), faq_port=free_port(), smtp_port=free_port(), secrets=new_secrets(), masters=new_masters(),
             database_prefix=f"t{secrets.token_hex(4)}",
         )  # fmt: skip
 

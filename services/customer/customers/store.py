@@ -30,9 +30,12 @@ class Customers(Records):
             indexes=[IndexModel([("search_terms", ASCENDING)], name="by_search_terms")],
         )
 
-    def derive(self, document: Document) -> None:
-        """Keep the search terms."""
-        document["search_terms"] = terms.of_customer(document)
+    def derive(self, call: Call, document: Document) -> None:
+        """Keep the search terms; those of personal fields are blind."""
+        document["search_terms"] = [self._stored(call, term) for term in terms.of_customer(document)]
+
+    def _stored(self, call: Call, term: str) -> str:
+        return term[0] + call.vault.blind(f"term:{term}") if term[0] in terms.BLIND else term
 
     def project(self, call: Call, before: Document | None, after: Document) -> None:
         """Contacts and notes follow their customer's owner."""
@@ -49,13 +52,14 @@ class Customers(Records):
         needs = [[term for term in alternatives if not term.startswith(secret)] for alternatives in terms.of_question(question)]
         if not needs or not all(needs):  # by a field that the caller does not get, nothing is found
             return []
-        parts = [{"$or": [{"search_terms": {"$regex": f"^{re.escape(term)}"}} for term in alternatives]} for alternatives in needs]
+        parts = [{"$or": [{"search_terms": self._sought(call, term)} for term in alternatives]} for alternatives in needs]
         query = {"$and": [*parts, self.reach(call, "read").filter(), {"archive_time": None}]}
         whole = {"$and": [{"search_terms": terms.exact(question)}, *query["$and"][len(parts) :]]}
         found: dict[str, Document] = {}
         for wanted in (whole, query):  # a whole name is never lost among those that begin alike
             cursor = call.database[self.resource].find(wanted, {"search_terms": 0}).limit(_CANDIDATES)
-            found |= {document["_id"]: document async for document in cursor.max_time_ms(call.milliseconds_left)}
+            rows = await self.opened(call, await cursor.max_time_ms(call.milliseconds_left).to_list())
+            found |= {document["_id"]: document for document in rows}
         asked = terms.normalized(question).strip()
 
         def rank(document: Document) -> tuple[int, int, str]:
@@ -63,6 +67,10 @@ class Customers(Records):
             return (0 if name == asked else 1 if name.startswith(asked) else 2 if asked in name else 3, len(name), document["_id"])
 
         return sorted(found.values(), key=rank)[: size or 20]
+
+    def _sought(self, call: Call, term: str) -> Any:
+        """A personal term is found whole, every other one by its beginning."""
+        return self._stored(call, term) if term[0] in terms.BLIND else {"$regex": f"^{re.escape(term)}"}
 
     async def levels_below(self, call: Call, customer_id: str, deepest: int) -> int:
         """How many levels stand below a customer; counts no further than `deepest`."""

@@ -14,6 +14,8 @@ _IS_HAN = re.compile(rf"[{_HAN}]")
 MOST_TERMS = 250
 # With which letter the terms of a field begin that not everybody gets.
 LETTERS = {"phone": "n", "email": "e", "tax_number": "t"}
+# All of those are personal: stored as blind terms, found whole.
+BLIND = frozenset(LETTERS.values())
 LONGEST_RUN, LONGEST_TERM = 60, 60
 
 
@@ -35,15 +37,14 @@ def exact(name: str) -> str:
 
 
 def of_customer(customer: dict[str, Any]) -> list[str]:
-    """Terms under which a customer is stored; each begins what a question may ask."""
+    """Terms under which a customer is stored: personal ones are asked for whole, of all others the beginning is enough."""
     terms: dict[str, None] = {exact(customer["name"]): None}
     phone = digits(customer.get("phone", ""))
-    for start in {0, max(0, len(phone) - 8), max(0, len(phone) - 4)}:
-        if len(phone) - start >= 4:
-            terms["n" + phone[start:]] = None
+    parts = (phone, phone[-8:], phone[-4:], phone[:7])  # the whole, without its area, its end, and all but the end of a mobile number
+    terms |= {"n" + part: None for part in parts if len(part) >= 4}
     email = normalized(customer.get("email", ""))
     if email:
-        terms |= {"e" + email: None, "e" + email.split("@")[-1]: None}
+        terms |= {"e" + email: None, "e" + email.split("@")[0]: None, "e" + email.split("@")[-1]: None}
     if customer.get("tax_number"):
         terms["t" + normalized(customer["tax_number"])] = None
     for run in _RUN.findall(normalized(customer["name"])):

@@ -11,7 +11,8 @@ from chassis.kernel.errors import Invalid
 from chassis.rpc.documents import schema_of
 
 Document = dict[str, Any]
-SCHEMA = schema_of(customer_pb2.Customer.DESCRIPTOR)
+# What is stored encrypted cannot be compared with every customer there is.
+SCHEMA = {name: field for name, field in schema_of(customer_pb2.Customer.DESCRIPTOR).items() if field.kind != "sealed"}
 
 
 def check(segment: Document) -> None:

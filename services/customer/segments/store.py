@@ -15,7 +15,8 @@ from chassis.kernel.ids import new_id
 from chassis.kernel.pages import Sort
 from chassis.messaging.envelope import encode
 from chassis.rpc.call import Call
-from chassis.storage.records import OWNER_FIELDS, Page, Records, sorts_of
+from chassis.storage.pages import Page
+from chassis.storage.records import OWNER_FIELDS, Records, sorts_of
 from services.customer.customers.store import Customers
 from services.customer.segments import model
 

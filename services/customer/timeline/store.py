@@ -10,9 +10,11 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, UpdateMany
 
 from chassis.access.caller import READ
 from chassis.kernel.pages import Sort
-from chassis.messaging.envelope import LABELS
+from chassis.messaging.envelope import LABELS, LONGEST_LABEL
 from chassis.rpc.call import Call
-from chassis.storage.records import OWNER_FIELDS, Page, Records
+from chassis.storage.pages import Page
+from chassis.storage.records import OWNER_FIELDS, Records
+from services.customer.notes.store import Notes
 
 Document = dict[str, Any]
 
@@ -20,7 +22,8 @@ Document = dict[str, Any]
 class Timeline(Records):
     """What any department did with a customer. Entries carry the customer's owner, so that scope is one filter."""
 
-    def __init__(self) -> None:
+    def __init__(self, notes: Notes) -> None:
+        self.notes = notes
         super().__init__(
             timeline_entry_pb2.TimelineEntry,
             "timeline_entries",
@@ -31,9 +34,9 @@ class Timeline(Records):
 
     async def readable(self, call: Call, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Document]:
         """Entries by id, of records that the caller may read."""
-        found = await self.batch_get(call, ids, [*fields, "resource"] if fields else ())
+        found = await self.batch_get(call, ids, [*fields, "resource", "record_id"] if fields else ())
         allowed = {identity: entry for identity, entry in found.items() if call.directory.allows(call.caller, entry["resource"], "read")}
-        _quiet(call, allowed.values())
+        await self._tell(call, list(allowed.values()), fields)
         return allowed
 
     async def of_customers(self, call: Call, ids: Sequence[str], asked: dict[str, Any]) -> dict[str, Page]:
@@ -42,10 +45,21 @@ class Timeline(Records):
         kinds = {"condition": {"field": "resource", "operator": "IN", "values": [{"text": name} for name in allowed]}}
         criteria = {"all": {"items": [kinds, asked.pop("criteria")]}} if asked.get("criteria") else kinds
         if asked.get("fields"):
-            asked["fields"] = [*asked["fields"], "resource"]
+            asked["fields"] = [*asked["fields"], "resource", "record_id"]
+        wanted = list(asked.get("fields") or ())
         pages = await self.batch_page(call, "customer_id", ids, criteria=criteria, **asked)
-        _quiet(call, (entry for page in pages.values() for entry in page.rows))
+        await self._tell(call, [entry for page in pages.values() for entry in page.rows], wanted)
         return pages
+
+    async def _tell(self, call: Call, entries: list[Document], fields: Sequence[str]) -> None:
+        """Give notes their beginning, which no fact carries, and take away what the caller does not get."""
+        if not fields or "subject" in fields:
+            written = {entry["record_id"] for entry in entries if entry["resource"] == "notes" and "record_id" in entry}
+            notes = await self.notes.batch_get(call, written, ["text"]) if written else {}
+            for entry in entries:
+                if entry["resource"] == "notes" and (text := notes.get(entry.get("record_id", ""), {}).get("text")):
+                    entry["subject"] = text[:LONGEST_LABEL]
+        _quiet(call, entries)
 
     async def owners(self, call: Call, ids: set[str]) -> dict[str, Document]:
         """The owner fields of customers."""

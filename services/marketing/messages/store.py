@@ -50,4 +50,4 @@ class Messages(Records):
     async def waiting(self, call: Call, campaign_id: str, size: int) -> list[Document]:
         """The next planned messages of a campaign."""
         query = {"campaign_id": campaign_id, "state": "PLANNED"}
-        return await call.database[self.resource].find(query).sort("_id", ASCENDING).limit(size).to_list()
+        return await self.opened(call, await call.database[self.resource].find(query).sort("_id", ASCENDING).limit(size).to_list())

@@ -167,7 +167,7 @@ class Sender:
     async def _send(self, campaign: Document, message: Document, contact: Any) -> None:
         """One mail. Its Message-ID is the message's id: a mail server that gets it again after a crash can tell."""
         call = self.own_call("send")
-        if contact is None or contact.do_not_contact or contact.HasField("archive_time"):
+        if contact is None or contact.do_not_contact or contact.HasField("archive_time") or not message.get("address"):
             self.messages.change(call, message, {"state": "DROPPED"}, events.CampaignMessageDropped)
         else:
             try:

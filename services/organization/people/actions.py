@@ -86,7 +86,7 @@ async def confirm_factor(people: People, call: Call, *, person_id: str, code: st
     pending = stored.get("pending_factor")
     if person_id != call.caller.person_id or not pending:
         raise WrongState("there is no second factor to confirm; begin one (personEnrollSecondFactor)", code="SECOND_FACTOR_REFUSED")
-    step = factors.step_of(pending["secret"], code, call.now)
+    step = factors.step_of(credentials.secret_of(call, stored, "pending_factor"), code, call.now)
     if step is None:
         raise Invalid("the code is wrong; check the authenticator and its clock", code="SECOND_FACTOR_REFUSED", field="code")
     credentials.confirm_factor(call, stored, step)

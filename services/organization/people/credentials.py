@@ -26,7 +26,7 @@ def set_password(call: Call, person_id: str, password_hash: str, *, must_change:
 
 def begin_factor(call: Call, person_id: str, secret: str, codes: list[str]) -> None:
     """Store a second factor that counts when it is confirmed."""
-    pending = {"secret": secret, "recovery": [factors.fingerprint(code) for code in codes]}
+    pending = {"secret": call.vault.seal_own(secret, f"factor:{person_id}"), "recovery": [factors.fingerprint(code) for code in codes]}
     call.changes.write(COLLECTION, UpdateOne({"_id": person_id}, {"$set": {"pending_factor": pending}}, upsert=True))
 
 
@@ -43,10 +43,15 @@ def remove_factor(call: Call, person_id: str) -> None:
     call.changes.write(COLLECTION, UpdateOne({"_id": person_id}, {"$unset": gone}))
 
 
+def secret_of(call: Call, stored: Document, name: str) -> str:
+    """The secret of a second factor: the one in force, or the pending one."""
+    return call.vault.open_own(stored[name]["secret"], f"factor:{stored['_id']}")
+
+
 async def use_code(call: Call, stored: Document, code: str) -> bool:
     """Whether a code of the second factor, or a recovery code, is good; it is used up at once, outside of any transaction."""
     rows, key = call.database[COLLECTION], {"_id": stored["_id"]}
-    step = factors.step_of(stored["factor"]["secret"], code, call.now)
+    step = factors.step_of(secret_of(call, stored, "factor"), code, call.now)
     if step is not None:
         newer = {**key, "factor.last_step": {"$lt": step}}
         return (await rows.update_one(newer, {"$set": {"factor.last_step": step}})).modified_count == 1

@@ -28,7 +28,7 @@ class People(Records):
             ],
         )
 
-    def derive(self, document: dict[str, Any]) -> None:
+    def derive(self, call: Call, document: dict[str, Any]) -> None:
         """A person is their own owner, in their own team and department: the scope «own» on people means oneself."""
         document |= {"owner_id": document["_id"], "department_id": document["home_department_id"]}
         document.pop("team_id", None)
@@ -49,7 +49,7 @@ class People(Records):
 
     def forget_failures(self, call: Call, person: dict[str, Any]) -> None:
         """A new password ends the count of failed sign-ins."""
-        call.changes.write("sign_in_failures", DeleteOne({"_id": person["email"]}))
+        call.changes.write("sign_in_failures", DeleteOne({"_id": call.vault.blind(f"account:{person['email']}")}))
 
     async def by_email(self, call: Call, email: str) -> dict[str, Any] | None:
         """The person who signs in with a mail address."""

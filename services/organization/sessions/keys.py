@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 from joserfc.jwk import OKPKey
 from pymongo.errors import DuplicateKeyError
 
@@ -19,6 +20,7 @@ from chassis.access.tokens import LIFETIME_SECONDS, Signer
 from chassis.kernel.clock import now
 from chassis.kernel.ids import new_id
 from chassis.storage.client import Database
+from chassis.storage.encryption import Vault
 
 COLLECTION = "signing_keys"
 FIRST = "current"
@@ -32,8 +34,8 @@ Row = dict[str, Any]
 class SigningKeys:
     """The keys in use. `signer` always holds the one to sign with; `run` follows the rows and makes a new key when the last is old."""
 
-    def __init__(self, database: Database, signer: Signer, lifetime: timedelta) -> None:
-        self.database, self.signer, self.lifetime = database, signer, lifetime
+    def __init__(self, database: Database, vault: Vault, signer: Signer, lifetime: timedelta) -> None:
+        self.database, self.vault, self.signer, self.lifetime = database, vault, signer, lifetime
         self._rows: list[Row] = []
 
     async def load(self) -> None:
@@ -41,23 +43,31 @@ class SigningKeys:
         self._rows = await self.database[COLLECTION].find({}).to_list()
         if not self._rows:
             with contextlib.suppress(DuplicateKeyError):
-                await self.database[COLLECTION].insert_one(_fresh(FIRST, now()))
+                await self.database[COLLECTION].insert_one(self._fresh(FIRST, now()))
             self._rows = await self.database[COLLECTION].find({}).to_list()
         self._rows.sort(key=_active)
         present = in_use(self._rows, now())
         if self.signer.kid != present["kid"]:
-            self.signer.kid, self.signer.key = present["kid"], OKPKey.import_key(present["jwk"])
+            self.signer.kid, self.signer.key = present["kid"], self._key_of(present)
 
     def published(self) -> Mapping[str, bytes]:
         """Public keys by key id: the one in use, the one to come, and those whose tokens may still live."""
-        return {row["kid"]: bytes(OKPKey.import_key(row["jwk"]).public_key.public_bytes_raw()) for row in living(self._rows, now())}
+        return {row["kid"]: bytes(self._key_of(row).public_key.public_bytes_raw()) for row in living(self._rows, now())}
 
     async def rotate(self) -> None:
         """Announce a new key; nothing happens while one is announced already."""
         if _active(self._rows[-1]) > now():
             return
-        await self.database[COLLECTION].insert_one(_fresh(new_id(), now() + ANNOUNCED))
+        await self.database[COLLECTION].insert_one(self._fresh(new_id(), now() + ANNOUNCED))
         await self.load()
+
+    def _key_of(self, row: Row) -> OKPKey:
+        return OKPKey.import_key(orjson.loads(self.vault.open_own(row["sealed"], f"signing key:{row['kid']}")))
+
+    def _fresh(self, identity: str, activate_time: datetime) -> Row:
+        kid, key = new_id(), OKPKey.generate_key("Ed25519", private=True)
+        sealed = self.vault.seal_own(orjson.dumps(key.as_dict(private=True)).decode(), f"signing key:{kid}")
+        return {"_id": identity, "kid": kid, "sealed": sealed, "activate_time": activate_time}
 
     async def run(self) -> None:
         """Follow the rows until cancelled; drop keys that nobody needs."""
@@ -85,8 +95,3 @@ def living(rows: list[Row], moment: datetime) -> list[Row]:
 def _active(row: Row) -> datetime:
     found: datetime = row.get("activate_time", _EVER)
     return found
-
-
-def _fresh(identity: str, activate_time: datetime) -> Row:
-    key = OKPKey.generate_key("Ed25519", private=True)
-    return {"_id": identity, "kid": new_id(), "jwk": key.as_dict(private=True), "activate_time": activate_time}

@@ -51,25 +51,31 @@ class Sessions(Records):
 
         Counted at once, outside of any transaction, for the sign-in itself may be refused.
         """
+        key = failures_key(call, account)
         window = call.now - timedelta(minutes=FAILURE_MINUTES)
         again = {"$inc": {"count": 1}}
         row = await call.database[FAILURES].find_one_and_update(
-            {"_id": account, "time": {"$gt": window}}, again, return_document=ReturnDocument.AFTER
+            {"_id": key, "time": {"$gt": window}}, again, return_document=ReturnDocument.AFTER
         )
         if row is None:
             try:
                 await call.database[FAILURES].update_one(
-                    {"_id": account, "time": {"$lte": window}}, {"$set": {"count": 1, "time": call.now}}, upsert=True
+                    {"_id": key, "time": {"$lte": window}}, {"$set": {"count": 1, "time": call.now}}, upsert=True
                 )
             except DuplicateKeyError:
-                row = await call.database[FAILURES].find_one_and_update({"_id": account}, again, return_document=ReturnDocument.AFTER)
+                row = await call.database[FAILURES].find_one_and_update({"_id": key}, again, return_document=ReturnDocument.AFTER)
         if row is not None and row["count"] > most:
             raise NotAllowed(f"too many failed sign-ins; wait {FAILURE_MINUTES} minutes", code="SIGN_IN_THROTTLED", retryable=True)
 
     async def forget_attempts(self, call: Call, account: str) -> None:
         """A right password ends the count."""
-        await call.database[FAILURES].delete_one({"_id": account})
+        await call.database[FAILURES].delete_one({"_id": failures_key(call, account)})
 
     async def take_back(self, call: Call, account: str) -> None:
         """An attempt that succeeded is none of those that are counted."""
-        await call.database[FAILURES].update_one({"_id": account, "count": {"$gt": 0}}, {"$inc": {"count": -1}})
+        await call.database[FAILURES].update_one({"_id": failures_key(call, account), "count": {"$gt": 0}}, {"$inc": {"count": -1}})
+
+
+def failures_key(call: Call, account: str) -> str:
+    """Under what failed sign-ins are counted: the account itself is nobody's to read."""
+    return call.vault.blind(f"account:{account}")

@@ -33,7 +33,7 @@ class Articles(Records):
             ],
         )
 
-    def derive(self, document: Document) -> None:
+    def derive(self, call: Call, document: Document) -> None:
         """Keep the terms and how often each stands in the text."""
         counted = terms.frequencies(document["title"], document["body"])
         document["search_terms"] = sorted(counted)

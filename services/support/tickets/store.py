@@ -31,7 +31,7 @@ class Tickets(Records):
             indexes=[IndexModel([("state", ASCENDING), ("create_time", -1), ("_id", -1)], name="by_state")],
         )
 
-    def derive(self, document: Document) -> None:
+    def derive(self, call: Call, document: Document) -> None:
         """Priorities sort by urgency, not by their names."""
         document["priority_rank"] = _RANK[document["priority"]]
 

@@ -148,14 +148,14 @@ async def test_a_checkpoint_in_the_name_of_another_department_is_refused(audited
     support = audited[0].suite["support"]
     await audited[0].ask("CreateArticle", role="SUPPORT_AGENT", title="甲", body="乙", category="丙", language=1)
     await support.chain.seal()
-    forged = Chain("sales", support.database, support.deliver)
+    forged = Chain("sales", support.database, support.vault, support.deliver)
     with pytest.raises(CrmError, match="the checkpoint is one of sales, not of support"):
         await forged.checkpoint()
 
 
 async def test_a_checkpoint_under_another_key_is_refused(audited: tuple[Installation, Batches]) -> None:
     sales = audited[0].suite["sales"]
-    other = Chain("sales", sales.database, sales.deliver)
+    other = Chain("sales", sales.database, sales.vault, sales.deliver)
     other._key = OKPKey.generate_key("Ed25519", private=True)
     with pytest.raises(CrmError, match="signed by another key"):
         await other.checkpoint()
@@ -163,7 +163,7 @@ async def test_a_checkpoint_under_another_key_is_refused(audited: tuple[Installa
 
 async def test_two_replicas_that_seal_at_once_make_one_chain(audited: tuple[Installation, Batches]) -> None:
     crm = audited[0]
-    replicas = [Chain("sales", crm.suite["sales"].database) for _ in range(3)]
+    replicas = [Chain("sales", crm.suite["sales"].database, crm.suite["sales"].vault) for _ in range(3)]
     for index in range(10):
         await crm.ask("CreateProduct", name=f"并行 {index}", code=new_id())
         for result in await asyncio.gather(*(replica.seal() for replica in replicas), return_exceptions=True):

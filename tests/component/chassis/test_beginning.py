@@ -78,9 +78,9 @@ def test_department_as_a_process_of_its_own_can_read_every_fact_that_it_reacts_t
 from pathlib import Path
 import importlib, json
 from services.{name} import bootstrap, settings
-from cli.plan import Plan, DEPARTMENTS, new_secrets
+from cli.plan import Plan, DEPARTMENTS, new_masters, new_secrets
 ports = dict.fromkeys((*DEPARTMENTS, "gateway"), 1)
-plan = Plan("mongodb://127.0.0.1:1/?replicaSet=crm", "nats://127.0.0.1:1", ports, ports, 1, 0, 1, new_secrets())
+plan = Plan("mongodb://127.0.0.1:1/?replicaSet=crm", "nats://127.0.0.1:1", ports, ports, 1, 0, 1, new_secrets(), new_masters())
 department = bootstrap.build(settings.Settings.from_env(plan.environment("{name}") | {{"CRM_WEB_ADDRESS": "127.0.0.1:0"}}))
 from google.protobuf.descriptor_pool import Default
 known = []

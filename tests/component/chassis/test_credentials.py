@@ -26,7 +26,7 @@ from chassis.rpc.service import request_class
 from cli import authority
 from cli.engines import free_port
 from cli.guarded import start_guarded
-from cli.plan import DEPARTMENTS, HOST, MONGO_USER, Plan, mongo_tls, new_secrets
+from cli.plan import DEPARTMENTS, HOST, MONGO_USER, Plan, mongo_tls, new_masters, new_secrets
 from gateway.graph.contract import to_global
 from gateway.graph.noun import NOUNS
 from tests.e2e.test_graph_websocket import ask, heard, listening, socket
@@ -41,7 +41,7 @@ async def guarded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ins
     plan = Plan(
         mongo_uri=f"mongodb://{HOST}:{mongo}/?replicaSet=crm", nats_url=f"tls://{HOST}:{broker}",
         grpc={name: free_port() for name in DEPARTMENTS}, ops={name: free_port() for name in (*DEPARTMENTS, "gateway")},
-        gateway_port=free_port(), faq_port=free_port(), smtp_port=free_port(), secrets=new_secrets(), tls=folder / "tls",
+        gateway_port=free_port(), faq_port=free_port(), smtp_port=free_port(), secrets=new_secrets(), masters=new_masters(), tls=folder / "tls",
     )  # fmt: skip
     engines = await start_guarded(plan, folder, folder / "logs", mongo, broker)
     installation = Installation(plan=plan)

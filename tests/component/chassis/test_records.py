@@ -26,7 +26,9 @@ from chassis.messaging.relay import INDEXES as OUTBOX_INDEXES
 from chassis.rpc.call import Call
 from chassis.storage.changes import AUDIT, OUTBOX, REQUESTS, Changes, Duplicate, as_refusal
 from chassis.storage.client import Database, connect
+from chassis.storage.encryption import Masters, Vault
 from chassis.storage.records import Records, sorts_of
+from cli.plan import new_master
 from tests.support.installation import Engines
 
 DAY = datetime(2026, 5, 6, tzinfo=UTC)
@@ -60,13 +62,14 @@ class Store:
     def __init__(self, uri: str) -> None:
         self.commands = Commands()
         self.database: Database = connect(uri, f"r{secrets.token_hex(4)}", [self.commands])
+        self.vault = Vault(self.database, Masters.of(new_master()))
 
     def call(self, scope: str = "ALL", actions: tuple[str, ...] = ("read", "create", "update")) -> Call:
         resources = ("customers", "opportunities")
         grants = {("R", resource, action): SCOPES[scope] for resource in resources for action in actions}
         members = {"p1": Member("p1", "d1", "t1", frozenset(), True, frozenset(["R"]))}
         caller = Caller("p1", frozenset(["R"]), "d1", "t1")
-        changes = Changes(self.database, "p1", "correlation", "Test")
+        changes = Changes(self.database, "p1", "correlation", "Test", vault=self.vault)
         return Call(caller, Directory(1, grants, members, {"d1": ("d2",)}), self.database, changes, request_id="correlation")
 
     async def counts(self) -> dict[str, int]:
@@ -77,6 +80,7 @@ class Store:
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def store(engines: Engines) -> AsyncIterator[Store]:
     made = Store(engines.mongo_uri)
+    await made.vault.begin()
     for records in (CUSTOMERS, DEALS):
         await made.database.create_collection(records.resource)
         await made.database[records.resource].create_indexes(records.indexes())
@@ -351,10 +355,10 @@ async def test_of_ten_writers_with_one_tax_number_one_wins(store: Store) -> None
 
 @pytest.mark.parametrize("value", ["1 index: _id_ x", " index: unique_source_key dup", '" } index: by_name '])
 async def test_name_of_a_broken_index_is_not_taken_from_the_value(store: Store, value: str) -> None:
-    await _made(store, tax_number=value)
+    await _made(store, source_key=value)
     with pytest.raises(Duplicate) as refusal:
-        await _made(store, tax_number=value)
-    assert (refusal.value.index, refusal.value.collection) == ("unique_tax_number", "customers")
+        await _made(store, source_key=value)
+    assert (refusal.value.index, refusal.value.collection) == ("unique_source_key", "customers")
 
 
 @pytest.mark.parametrize("path", ["", "$name", "a\x00b", ".name"])

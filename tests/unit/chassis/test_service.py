@@ -19,7 +19,7 @@ from chassis.rpc.service import Service, policy_of, validate
 from chassis.runtime.settings import Settings, SettingsError, env
 
 NOTES = note_service_pb2.DESCRIPTOR.services_by_name["NoteService"]
-NEEDED = {"CRM_MONGO_URI": "mongodb://m", "CRM_NATS_URL": "nats://n", "CRM_SERVICE_SECRET": "s"}
+NEEDED = {"CRM_MONGO_URI": "mongodb://m", "CRM_NATS_URL": "nats://n", "CRM_SERVICE_SECRET": "s", "CRM_MASTER_KEYS": "A" * 43}
 
 
 async def _handler(*_: Any) -> Any:
@@ -89,6 +89,7 @@ def test_everything_missing_or_wrong_is_told_at_once() -> None:
         "CRM_MONGO_URI is not set (MongoDB replica set, e.g. mongodb://127.0.0.1:27017/?replicaSet=crm)",
         "CRM_NATS_URL is not set (NATS server with JetStream, e.g. nats://127.0.0.1:4222)",
         "CRM_SERVICE_SECRET is not set (secret by which this department gets its own token)",
+        "CRM_MASTER_KEYS is not set (base64url keys of 32 bytes joined by commas, this department's own; the first encrypts)",
         "CRM_MUST is not set (must be set)",
         "CRM_WAIT_SECONDS='soon' is no int (a whole number)",
         "CRM_SHARE='half' is no float (a number)",

@@ -1,0 +1,93 @@
+"""Which fields of a record are personal, whose they are, and how records and messages are sealed before they are stored and opened when read.
+
+A field is personal by the trait `personal` of its contract. Its subject is the customer of the record; of a record without one, the record.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from google.protobuf.message import Message
+
+from chassis.access.fields import records_in, resource_of
+from chassis.kernel.masking import masked
+from chassis.rpc.documents import personal_fields
+from chassis.storage.encryption import Vault, as_text, from_text, open_value, seal
+
+log = logging.getLogger("crm.personal")
+Document = dict[str, Any]
+KeysOf = Callable[[Iterable[str]], Awaitable[Mapping[str, AESGCM]]]
+
+
+def subject_of(document: Mapping[str, Any]) -> str:
+    """Whose personal data a record holds."""
+    return str(document.get("customer_id") or document["_id"])
+
+
+def context_of(resource: str, field: str, record_id: str) -> str:
+    """The place of a value, to which it is bound."""
+    return f"{resource}.{field}:{record_id}"
+
+
+def seal_values(values: Document, resource: str, fields: Iterable[str], record_id: str, key: AESGCM) -> None:
+    """Seal the personal ones of a document's values, in place."""
+    for name in fields:
+        if isinstance(values.get(name), str):
+            values[name] = seal(key, values[name], context_of(resource, name, record_id))
+
+
+async def open_documents(vault: Vault, rows: Iterable[Document], resource: str, fields: tuple[str, ...]) -> None:
+    """Open the personal values of stored documents, in place and with one read for all keys. What has no key any more is gone."""
+    wanted = [(row, name) for row in rows for name in fields if isinstance(row.get(name), bytes)]
+    keys = await vault.keys(subject_of(row) for row, _ in wanted) if wanted else {}
+    for row, name in wanted:
+        plain = _opened(keys.get(subject_of(row)), row[name], context_of(resource, name, row["_id"]))
+        if plain is None:
+            del row[name]
+        else:
+            row[name] = plain
+
+
+async def seal_message(message: Message, keys_of: KeysOf) -> None:
+    """Seal the personal values of every record in a message, in place, for a store of whole messages."""
+    wanted = [(record, name, getattr(record, name)) for record, name in _personal_in(message) if getattr(record, name)]
+    keys = await keys_of(_subject(record) for record, _, _ in wanted) if wanted else {}
+    for record, name, value in wanted:
+        context = context_of(resource_of(record.DESCRIPTOR), name, record.id)
+        setattr(record, name, as_text(seal(keys[_subject(record)], value, context)))
+
+
+async def open_message(message: Message, vault: Vault | None) -> None:
+    """Open what `seal_message` sealed; values without key are cleared."""
+    wanted = [(record, name, value) for record, name in _personal_in(message) if (value := from_text(getattr(record, name))) is not None]
+    keys = await vault.keys(_subject(record) for record, _, _ in wanted) if wanted and vault else {}
+    for record, name, value in wanted:
+        plain = _opened(keys.get(_subject(record)), value, context_of(resource_of(record.DESCRIPTOR), name, record.id))
+        record.ClearField(name) if plain is None else setattr(record, name, plain)
+
+
+def quiet(changed: Document, fields: tuple[str, ...]) -> Document:
+    """Values before and after as the audit keeps them: personal ones masked."""
+    return {name: [masked(value) if value else None for value in pair] if name in fields else pair for name, pair in changed.items()}
+
+
+def _personal_in(message: Message) -> Iterator[tuple[Any, str]]:
+    for _, record in records_in(message):
+        for name in personal_fields(record.DESCRIPTOR):
+            yield record, name
+
+
+def _subject(record: Any) -> str:
+    return str(getattr(record, "customer_id", "") or record.id)
+
+
+def _opened(key: AESGCM | None, value: bytes, context: str) -> str | None:
+    if key is None:
+        return None
+    plain = open_value(key, value, context)
+    if plain is None:
+        log.error("a sealed value cannot be opened; it was changed or moved", extra={"place": context})
+    return plain
