@@ -53,8 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument("action", choices=("verify", "export"))
     audit.add_argument("--department", choices=DEPARTMENTS, action="append", help="only this one; may be given several times")
     audit.add_argument("--to", type=Path, default=Path("audit"), help="folder for export (default: audit)")
-    keys = commands.add_parser("keys", help="the keys by which tokens are signed")
-    keys.add_argument("action", choices=("rotate",))
+    keys = commands.add_parser("keys", help="new keys: to sign tokens (rotate), to wrap the keys of personal data (rotate-master)")
+    keys.add_argument("action", choices=("rotate", "rotate-master"))
     commands.add_parser("doctor", help="ask every part of the running installation how it is")
     return parser
 
@@ -97,9 +97,10 @@ async def _run(options: argparse.Namespace) -> None:
         plan, departments = Installation.open().plan(), options.department or DEPARTMENTS
         await (verify(plan, departments) if options.action == "verify" else export(plan, options.to, departments))
     elif options.command == "keys":
-        from cli.keys import rotate
+        from cli.keys import rotate, rotate_master
 
-        await rotate(Installation.open().plan())
+        installation = Installation.open()
+        rotate_master(installation) if options.action == "rotate-master" else await rotate(installation.plan())
     elif options.command == "inbox":
         from cli.inbox import show
 

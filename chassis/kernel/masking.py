@@ -13,8 +13,8 @@ def masked(text: str) -> str:
 
     How much is hidden does not tell how long the text is.
     """
-    if not text:
-        return ""
+    if not text or STARS in text:  # what is masked stays as it is
+        return text
     name, at, domain = text.rpartition("@")
     if at and name:
         return f"{name[0]}{STARS}@{domain}"

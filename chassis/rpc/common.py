@@ -13,6 +13,7 @@ from chassis.access.explanation import Reason, explain
 from chassis.access.fields import told
 from chassis.kernel.errors import Invalid, NotFound
 from chassis.kernel.pages import Sort, filter_after, fingerprint, size_of, token_after
+from chassis.rpc import disclosure
 from chassis.rpc.call import Call
 from chassis.rpc.collaboration import Collaborations
 from chassis.rpc.documents import to_message
@@ -26,9 +27,9 @@ _SORT = Sort("time", -1)
 _WRITE = 4
 
 
-def services(stores: Sequence[Records], collaborations: Collaborations) -> list[Service]:
-    """Explanations and histories of the records of these stores."""
-    return [explanations(stores, collaborations), histories(stores)]
+def services(department: str, stores: Sequence[Records], collaborations: Collaborations) -> list[Service]:
+    """Explanations, histories and disclosures of the records of these stores."""
+    return [explanations(stores, collaborations), histories(stores), disclosure.service(department, stores)]
 
 
 def _store(stores: Sequence[Records], resource: str) -> Records:

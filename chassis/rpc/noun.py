@@ -76,7 +76,7 @@ class Noun:
         before = await self.records.get(call, next(iter(key.values())), "archive")
         self.records.checked_version(before, version)
         if not before.get("archive_time"):
-            return before
+            return before  # what was erased is refused by the change itself
         return self.records.change(call, before, {"archive_time": None}, self.event("Restored"))
 
     async def assign(self, call: Call, *, owner_id: str, version: int | None = None, **key: str) -> Document:

@@ -89,7 +89,7 @@ class Department:
         traces = Traces(self.name, self.settings.otlp_endpoint)
         reflect = self.settings.environment != "production"
         collaborations = Collaborations(self.database)
-        services = [*self.services, *common.services(self.stores, collaborations), audits.service()]
+        services = [*self.services, *common.services(self.name, self.stores, collaborations), audits.service()]
         self.server = Server(
             self.name, services, self.authority, self.database, self.metrics, traces, self.changes, collaborations,
             reflect=reflect, entrance=Entrance(identity, self.callers, self.settings.seal),

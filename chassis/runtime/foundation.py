@@ -14,7 +14,7 @@ from chassis.rpc import collaboration
 from chassis.rpc.audits import DESCRIPTOR as AUDITS
 from chassis.rpc.channels import Channel
 from chassis.rpc.service import Service
-from chassis.runtime import handover
+from chassis.runtime import erasure, handover
 from chassis.runtime.department import Department
 from chassis.runtime.settings import Settings
 from chassis.storage import client
@@ -62,5 +62,5 @@ class Foundation:
         )  # fmt: skip
         department.reactions = [handover.reaction(self.name, stores, department.own_call)]
         if self.name != collaboration.SOURCE:
-            department.reactions += [collaboration.reaction()]
+            department.reactions += [collaboration.reaction(), erasure.reaction()]
         return department

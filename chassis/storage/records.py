@@ -228,15 +228,27 @@ class Records:
         self._announce(call, None, document, event)
         return document
 
-    def change(self, call: Call, before: Document, values: Mapping[str, Any], event: type[Message], *, action: str = "update") -> Document:
-        """The record with the values set (None clears); refused as a conflict when it changed meanwhile."""
+    def change(
+        self,
+        call: Call,
+        before: Document,
+        values: Mapping[str, Any],
+        event: type[Message],
+        *,
+        action: str = "update",
+        quietly: bool = False,
+    ) -> Document:
+        """The record with the values set (None clears); refused as a conflict when it changed meanwhile.
+
+        `quietly` keeps the values before and after out of the audit: for what must be forgotten.
+        """
         if before.get("erase_time"):
             raise erased(before["_id"])
         after = {key: value for key, value in {**before, **values}.items() if value is not None}
         after |= {"version": before["version"] + 1, "update_time": call.now, "updater_id": call.caller.person_id}
         self._derive(call, after)
         call.changes.update(self.resource, before, after, self.personal)
-        self._announce(call, before, after, event)
+        self._announce(call, before, after, event, quietly=quietly)
         return after
 
     def _derive(self, call: Call, document: Document) -> None:
@@ -274,11 +286,11 @@ class Records:
             raise refused(self.label, action)
         call.deputy_for[document["_id"]] = reach.deputy_for(document)
 
-    def _announce(self, call: Call, before: Document | None, after: Document, event: type[Message]) -> None:
+    def _announce(self, call: Call, before: Document | None, after: Document, event: type[Message], *, quietly: bool = False) -> None:
         call.changes.emit(encode(
             event, after, id=new_id(), time=call.now, actor_id=call.caller.person_id, correlation_id=call.request_id, traceparent=call.traceparent,
         ))  # fmt: skip
-        changed = quiet(_difference(before, after, self.descriptor), self.personal) if before else {}
+        changed = quiet(_difference(before, after, self.descriptor), self.personal) if before and not quietly else {}
         call.changes.audit(
             self.resource, after["_id"], after["version"], event.DESCRIPTOR.name, changed, call.now, call.deputy_for.get(after["_id"], "")
         )

@@ -12,7 +12,7 @@ from strawberry.types import Info
 from chassis.access.tokens import claims_of
 from chassis.kernel.errors import CrmError, unauthenticated
 from gateway.errors import field_error
-from gateway.graph import access
+from gateway.graph import access, disclosure
 from gateway.graph.contract import CONFIG, Node, from_global
 from gateway.graph.customer import contact, customer, note, segment, timeline_entry
 from gateway.graph.marketing import campaign, campaign_message
@@ -36,7 +36,7 @@ def build(extensions: Sequence[Callable[[], SchemaExtension]] = ()) -> strawberr
     for module in _MODULES:
         if hasattr(module, "edges"):
             module.edges()
-    queries: dict[str, Any] = {"node": _node(), "viewer": _viewer(), **access.queries()}
+    queries: dict[str, Any] = {"node": _node(), "viewer": _viewer(), **access.queries(), **disclosure.queries()}
     mutations: dict[str, Any] = {}
     for noun in NOUNS.values():
         noun.build()

@@ -110,16 +110,16 @@ async def test_begin_and_end_at_once_loses_nothing(crm: Installation) -> None:
 
 async def test_segment_of_somebody_else_tells(crm: Installation) -> None:
     tax = f"SEG{new_id()[:8].upper()}"
-    customer = (await crm.ask("CreateCustomer", role="COORDINATOR", name="段", kind=1, tax_number=tax)).customer.id
-    query = f'mutation {{ segmentCreate(input: {{name: "t", criteria: {{taxNumber: {{eq: "{tax}"}}}}}}) {{ segment {{ id }} errors {{ message }} }} }}'
+    customer = (await crm.ask("CreateCustomer", role="COORDINATOR", name="段", kind=1, industry=tax)).customer.id
+    query = f'mutation {{ segmentCreate(input: {{name: "t", criteria: {{industry: {{eq: "{tax}"}}}}}}) {{ segment {{ id }} errors {{ message }} }} }}'
     made = (await crm.data(query, "COORDINATOR"))["segmentCreate"]["segment"]["id"]
     await crm.settled()
     found = await role(
-        crm, f"段 {new_id()}", [("customers", "read", "ALL"), ("segments", "read", "ALL")], [("customers", "tax_number", "HIDDEN")]
+        crm, f"段 {new_id()}", [("customers", "read", "ALL"), ("segments", "read", "ALL")], [("customers", "industry", "HIDDEN")]
     )
     await holder(crm, "segmented", found["id"])
     got = await crm.graph(
-        "query($id: ID!) { customer(id: $id) { taxNumber } segment(id: $id2) { criteria } }".replace("$id: ID!", "$id: ID!, $id2: ID!"),
+        "query($id: ID!) { customer(id: $id) { industry } segment(id: $id2) { criteria } }".replace("$id: ID!", "$id: ID!, $id2: ID!"),
         "segmented",
         id=to_global("Customer", customer),
         id2=made,

@@ -101,7 +101,7 @@ async def test_every_way_to_a_record_shows_the_same_part_of_it(crm: Installation
 
 @pytest.mark.parametrize(
     "filter",
-    ['{taxNumber: {eq: "CANARYTAX42"}}', '{taxNumber: {startsWith: "C"}}', "{annualRevenue: {gte: \"0\"}}", '{not: {taxNumber: {isSet: true}}}'],
+    ['{taxNumber: {eq: "CANARYTAX42"}}', '{taxNumber: {in: ["CANARYTAX42"]}}', "{annualRevenue: {gte: \"0\"}}", '{not: {taxNumber: {isSet: true}}}'],
 )  # fmt: skip
 async def test_no_filter_tells_a_hidden_field(crm: Installation, canaries: dict[str, str], filter: str) -> None:
     query = f"{{ customers(filter: {filter}) {{ nodes {{ id }} }} }}"
@@ -152,11 +152,13 @@ async def test_timeline_and_history_keep_quiet(crm: Installation, canaries: dict
     ]
     silent(seen)
     told = (await crm.data(history, "COORDINATOR", id=canaries["id"]))["recordHistory"]["nodes"]
-    assert told[0]["changes"] == [{"field": "email", "before": '"x@canary.example"', "after": f'"{MAIL}"'}]
+    assert told[0]["changes"] == [
+        {"field": "email", "before": '"x****@canary.example"', "after": '"c****@canary.example"'}
+    ]  # the history keeps no personal value, for nobody
 
 
 async def test_no_segment_can_be_made_to_tell(crm: Installation, canaries: dict[str, str]) -> None:
-    criteria = '{taxNumber: {eq: "CANARYTAX42"}}'
+    criteria = '{annualRevenue: {gte: "0"}}'
     mutation = f'mutation {{ segmentCreate(input: {{name: "x", criteria: {criteria}}}) {{ segment {{ id }} errors {{ code path }} }} }}'
     refusal = (await crm.data(mutation, "canary"))["segmentCreate"]
     assert refusal == {"segment": None, "errors": [{"code": "CRITERIA_INVALID", "path": ["input", "criteria"]}]}
@@ -178,9 +180,8 @@ async def test_what_cannot_be_written_is_refused_and_the_answer_of_a_command_is_
     assert done["errors"] == []
     assert done["customer"]["phone"] == "138****4444"
     silent(done)
-    stored = await crm.suite["customer"].database["customers"].find_one({"_id": canaries["customer"]})
-    assert stored
-    assert (stored["phone"], stored["email"], stored["industry"]) == (PHONE, MAIL, "鸟")
+    stored = (await crm.ask("GetCustomer", role="COORDINATOR", customer_id=canaries["customer"])).customer
+    assert (stored.phone, stored.email, stored.industry) == (PHONE, MAIL, "鸟")
 
 
 async def test_a_changed_role_counts_in_every_department_within_five_seconds(crm: Installation) -> None:

@@ -11,7 +11,7 @@ from chassis.rpc.call import Call
 from chassis.rpc.documents import to_message
 from chassis.rpc.noun import Noun, handler
 from chassis.rpc.service import Service
-from services.customer.customers import actions, model
+from services.customer.customers import actions, erasure, model
 from services.customer.customers.store import Customers
 
 
@@ -34,6 +34,7 @@ def service(customers: Customers) -> Service:
 
     return noun.serve(
         SearchCustomers=search,
+        EraseCustomer=partial(erasure.erase, customers),
         ArchiveCustomer=partial(actions.archive, customers),
         MoveCustomerLifecycle=partial(actions.move_lifecycle, customers),
     )

@@ -17,7 +17,8 @@ SCHEMA = {name: field for name, field in schema_of(customer_pb2.Customer.DESCRIP
 
 def check(segment: Document) -> None:
     """Refuse criteria that cannot be judged; a new segment, or one with new criteria, is being built."""
-    to_predicate(segment["criteria"], SCHEMA)
+    if refusal := criteria_refusal(segment, SCHEMA):
+        raise refusal
     if segment.get("criteria") != segment.get("built_criteria"):
         segment["state"] = "BUILDING"
         segment.pop("built_criteria", None)  # and back again to the old criteria is a change too

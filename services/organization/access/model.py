@@ -127,6 +127,7 @@ ROLES: dict[str, Rights] = {
     },
     "COORDINATOR": PERSON
     | _customer_side(ALL, *EDIT, "assign", "import")
+    | {"customers": rights(ALL, *EDIT, "assign", "import", "erase"), "disclosures": rights(ALL, "read")}
     | {name: rights(ALL, *EDIT, *more) for name, more in _COORDINATED.items()}
     | {"contacts": rights(ALL, *EDIT, "import"), "notes": rights(ALL, *EDIT, "import"), "timeline_entries": rights(ALL, "read")},
     "ADMINISTRATOR": PERSON
@@ -154,7 +155,7 @@ TITLES = {
     "SUPPORT_LEAD": "客服主管", "FIELD_ENGINEER": "现场工程师", "MANAGER": "管理层", "COORDINATOR": "CRM协调员", "ADMINISTRATOR": "系统管理员",
 }  # fmt: skip
 
-EVERY_ACTION = (*EDIT, "assign", "import", "record", "vote", "password", "absence", "rotate")
+EVERY_ACTION = (*EDIT, "assign", "import", "record", "vote", "password", "absence", "rotate", "erase")
 # Actions that no method asks for by its policy, but some code by name.
 ADDED_ACTIONS = {"graph": ("read",), "role_definitions": ("assign",), "directory": ("read",)}
 # What is somebody's own and no work: a deputy does not take it over.
