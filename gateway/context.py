@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from chassis.kernel.ids import new_id
+from chassis.observe import purpose
 from gateway.clients import Clients
 from gateway.loaders import Load, Loader
 
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class Context:
-    """One operation of one caller. Loaders live as long as the operation, so nothing is shared between callers."""
+    """One operation of one caller, for the purpose that the client gave, if any. Loaders live as long as the operation, so nothing is shared between callers."""
 
-    def __init__(self, clients: Clients, live: Live, token: str = "", request_id: str = "", address: str = "") -> None:
+    def __init__(self, clients: Clients, live: Live, token: str = "", request_id: str = "", address: str = "", why: str = "") -> None:
         self.clients, self.live, self.token, self.address = clients, live, token, address
-        self.request_id = request_id or new_id()
+        self.request_id, self.purpose = request_id or new_id(), why
         self._loaders: dict[Hashable, Loader] = {}
 
     def forget(self) -> None:
@@ -31,5 +32,5 @@ class Context:
         found = self._loaders.get(key)
         if found is None:
             merging = self.clients.merging
-            found = self._loaders[key] = Loader(partial(merging.many, (self.token, key), load=load))
+            found = self._loaders[key] = Loader(partial(merging.many, (self.token, purpose.purpose(), key), load=load))
         return found

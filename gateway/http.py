@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 
 from chassis.kernel.ids import new_id
+from chassis.observe import purpose
 from gateway.clients import Clients
 from gateway.context import Context
 from gateway.live import Live
@@ -131,7 +132,10 @@ class GraphHttp:
         given = request.headers.get("x-request-id", "")
         fit = 8 <= len(given) <= 64 and given.replace("-", "").isalnum() and given.isascii()
         address = request.client.host if request.client else ""
-        return Context(self.clients, self.live, token.strip() if scheme.lower() == "bearer" else "", given if fit else new_id(), address)
+        why = purpose.decoded(request.headers.get(purpose.HEADER, ""))
+        return Context(
+            self.clients, self.live, token.strip() if scheme.lower() == "bearer" else "", given if fit else new_id(), address, why
+        )
 
 
 async def _events(found: Answer | AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes]:

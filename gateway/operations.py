@@ -14,6 +14,7 @@ from graphql import ExecutionResult, GraphQLError, OperationType
 from prometheus_client import Counter, Histogram
 
 from chassis.kernel.errors import CrmError
+from chassis.observe import purpose
 from chassis.observe.metrics import Metrics
 from chassis.observe.traces import Traces
 from gateway.budget import Budget
@@ -181,6 +182,8 @@ class Operations:
             operation = prepared.operation(question.operation_name)
             cost = operation.cost.of(question.variables)
             check_cost(cost, self.settings)
+            name = operation.node.name
+            purpose.begin(context.purpose or (f"operation {name.value}" if name else ""))
             return operation, self.budget.spend(await self.callers.name(context), cost)
         except GraphQLError as error:
             raise _Refused((error,)) from None

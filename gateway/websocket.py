@@ -9,6 +9,7 @@ import orjson
 from graphql import GraphQLError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from chassis.observe import purpose
 from gateway.clients import Clients
 from gateway.context import Context
 from gateway.live import Live
@@ -55,6 +56,7 @@ class _Connection:
     def __init__(self, owner: GraphSocket, socket: WebSocket) -> None:
         self.owner, self.socket = owner, socket
         self.token: str | None = None
+        self.purpose = ""
         self.running: dict[str, asyncio.Task[None]] = {}
 
     async def serve(self) -> None:
@@ -67,7 +69,7 @@ class _Connection:
 
     def _context(self, token: str) -> Context:
         client = self.socket.client
-        return Context(self.owner.clients, self.owner.live, token, address=client.host if client else "")
+        return Context(self.owner.clients, self.owner.live, token, address=client.host if client else "", why=self.purpose)
 
     def _late(self) -> None:
         if self.token is None:
@@ -102,6 +104,7 @@ class _Connection:
             raise Closed(4429, "Too many initialisation requests")
         given = payload if isinstance(payload, dict) else {}
         text = str(given.get("authorization") or given.get("Authorization") or self.socket.headers.get("authorization", ""))
+        self.purpose = purpose.decoded(str(given.get("purpose") or self.socket.headers.get(purpose.HEADER, "")))
         self.token = text.partition(" ")[2].strip() if text.lower().startswith("bearer ") else ""
         await self._send({"type": "connection_ack"})
 

@@ -20,7 +20,7 @@ class Call:
     """`request_id` joins log lines, audit and events of one operation; `deadline` is in time.monotonic() seconds; `customers` are those
     with whom the caller works, and each person for whom the caller stands in; `deputy_for` names, by record, in whose reach it is
     changed; `seal` is the department's secret in page tokens; `address` the client's network address where
-    the gateway told it."""
+    the gateway told it; `seen` are (resource, record id, fields) of personal data that leaves by another way than in its record."""
 
     caller: Caller
     directory: Directory
@@ -35,6 +35,7 @@ class Call:
     seal: str = ""
     address: str = ""
     deputy_for: dict[str, str] = field(default_factory=dict)
+    seen: list[tuple[str, str, tuple[str, ...]]] = field(default_factory=list)
 
     def reach(self, resource: str, action: str, customer_key: str = "") -> Reach:
         """How far the caller's right reaches; raises NotAllowed when there is none.

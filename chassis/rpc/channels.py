@@ -10,6 +10,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
 from chassis.access.identity import Identity
+from chassis.observe import purpose
 from chassis.observe.traces import traceparent
 from chassis.rpc.errors import Unavailable, refusal_of
 from chassis.rpc.server import LARGEST_MESSAGE
@@ -94,6 +95,8 @@ def _metadata(token: str, request_id: str, address: str) -> list[tuple[str, str]
         found.append((CLIENT_ADDRESS, address))
     if token:
         found.append(("authorization", f"Bearer {token}"))
+    if why := purpose.encoded():
+        found.append((purpose.HEADER, why))
     if parent := traceparent():
         found.append(("traceparent", parent))
     return found

@@ -32,19 +32,11 @@ def services(department: str, stores: Sequence[Records], collaborations: Collabo
     return [explanations(stores, collaborations), histories(stores), disclosure.service(department, stores)]
 
 
-def _store(stores: Sequence[Records], resource: str) -> Records:
-    found = next((store for store in stores if store.resource == resource), None)
-    if found is None:
-        owned = ", ".join(sorted(store.resource for store in stores))
-        raise Invalid(f"this department owns no {resource}; ask about one of {owned}", field="resource")
-    return found
-
-
 def explanations(stores: Sequence[Records], collaborations: Collaborations) -> Service:
     """The handler of ExplainAccess."""
 
     async def explain_access(call: Call, request: Any) -> Any:
-        store = _store(stores, request.resource)
+        store = disclosure.store_of(stores, request.resource)
         if request.field and request.field not in store.descriptor.fields_by_name:
             raise Invalid(f"«{request.field}» is no field of {store.label}; check the name", field="field")
         person = _person(call, request.person_id)
@@ -83,7 +75,7 @@ def histories(stores: Sequence[Records]) -> Service:
     """The handler of ListRecordHistory: who may read the record now may read what happened to it."""
 
     async def list_history(call: Call, request: Any) -> Any:
-        store = _store(stores, request.resource)
+        store = disclosure.store_of(stores, request.resource)
         await store.get(call, request.record_id)
         mark, size = fingerprint(call.seal, "history", store.resource, request.record_id), size_of(request.page_size)
         parts = [{"record_id": request.record_id, "resource": store.resource}, filter_after(request.page_token, _SORT, mark)]

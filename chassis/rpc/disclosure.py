@@ -8,8 +8,12 @@ from typing import Any
 import orjson
 from crm.common.v1 import disclosure_service_pb2
 
+from chassis.access.caller import refused
+from chassis.kernel.errors import Invalid
+from chassis.kernel.pages import Sort, filter_after, fingerprint, size_of, token_after
 from chassis.rpc.call import Call
 from chassis.rpc.documents import to_message
+from chassis.rpc.reads import ACTION
 from chassis.rpc.service import Service
 from chassis.storage.changes import AUDIT
 from chassis.storage.records import Document, Records
@@ -18,6 +22,7 @@ DESCRIPTOR = disclosure_service_pb2.DESCRIPTOR.services_by_name["DisclosureServi
 MOST = 500
 _SEALED = "as long as the record; personal fields encrypted under the customer's key until it is erased"
 _AUDIT = "for good, sealed in a chain; personal values masked"
+_READS, _SORT = {"action": ACTION}, Sort("time", -1)
 _UNSEEN = frozenset(("id", "version", "update_time"))
 
 
@@ -30,19 +35,57 @@ def service(department: str, stores: Sequence[Records]) -> Service:
     ]
 
     async def disclose(call: Call, request: Any) -> Any:
+        _whole(call)
         places = []
         touched = [request.customer_id]
         for store in about:
             count, rows = await _read(call, store, request.customer_id)
             touched += [row["_id"] for row in rows]
+            call.seen += [
+                (store.resource, row["_id"], names) for row in rows if (names := tuple(name for name in store.personal if row.get(name)))
+            ]
             if count:
                 places.append(_place(department, store.resource, count, [_record(store, row) for row in rows], _SEALED))
         audited = await call.database[AUDIT].count_documents({"record_id": {"$in": touched}}, maxTimeMS=call.milliseconds_left)
+        audited += await call.database[AUDIT].count_documents({"read_ids": {"$in": touched}, **_READS}, maxTimeMS=call.milliseconds_left)
         if audited:
             places.append(_place(department, AUDIT, audited, [], _AUDIT))
         return disclosure_service_pb2.DiscloseSubjectResponse(places=places)
 
-    return Service(DESCRIPTOR, {"DiscloseSubject": disclose}, {})
+    async def list_reads(call: Call, request: Any) -> Any:
+        _whole(call)
+        resource = store_of(stores, request.resource).resource
+        mark, size = fingerprint(call.seal, "reads", resource, request.record_id), size_of(request.page_size)
+        parts = [{"read_ids": request.record_id, "resource": resource, **_READS}, filter_after(request.page_token, _SORT, mark)]
+        cursor = call.database[AUDIT].find({"$and": [part for part in parts if part]}, max_time_ms=call.milliseconds_left)
+        rows = await cursor.sort(_SORT.keys).limit(size + 1).to_list()
+        shown = rows[:size]
+        return disclosure_service_pb2.ListPersonalDataReadsResponse(
+            reads=[to_message(_told(row), disclosure_service_pb2.PersonalDataRead.DESCRIPTOR) for row in shown],
+            next_page_token=token_after(shown[-1], _SORT, mark) if len(rows) > size else "",
+            row_tokens=[token_after(row, _SORT, mark) for row in shown] if request.row_tokens else [],
+        )
+
+    return Service(DESCRIPTOR, {"DiscloseSubject": disclose, "ListPersonalDataReads": list_reads}, {})
+
+
+def _whole(call: Call) -> None:
+    """Refuse a right that does not reach everything: half an answer would pass for the truth."""
+    if not call.reach("disclosures", "read").everything:
+        raise refused("disclosures", "read")
+
+
+def store_of(stores: Sequence[Records], resource: str) -> Records:
+    """The store of a resource. Raises Invalid where the department owns none."""
+    found = next((store for store in stores if store.resource == resource), None)
+    if found is None:
+        owned = ", ".join(sorted(store.resource for store in stores))
+        raise Invalid(f"this department owns no {resource}; ask about one of {owned}", field="resource")
+    return found
+
+
+def _told(row: Document) -> Document:
+    return row | {"read_id": row["_id"], "purpose": row["reason"], "record_count": len(row["read_ids"])}
 
 
 async def _read(call: Call, store: Records, customer_id: str) -> tuple[int, list[Document]]:

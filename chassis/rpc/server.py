@@ -22,11 +22,13 @@ from chassis.access.caller import Caller
 from chassis.access.identity import Identity, peer
 from chassis.kernel.errors import CrmError, Invalid, NotAllowed, unauthenticated
 from chassis.kernel.ids import new_id
+from chassis.observe import purpose
 from chassis.observe.metrics import Metrics
 from chassis.observe.traces import Traces, traceparent
 from chassis.rpc.call import Call
 from chassis.rpc.collaboration import Collaborations
 from chassis.rpc.errors import Unavailable, status_of
+from chassis.rpc.reads import Reads
 from chassis.rpc.service import PUBLIC, Service, internal, policy_of, request_class, run, validator
 from chassis.storage.changes import Changes
 from chassis.storage.client import Database
@@ -70,7 +72,7 @@ class Server:
     ) -> None:  # fmt: skip
         self.department, self.authority, self.database = department, authority, database
         self.metrics, self.traces, self.changes, self.collaborations = metrics, traces, changes, collaborations
-        self.entrance = entrance
+        self.entrance, self.reads = entrance, Reads(database)
         self.calls = 0
         validator()  # now, not while the first request waits
         self.server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=512)
@@ -149,7 +151,10 @@ class Server:
         call.traceparent, call.seal = traceparent(), self.entrance.seal
         call.address = metadata.get("x-client-address", "") if calling in ("", "gateway") else ""
         call.customers = await self._customers(caller)
+        purpose.begin(purpose.decoded(metadata.get(purpose.HEADER, "")))
         response: Message = await run(method, service, call, request, lambda: self._changes(caller, method, request_id))
+        if policy_of(method)[1] == "read":
+            await self.reads.note(call, response)
         return response.SerializeToString()
 
     async def _customers(self, caller: Caller) -> dict[str, tuple[str, ...]]:

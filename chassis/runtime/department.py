@@ -22,7 +22,7 @@ from chassis.messaging.relay import INDEXES as OUTBOX_INDEXES
 from chassis.messaging.relay import Relay
 from chassis.observe.metrics import Metrics
 from chassis.observe.traces import Traces
-from chassis.rpc import audits, collaboration, common
+from chassis.rpc import audits, collaboration, common, reads
 from chassis.rpc.call import Call
 from chassis.rpc.collaboration import Collaborations
 from chassis.rpc.server import Entrance, Server
@@ -102,7 +102,7 @@ class Department:
             for reaction in self.reactions
         ]
         self.chain = chain.Chain(self.name, self.database, self.vault, self.deliver)
-        for run in [self.relay.run, self.authority.keep_fresh, self.chain.run, self.vault.run]:
+        for run in [self.relay.run, self.authority.keep_fresh, self.chain.run, self.vault.run, self.server.reads.run]:
             self._tasks.append(asyncio.create_task(self._watched(run)))
         self._tasks.append(asyncio.create_task(self._serve_when_ready([*consumers, *self.workers])))
 
@@ -175,6 +175,7 @@ class Department:
         wanted[VAULT] = [VAULT_INDEX]
         wanted[AUDIT] = [
             IndexModel([("record_id", ASCENDING), ("time", DESCENDING), ("_id", DESCENDING)], name="by_record_time"),
+            reads.INDEX,
             *chain.INDEXES,
         ]
         wanted[audits.CHECKPOINTS] = [audits.INDEX]
@@ -205,8 +206,9 @@ class Department:
         for close in self.closing:
             await close()
         try:
+            await self.server.reads.flush()
             await self.relay.release()
-        except PyMongoError:
-            log.info("lease not released; it ends by itself")
+        except PyMongoError as error:
+            log.warning("not everything was written at the end; the lease ends by itself", extra={"reason": str(error)[:200]})
         await self.nats.close()
         await self.database.client.close()

@@ -42,7 +42,7 @@ def _grants() -> Any:
     return strawberry.field(resolver=signed(resolve, {}, list[grant] | None), description="The policy: who may do what, how far.")  # type: ignore[valid-type]
 
 
-def _owner(identity: str) -> tuple[Noun, str]:
+def owner_of(identity: str) -> tuple[Noun, str]:
     """The noun of a record's id, and the department's own id."""
     kind, record_id = from_global(identity)
     noun = NOUNS.get(kind)
@@ -60,7 +60,7 @@ def _explain() -> Any:
         context: Context = info.context
         department = "gateway"
         try:
-            noun, record_id = _owner(str(id))
+            noun, record_id = owner_of(str(id))
             department = noun.department
             request = explanation_service_pb2.ExplainAccessRequest(
                 resource=resource_of(noun.descriptor), record_id=record_id, action=action, field=_snake(field) if field else None,
@@ -92,7 +92,7 @@ def _history() -> Any:
         context: Context = info.context
         department = "gateway"
         try:
-            noun, record_id = _owner(str(id))
+            noun, record_id = owner_of(str(id))
             department = noun.department
             request = history_service_pb2.ListRecordHistoryRequest(
                 resource=resource_of(noun.descriptor), record_id=record_id, page_size=first_of(first), page_token=cursor_of(after or ""),

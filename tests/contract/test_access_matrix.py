@@ -72,7 +72,7 @@ async def test_every_method_is_asked_by_every_role_and_some_are_let_in(prober: P
 COMPOSED = {
     "node": "GetCustomer", "viewer": "GetPerson", "grants": "ListGrants", "recordHistory": "ListRecordHistory", "accessExplain": "ExplainAccess",
     "session": "BatchGetSessions", "apiKey": "BatchGetApiKeys", "timelineEntry": "BatchGetTimelineEntries", "recordChanged": "BatchGetCustomers",
-    "ticketChanged": "BatchGetTickets", "customerActivity": "BatchGetTimelineEntries",
+    "ticketChanged": "BatchGetTickets", "customerDisclosure": "DiscloseSubject", "personalDataReads": "ListPersonalDataReads", "customerActivity": "BatchGetTimelineEntries",
 }  # fmt: skip
 
 

@@ -60,7 +60,7 @@ class Prober:
         self.invalid: set[str] = set()
         for name in DEPARTMENTS:
             department = self.crm.suite[name]
-            services = [*department.services, *common.services(department.stores, Collaborations(department.database)), audits.service()]
+            services = [*department.services, *common.services(name, department.stores, Collaborations(department.database)), audits.service()]
             self.methods[name] = [method for service in services for method in service.descriptor.methods]
 
     async def ask(self, department: str, method: MethodDescriptor, role: str, fields: dict[str, Any]) -> tuple[str, Any]:
@@ -173,6 +173,14 @@ class Prober:
             found.append(Case(method.name, role, f"{action} {resource} {slot}", right, bool(answer and answer.allowed), code))
         return found
 
+    async def disclosed(self, department: str, method: MethodDescriptor, role: str) -> Cases:
+        """What is kept of a customer, and who read it: for whom the right reaches everything, however far they reach otherwise."""
+        customer = self.matrix.records["customers"]["NONE"]["id"]
+        own = next(store.resource for store in self.crm.suite[department].stores)
+        named = {"customer_id": customer} if method.name == "DiscloseSubject" else {"resource": own, "record_id": customer}
+        code, _ = await self.ask(department, method, role, named)
+        return [Case(method.name, role, "", self.matrix.granted(role, "disclosures", "read"), code not in DENIED, code)]
+
     # ---- commands that make something
 
     async def create(self, department: str, method: MethodDescriptor, role: str, slot: str) -> Cases:
@@ -213,6 +221,8 @@ class Prober:
         name = method.name
         if name in OPEN or name.startswith("BatchUpsert"):
             return [(0, self.gate(department, method, role))]
+        if name in ("DiscloseSubject", "ListPersonalDataReads"):
+            return [(0, self.disclosed(department, method, role))]
         if name in ("ListRecordHistory", "ExplainAccess"):
             own = [store.resource for store in self.crm.suite[department].stores if store.resource in self.matrix.records]
             return [(0, self.about(department, method, role, one, slot)) for one in own for slot in self.matrix.relations(role, one)]

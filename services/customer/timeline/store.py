@@ -60,6 +60,9 @@ class Timeline(Records):
                 if entry["resource"] == "notes" and (text := notes.get(entry.get("record_id", ""), {}).get("text")):
                     entry["subject"] = text[:LONGEST_LABEL]
         _quiet(call, entries)
+        call.seen += [
+            ("notes", entry["record_id"], ("text",)) for entry in entries if entry["resource"] == "notes" and entry.get("subject")
+        ]
 
     async def owners(self, call: Call, ids: set[str]) -> dict[str, Document]:
         """The owner fields of customers."""

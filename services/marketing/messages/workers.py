@@ -15,6 +15,7 @@ from crm.marketing.v1 import campaign_message_events_pb2 as events
 
 from chassis.access.link import OrganizationLink
 from chassis.kernel.errors import CrmError
+from chassis.observe import purpose
 from chassis.rpc.call import Call
 from chassis.rpc.channels import Channel
 from services.marketing.campaigns import model as campaign_model
@@ -76,6 +77,7 @@ class CustomerDepartment:
 
 async def _each(campaign_id: str, work: Awaitable[bool]) -> bool:
     """One campaign's turn; what goes wrong is logged and tried again in the next round. Whether there was work."""
+    purpose.begin(f"campaign {campaign_id}")
     try:
         return await work
     except (CrmError, OSError, TimeoutError) as error:
