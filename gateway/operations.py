@@ -201,7 +201,7 @@ class Operations:
 
     def _refuse(self, errors: tuple[GraphQLError, ...], context: Context) -> Answer:
         code = (errors[0].extensions or {}).get("code")
-        log.info("refused", extra={"request_id": context.request_id, "code": code, "reason": errors[0].message[:300]})
+        log.info("refused", extra={"request_id": context.request_id, "code": code, "reason": _loggable(errors[0])})
         return Answer({"errors": [error.formatted for error in errors]}, executed=False)
 
     def _answer(self, result: ExecutionResult, context: Context, *, public: bool = False) -> Answer:
@@ -226,11 +226,18 @@ class Operations:
             return {**shown.formatted, "extensions": {"code": "INTERNAL", "requestId": context.request_id}}
         log.info(
             "refused",
-            extra={"request_id": context.request_id, "code": code or "BAD_USER_INPUT", "path": error.path, "reason": error.message[:300]},
+            extra={"request_id": context.request_id, "code": code or "BAD_USER_INPUT", "path": error.path, "reason": _loggable(error)},
         )
         formatted: dict[str, Any] = dict(error.formatted)
         formatted["extensions"] = {**(error.extensions or {"code": "BAD_USER_INPUT"}), "requestId": context.request_id}
         return formatted
+
+
+def _loggable(error: GraphQLError) -> str:
+    """What a log may say of an error. Those that are not ours repeat what the client sent, personal data too: the client sees them, no log does."""
+    if (error.extensions or {}).get("code"):
+        return error.message[:300]
+    return "the document or its variables do not fit the schema; the client was told where"
 
 
 class _Refused(Exception):

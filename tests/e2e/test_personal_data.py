@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chassis.kernel.errors import CrmError
 from chassis.kernel.ids import new_id
+from chassis.observe.logs import JsonLines
 from chassis.storage.encryption import Masters, Vault
 from cli.plan import DEPARTMENTS, new_master
 from gateway.graph.contract import to_global
 from tests.support.checks import refused
-from tests.support.installation import Installation
+from tests.support.installation import Engines, Installation
 
 ERASE = """mutation($input: CustomerEraseInput!) { customerErase(input: $input) {
     customer { name phone email taxNumber eraseTime archiveTime } errors { code path } } }"""
@@ -30,7 +34,7 @@ class Person:
         self.phone, self.email = f"139{digits}", f"{mark}@canary.example"
         self.tax, self.address = f"TAX{mark}".upper(), f"ADR{mark} 路 1 号"
         self.note, self.description = f"NOTE{mark} 对花生过敏", f"DESC{mark} 地址写错了"
-        self.id = ""
+        self.id, self.name = "", "李四"
 
     @property
     def canaries(self) -> list[str]:
@@ -73,6 +77,66 @@ async def test_nothing_personal_is_readable_in_any_database(crm: Installation, p
     text = await _stored(crm)
     assert person.id in text
     assert [canary for canary in person.canaries if canary in text] == []
+
+
+async def test_nor_in_any_file_log_or_stream(crm: Installation, engines: Engines) -> None:
+    """What was refused on the way is looked for too. The customer's name, which is no secret, shows that the search finds things."""
+    lines, listener = Lines(), logging.getLogger()
+    listener.addHandler(lines)
+    level = listener.level
+    listener.setLevel(logging.INFO)
+    try:
+        made = Person(new_id()[:12])
+        made.name = f"NAME{new_id()}"
+        given = {
+            "role": "COORDINATOR",
+            "kind": 2,
+            "phone": made.phone,
+            "email": made.email,
+            "tax_number": made.tax,
+            "address": made.address,
+        }
+        made.id = (await crm.ask("CreateCustomer", name=made.name, **given)).customer.id
+        for wrong in ({"email": f"{made.email} x"}, {"phone": made.phone * 20}, {}):  # no mail, too long, tax number taken
+            with pytest.raises(CrmError):
+                await crm.ask("CreateCustomer", name=made.name, **given | wrong)
+        await crm.graph(f'{{ customerSearch(query: "{made.phone}") {{ id nope(x: "{made.email}") }} }}')
+        await crm.graph(
+            "mutation($input: CustomerCreateInput!) { customerCreate(input: $input) { errors { message } } }", input={"phone": made.phone}
+        )
+        await crm.ask("CreateNote", role="COORDINATOR", customer_id=made.id, text=made.note)
+        ticket = {"subject": "改地址", "customer_id": made.id, "description": made.description, "channel": 1}
+        await crm.ask("CreateTicket", role="COORDINATOR", **ticket)
+        await crm.graph("query($id: ID!) { customer(id: $id) { phone email } }", id=to_global("Customer", made.id))
+        await crm.settled()
+    finally:
+        listener.removeHandler(lines)
+        listener.setLevel(level)
+    await crm.suite["customer"].database.client.admin.command("fsync")
+    for place, content in [("log", "\n".join(lines.written).encode()), *_files(engines.folder, "mongo"), *_files(engines.folder, "nats")]:
+        assert [canary for canary in made.canaries if canary.encode() in content] == [], place
+    assert len(lines.written) > 3
+    for engine in ("mongo", "nats"):
+        assert any(made.name.encode() in content for _, content in _files(engines.folder, engine)), engine
+
+
+class Lines(logging.Handler):
+    """Every log line as it would be written."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.setFormatter(JsonLines("test"))
+        self.written: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.written.append(self.format(record))
+
+
+def _files(folder: Path, engine: str) -> Iterator[tuple[str, bytes]]:
+    """The files of an engine, with its log."""
+    for path in sorted(folder.glob(f"{engine}*/**/*")) + sorted(folder.glob(f"{engine}*.log")):
+        if path.is_file():
+            yield str(path), path.read_bytes()
 
 
 async def test_a_person_is_found_by_the_whole_value_and_read_by_who_may(crm: Installation, person: Person) -> None:

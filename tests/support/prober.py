@@ -60,7 +60,11 @@ class Prober:
         self.invalid: set[str] = set()
         for name in DEPARTMENTS:
             department = self.crm.suite[name]
-            services = [*department.services, *common.services(name, department.stores, Collaborations(department.database)), audits.service()]
+            services = [
+                *department.services,
+                *common.services(name, department.stores, Collaborations(department.database)),
+                audits.service(),
+            ]
             self.methods[name] = [method for service in services for method in service.descriptor.methods]
 
     async def ask(self, department: str, method: MethodDescriptor, role: str, fields: dict[str, Any]) -> tuple[str, Any]:
