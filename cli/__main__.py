@@ -9,7 +9,7 @@ from pathlib import Path
 
 from chassis.kernel.errors import CrmError
 from cli.engines import EngineError
-from cli.plan import DEPARTMENTS
+from cli.plan import DEPARTMENTS, Plan
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -55,6 +55,12 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument("--to", type=Path, default=Path("audit"), help="folder for export (default: audit)")
     keys = commands.add_parser("keys", help="new keys: to sign tokens (rotate), to wrap the keys of personal data (rotate-master)")
     keys.add_argument("action", choices=("rotate", "rotate-master"))
+    events = commands.add_parser("events", help="facts that were set aside, and whether everybody has heard everything")
+    events.add_argument("action", choices=("parked", "show", "retry", "drop", "reconcile"))
+    events.add_argument("ids", nargs="*", help="parked facts, for show, retry (none: all) and drop")
+    events.add_argument("--department", choices=DEPARTMENTS, action="append", help="only this one; may be given several times")
+    events.add_argument("--reason", default="", help="why facts are dropped; stands in the audit")
+    events.add_argument("--from-beginning", action="store_true", help="compare everything that is kept, not only what is new")
     commands.add_parser("doctor", help="ask every part of the running installation how it is")
     return parser
 
@@ -101,6 +107,8 @@ async def _run(options: argparse.Namespace) -> None:
 
         installation = Installation.open()
         rotate_master(installation) if options.action == "rotate-master" else await rotate(installation.plan())
+    elif options.command == "events":
+        await _events(options, Installation.open().plan())
     elif options.command == "inbox":
         from cli.inbox import show
 
@@ -109,6 +117,23 @@ async def _run(options: argparse.Namespace) -> None:
         from cli.doctor import doctor
 
         await doctor(Installation.open())
+
+
+async def _events(options: argparse.Namespace, plan: Plan) -> None:
+    from cli import events
+
+    departments = options.department or DEPARTMENTS
+    if options.action in ("show", "drop") and not options.ids:
+        raise EngineError(f"say which: xietong events {options.action} ID …; `xietong events parked` shows the ids")
+    if options.action == "drop" and not options.reason:
+        raise EngineError("say why: xietong events drop ID … --reason TEXT; it stands in the audit")
+    await {
+        "parked": lambda: events.parked(plan, departments),
+        "show": lambda: events.show(plan, options.ids),
+        "retry": lambda: events.retry(plan, options.ids),
+        "drop": lambda: events.drop(plan, options.ids, options.reason),
+        "reconcile": lambda: events.reconcile(plan, departments, from_beginning=options.from_beginning),
+    }[options.action]()
 
 
 if __name__ == "__main__":

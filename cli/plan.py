@@ -67,7 +67,8 @@ class Plan:
         if name == "organization":
             own |= {"CRM_CUSTOMER_ADDRESS": self.address("customer")}
             return own | {"CRM_SERVICE_SECRETS": ",".join(f"{service}={secret}" for service, secret in sorted(self.secrets.items()))}
-        own |= {"CRM_ORGANIZATION_ADDRESS": self.address("organization"), "CRM_CUSTOMER_ADDRESS": self.address("customer")}
+        own |= {"CRM_ORGANIZATION_ADDRESS": self.address("organization")}
+        own |= addresses if name == "customer" else {"CRM_CUSTOMER_ADDRESS": self.address("customer")}
         if name == "marketing":
             own["CRM_SMTP_URL"] = f"smtp://{HOST}:{self.smtp_port}"
         if name == "support":

@@ -83,7 +83,7 @@ def _reactions(name: str) -> str:
     required = (
         {"CRM_SERVICE_SECRETS": "cli=x"}
         if name == "organization"
-        else {"CRM_CUSTOMER_ADDRESS": "127.0.0.1:1", "CRM_ORGANIZATION_ADDRESS": "127.0.0.1:1", "CRM_SALES_ADDRESS": "127.0.0.1:1"}
+        else {f"CRM_{other.upper()}_ADDRESS": "127.0.0.1:1" for other in DEPARTMENTS}
     )
     environment = {
         "CRM_MONGO_URI": "mongodb://127.0.0.1:1",

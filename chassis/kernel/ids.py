@@ -36,3 +36,14 @@ def from_source(resource: str, source_key: str) -> str:
     """
     digest = hashlib.sha256(f"{resource}\x00{source_key}".encode()).digest()
     return _text(int.from_bytes(digest[:17], "big") >> 6, 26)
+
+
+def time_of(identity: str) -> float:
+    """When an id of `new_id` was made, in seconds since 1970; 0 for an id that is none."""
+    number = 0
+    for letter in identity[:26]:
+        value = _ALPHABET.find(letter)
+        if value < 0:
+            return 0.0
+        number = number * 32 + value
+    return (number >> 80) / 1000 if len(identity) == 26 else 0.0

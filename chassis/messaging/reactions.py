@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
@@ -32,6 +33,9 @@ GAP_SECONDS = 0.2
 RETRY_SECONDS = 1.0
 LONGEST_SECONDS = 5.0
 MOST_DELIVERIES = 20
+# By then what another, killed process had taken has come again: ACK_SECONDS are over.
+GAP_DELIVERIES = 8
+ACK_SECONDS = 5
 Handle = Callable[[Call, Sequence[Event]], Awaitable[None]]
 MakeCall = Callable[[str], Call]
 
@@ -68,7 +72,7 @@ def durable_name(owner: str, reaction: Reaction) -> str:
 def consumer_config(durable: str, reaction: Reaction) -> ConsumerConfig:
     """The durable by which a reaction reads."""
     return ConsumerConfig(
-        durable_name=durable, deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.EXPLICIT, ack_wait=30,
+        durable_name=durable, deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.EXPLICIT, ack_wait=ACK_SECONDS,
         filter_subjects=reaction.subjects, max_ack_pending=BATCH * 5,
     )  # fmt: skip
 
@@ -84,6 +88,8 @@ class Consumer:
         self.make_call, self.metrics, self.managed = make_call, metrics, managed
         self.read: Callable[[Msg], Event] = checked
         self.durable = durable_name(owner, reaction)
+        # Records whose later facts wait for an earlier one.
+        self.gaps: set[str] = set()
 
     async def run(self) -> None:
         """Consume until cancelled; whatever fails is waited out and tried again."""
@@ -139,7 +145,7 @@ class Consumer:
         seen = await self._versions([event for _, event in pairs])
         take: list[tuple[Msg, Event]] = []
         repeats: list[Msg] = []
-        gaps: list[Msg] = []
+        gaps: list[tuple[Msg, Event]] = []
         for message, event in pairs:
             last = seen.get(event.aggregate_id, 0)
             if event.version <= last:
@@ -148,13 +154,13 @@ class Consumer:
                 seen[event.aggregate_id] = event.version
                 take.append((message, event))
             else:
-                gaps.append(message)
+                gaps.append((message, event))
         if take:
             await self._commit([event for _, event in take], seen)
         for message in [message for message, _ in take] + repeats:
             await message.ack()
-        for message in gaps:
-            await self._wait_for_gap(message)
+        for message, event in gaps:
+            await self._wait_for_gap(message, event)
         self.metrics.events_ignored.labels(self.reaction.name).inc(len(repeats))
 
     async def _commit(self, events: list[Event], seen: dict[str, int]) -> None:
@@ -175,18 +181,46 @@ class Consumer:
             self.metrics.event_lag_seconds.labels(self.reaction.name).observe(max(0.0, (moment - event.time).total_seconds()))
         self.metrics.events_handled.labels(self.reaction.name).inc(len(events))
 
+    async def behind(self) -> bool:
+        """Whether there are facts in the stream that were not delivered yet."""
+        return bool((await self.context.consumer_info(stream_name(self.reaction.department), self.durable)).num_pending)
+
+    def wants(self, aggregate: str) -> bool:
+        """Whether facts about this kind of record (full name of its message) are listened to."""
+        return not self.reaction.aggregates or aggregate.rpartition(".")[2] in self.reaction.aggregates
+
+    async def heard(self, aggregate_ids: Iterable[str]) -> dict[str, int]:
+        """The version up to which each record's facts took effect; without those of which there was none."""
+        rows = self.database[INBOX].find({"_id": {"$in": [self._key(identity) for identity in aggregate_ids]}})
+        return {row["_id"].rsplit("|", 1)[1]: row["version"] async for row in rows}
+
+    async def replay(self, row: Mapping[str, Any]) -> None:
+        """React to a parked fact now, and only once. Raises what the reaction raises; Conflict where an earlier fact is still missing."""
+        event = decode(row["headers"], row["payload"])
+        if event.version > (await self.heard([event.aggregate_id])).get(event.aggregate_id, 0):
+            self.gaps.add(event.aggregate_id)
+            raise Conflict(f"an earlier fact of this record is missing; {event.department} is asked for it, try again in a moment")
+        call = self.make_call(f"reaction:{self.reaction.name}")
+        call.request_id = event.correlation_id or event.id
+        if not row.get("waiting"):  # one that only waited came again and took effect in its turn
+            await self.reaction.handle(call, [event])
+        call.changes.must_match(PARKED, UpdateOne({"_id": row["_id"], "done": None}, {"$set": {"done": now()}}))
+        await call.changes.commit()
+        await self.database[PARKED].delete_one({"_id": row["_id"]})
+
     def _key(self, aggregate_id: str) -> str:
         return f"{self.durable}|{aggregate_id}"
 
     async def _versions(self, events: list[Event]) -> dict[str, int]:
-        keys = [self._key(identity) for identity in {event.aggregate_id for event in events}]
-        rows = self.database[INBOX].find({"_id": {"$in": keys}})
-        return {row["_id"].rsplit("|", 1)[1]: row["version"] async for row in rows}
+        return await self.heard({event.aggregate_id for event in events})
 
-    async def _wait_for_gap(self, message: Msg) -> None:
+    async def _wait_for_gap(self, message: Msg, event: Event) -> None:
+        """Wait for the fact before; the owner is asked for it when the stream does not bring it at once."""
         if message.metadata.num_delivered >= MOST_DELIVERIES * 10:
-            await self._park(message, "an earlier version of the record never arrived")
+            await self._park(message, "an earlier version of the record never arrived", waiting=True)
             return
+        if message.metadata.num_delivered >= GAP_DELIVERIES:
+            self.gaps.add(event.aggregate_id)
         await message.nak(delay=min(GAP_SECONDS * message.metadata.num_delivered, LONGEST_SECONDS))
 
     async def _failed(self, message: Msg, error: BaseException) -> None:
@@ -201,10 +235,10 @@ class Consumer:
         else:
             await message.nak(delay=RETRY_SECONDS)
 
-    async def _park(self, message: Msg, reason: str) -> None:
+    async def _park(self, message: Msg, reason: str, *, waiting: bool = False) -> None:
         """Set a message aside with everything needed to look at it and to replay it, before the broker forgets it."""
         row = {"reason": reason[:1000], "subject": message.subject, "headers": dict(message.headers or {}), "payload": message.data,
-               "deliveries": message.metadata.num_delivered, "time": now(), "reaction": self.reaction.name}  # fmt: skip
+               "deliveries": message.metadata.num_delivered, "time": now(), "reaction": self.reaction.name, "waiting": waiting}  # fmt: skip
         identity = f"{self.durable}|{(message.headers or {}).get('ce-id') or message.metadata.sequence.stream}"
         await self.database[PARKED].update_one({"_id": identity}, {"$set": row}, upsert=True)
         await self._pass_over(message)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import timedelta
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
 from pymongo import ASCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from chassis.kernel.clock import now
 from chassis.kernel.ids import new_id
+from chassis.messaging.broker import stream_name
 from chassis.observe.metrics import Metrics
 from chassis.storage.changes import OUTBOX
 from chassis.storage.client import Database
@@ -23,6 +27,8 @@ BATCH = 500
 IDLE_SECONDS = 0.2
 LEASE_SECONDS = 5
 KEEP_DAYS = 90
+LOOK_SECONDS = 2.0
+_PAST = datetime(1970, 1, 1, tzinfo=UTC)
 INDEXES = [
     IndexModel([("pending", ASCENDING), ("_id", ASCENDING)], name="pending", partialFilterExpression={"pending": True}),
     IndexModel([("publish_time", ASCENDING)], name="expire", expireAfterSeconds=KEEP_DAYS * 86400),
@@ -30,13 +36,17 @@ INDEXES = [
 
 
 class Relay:
-    """Moves what was committed to the stream. `wake` after a commit; `run` until cancelled."""
+    """Moves what was committed to the stream, and again when the broker lost it. `wake` after a commit; `run` until cancelled;
+    `make_stream` makes a stream that is gone, or says who must."""
 
-    def __init__(self, database: Database, context: JetStreamContext, metrics: Metrics) -> None:
-        self.database, self.context, self.metrics = database, context, metrics
+    def __init__(
+        self, department: str, database: Database, context: JetStreamContext, metrics: Metrics, make_stream: Callable[[], Awaitable[None]]
+    ) -> None:
+        self.department, self.database, self.context, self.metrics, self.make_stream = department, database, context, metrics, make_stream
         self.woken = asyncio.Event()
         self.holder = new_id()
         self._lease_until = 0.0
+        self._sequence, self._look_due = 0, 0.0
 
     def wake(self, events: int) -> None:
         """Tell the relay that there is something to publish."""
@@ -47,7 +57,7 @@ class Relay:
         while True:
             self.woken.clear()
             try:
-                busy = await self._hold_lease() and await self.publish_batch() == BATCH
+                busy = await self._hold_lease() and await self._turn() == BATCH
             except (PyMongoError, NatsError, TimeoutError, OSError) as error:
                 log.warning("relay waits", extra={"reason": str(error)[:200]})
                 await asyncio.sleep(0.5)
@@ -58,6 +68,10 @@ class Relay:
                 except TimeoutError:
                     continue
 
+    async def _turn(self) -> int:
+        await self._look()
+        return await self.publish_batch()
+
     async def publish_batch(self) -> int:
         """Publish the oldest pending rows, then mark them in one write; how many. A crash in between publishes them again,
         which the broker and every inbox recognise."""
@@ -66,14 +80,49 @@ class Relay:
         self.metrics.outbox_pending.set(len(rows))
         if not rows:
             return 0
-        acks = [await self.context.publish_async(row["subject"], row["payload"], headers=_sendable(row["headers"])) for row in rows]
-        await asyncio.wait_for(asyncio.gather(*acks), 10)
-        await self.database[OUTBOX].update_many(
-            {"_id": {"$in": [row["_id"] for row in rows]}}, {"$set": {"publish_time": now()}, "$unset": {"pending": ""}}
-        )
+        sent = [await self.context.publish_async(row["subject"], row["payload"], headers=_sendable(row["headers"])) for row in rows]
+        acks = await asyncio.wait_for(asyncio.gather(*sent), 10)
+        fresh = [ack.seq for ack in acks if not ack.duplicate]
+        if fresh and min(fresh) <= self._sequence:
+            await self._lost(min(fresh) - 1)
+        await self._reached(max(ack.seq for ack in acks))
+        marks = {"$set": {"publish_time": now(), "sequence": self._sequence}, "$unset": {"pending": ""}}
+        await self.database[OUTBOX].update_many({"_id": {"$in": [row["_id"] for row in rows]}}, marks)
         for row in rows:
             self.metrics.events_published.labels(row["headers"]["ce-type"]).inc()
         return len(rows)
+
+    async def _look(self) -> None:
+        """See, every two seconds, whether the stream still holds what was published; make it again where it is gone."""
+        if time.monotonic() < self._look_due:
+            return
+        self._look_due = time.monotonic() + LOOK_SECONDS
+        try:
+            last = (await self.context.stream_info(stream_name(self.department))).state.last_seq
+        except NotFoundError:
+            await self.make_stream()
+            last = 0
+        if last < self._sequence:
+            await self._lost(last)
+
+    async def _lost(self, last: int) -> None:
+        """The stream ends at `last`, and more was published: the broker lost it. All that came behind is published again."""
+        query = {"publish_time": {"$exists": True}, "sequence": {"$gt": last}}
+        again: list[dict[str, Any]] = [
+            {"$set": {"pending": True, "headers.Nats-Msg-Id": {"$concat": ["$_id", ":", new_id()]}}}, {"$unset": ["publish_time", "sequence"]},
+        ]  # fmt: skip
+        done = await self.database[OUTBOX].update_many(query, again)
+        log.error(
+            "the stream lost facts; they are published again",
+            extra={"stream": stream_name(self.department), "end": last, "count": done.modified_count},
+        )
+        self._sequence = last
+        await self.database["leases"].update_one({"_id": "relay"}, {"$set": {"sequence": last}})
+
+    async def _reached(self, sequence: int) -> None:
+        """Remember how far the stream goes, for whoever is the relay after us."""
+        self._sequence = sequence
+        await self.database["leases"].update_one({"_id": "relay"}, {"$set": {"sequence": sequence}})
 
     async def _hold_lease(self) -> bool:
         moment = now()
@@ -82,15 +131,17 @@ class Relay:
         until = moment + timedelta(seconds=LEASE_SECONDS)
         try:
             mine = {"_id": "relay", "$or": [{"holder": self.holder}, {"until": {"$lt": moment}}]}
-            await self.database["leases"].find_one_and_update(mine, {"$set": {"holder": self.holder, "until": until}}, upsert=True)
+            before = await self.database["leases"].find_one_and_update(mine, {"$set": {"holder": self.holder, "until": until}}, upsert=True)
         except DuplicateKeyError:
             return False
+        if not before or before.get("holder") != self.holder:
+            self._sequence, self._look_due = (before or {}).get("sequence", 0), 0.0
         self._lease_until = until.timestamp() - LEASE_SECONDS / 2
         return True
 
     async def release(self) -> None:
         """Let another replica take over at once."""
-        await self.database["leases"].delete_one({"_id": "relay", "holder": self.holder})
+        await self.database["leases"].update_one({"_id": "relay", "holder": self.holder}, {"$set": {"until": _PAST, "holder": ""}})
 
 
 def _sendable(headers: dict[str, str]) -> dict[str, str]:

@@ -17,12 +17,13 @@ from chassis.access.caller import Caller
 from chassis.kernel.errors import CrmError
 from chassis.kernel.ids import new_id
 from chassis.messaging import broker
-from chassis.messaging.reactions import INBOX, Consumer, Reaction
+from chassis.messaging.reactions import INBOX, PARKED, Consumer, Reaction
+from chassis.messaging.reconciler import POSITIONS, Ask, Reconciler
 from chassis.messaging.relay import INDEXES as OUTBOX_INDEXES
 from chassis.messaging.relay import Relay
 from chassis.observe.metrics import Metrics
 from chassis.observe.traces import Traces
-from chassis.rpc import audits, collaboration, common, reads
+from chassis.rpc import audits, collaboration, common, events, reads
 from chassis.rpc.call import Call
 from chassis.rpc.collaboration import Collaborations
 from chassis.rpc.server import Entrance, Server
@@ -44,7 +45,7 @@ REQUEST_HOURS = 48
 class Department:
     """One department, built but not started. `workers` run beside the server; `web` is its public Flask edge, if it has one.
 
-    `callers` are the services that may call it, by their certificates. `deliver` brings checkpoints of the audit to
+    `callers` are the services that may call it, by their certificates. `owners` asks the departments whose facts are reacted to. `deliver` brings checkpoints of the audit to
     their second place. `at_start` runs once the database is there, before anything is served.
     """
 
@@ -58,6 +59,7 @@ class Department:
     callers: frozenset[str]
     stores: Sequence[Records]
     reactions: list[Reaction] = field(default_factory=list)
+    owners: dict[str, Ask] = field(default_factory=dict)
     workers: Sequence[Worker] = ()
     indexes: dict[str, list[IndexModel]] = field(default_factory=dict)
     at_start: Sequence[Worker] = ()
@@ -83,28 +85,48 @@ class Department:
         else:
             self.jetstream = self.nats.jetstream(publish_async_max_pending=4000)
             await broker.ensure_stream(self.jetstream, self.name)
-        self.relay = Relay(self.database, self.jetstream, self.metrics)
+        self.relay = Relay(self.name, self.database, self.jetstream, self.metrics, self._make_stream)
+        self.consumers = {
+            consumer.durable: consumer
+            for consumer in (
+                Consumer(self.name, reaction, self.jetstream, self.database, self.own_call, self.metrics, managed=bool(identity))
+                for reaction in self.reactions
+            )
+        }
         for step in self.at_start:
             await step()
         traces = Traces(self.name, self.settings.otlp_endpoint)
         reflect = self.settings.environment != "production"
         collaborations = Collaborations(self.database)
-        services = [*self.services, *common.services(self.name, self.stores, collaborations), audits.service()]
+        asked = events.service(self.wake, self.consumers, lambda: self.reconciler)
+        self.reconciler = Reconciler(self.database, list(self.consumers.values()), self._owners(asked))
+        self.served = [*self.services, *common.services(self.name, self.stores, collaborations), audits.service(), asked]
         self.server = Server(
-            self.name, services, self.authority, self.database, self.metrics, traces, self.changes, collaborations,
+            self.name, self.served, self.authority, self.database, self.metrics, traces, self.changes, collaborations,
             reflect=reflect, entrance=Entrance(identity, self.callers, self.settings.seal),
         )  # fmt: skip
         self.port = await self.server.start(self.settings.grpc_address)
         await self._start_http()
         await self.nats.subscribe("crm.organization.v1.>", cb=self._organization_changed)
-        consumers = [
-            Consumer(self.name, reaction, self.jetstream, self.database, self.own_call, self.metrics, managed=bool(identity)).run
-            for reaction in self.reactions
-        ]
+        consumers = [consumer.run for consumer in self.consumers.values()]
         self.chain = chain.Chain(self.name, self.database, self.vault, self.deliver)
         for run in [self.relay.run, self.authority.keep_fresh, self.chain.run, self.vault.run, self.server.reads.run]:
             self._tasks.append(asyncio.create_task(self._watched(run)))
-        self._tasks.append(asyncio.create_task(self._serve_when_ready([*consumers, *self.workers])))
+        self._tasks.append(asyncio.create_task(self._serve_when_ready([*consumers, self.reconciler.run, *self.workers])))
+
+    async def _make_stream(self) -> None:
+        if self.settings.identity:
+            await broker.check_stream(self.jetstream, self.name)  # says that the administration step is to be run
+        else:
+            await broker.ensure_stream(self.jetstream, self.name)
+
+    def _owners(self, own: Service) -> dict[str, Ask]:
+        """How to ask each department about its facts; about those of one's own without a call."""
+
+        async def ask_own(method: str, request: Any) -> Any:
+            return await own.handlers[method](self.own_call(method), request)
+
+        return {**self.owners, self.name: ask_own}
 
     async def _start_http(self) -> None:
         ops = HttpServer(ops_app(self.name, self.metrics, self.ready), self.settings.ops_address)
@@ -185,7 +207,7 @@ class Department:
                 await self.database.create_collection(name)
             if models:
                 await self.database[name].create_indexes(models)
-        for name in {INBOX, "leases", chain.BLOCKS, chain.KEYS, audits.CHECKPOINT_KEYS} - existing:
+        for name in {INBOX, PARKED, POSITIONS, "leases", chain.BLOCKS, chain.KEYS, audits.CHECKPOINT_KEYS} - existing:
             await self.database.create_collection(name)
 
     async def ready(self) -> dict[str, bool]:

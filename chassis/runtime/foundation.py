@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from crm.common.v1.audit_service_pb2 import RecordCheckpointRequest
 
 from chassis.access.authority import Authority
 from chassis.access.link import OrganizationLink
+from chassis.messaging.reconciler import SERVICE as EVENTS
+from chassis.messaging.reconciler import Ask
 from chassis.observe.metrics import CommandMetrics, Metrics
 from chassis.rpc import collaboration
 from chassis.rpc.audits import DESCRIPTOR as AUDITS
@@ -20,6 +23,8 @@ from chassis.runtime.settings import Settings
 from chassis.storage import client
 from chassis.storage.encryption import Vault
 from chassis.storage.records import Records
+
+ASK_SECONDS = 10.0
 
 
 @dataclass
@@ -50,16 +55,31 @@ class Foundation:
         request = RecordCheckpointRequest(checkpoint=checkpoint, public_key=public_key)
         await self.channel.call(AUDITS, "RecordCheckpoint", request, token=await self.link.token())
 
+    def _asking(self, channel: Channel) -> Ask:
+        """Asks a department about its facts, in this department's name."""
+
+        async def ask(method: str, request: Any) -> Any:
+            return await channel.call(EVENTS, method, request, token=await self.link.token(), seconds=ASK_SECONDS)
+
+        return ask
+
     def department(
-        self, settings: Settings, *, services: Sequence[Service], stores: Sequence[Records], callers: Sequence[str] = ()
+        self,
+        settings: Settings,
+        *,
+        services: Sequence[Service],
+        stores: Sequence[Records],
+        callers: Sequence[str] = (),
+        owners: Sequence[Channel] = (),
     ) -> Department:
         """The department with these services; its channel to the organization closes with it. The gateway and the tools call every
-        department, `callers` are the others."""
+        department, `callers` are the others; `owners` are the departments to whose facts it reacts, beside the organization."""
         department = Department(
             name=self.name, settings=settings, authority=self.authority, metrics=self.metrics, database=self.database,
             vault=self.vault,
             services=services, stores=stores, deliver=self.deliver, callers=frozenset(("gateway", "cli", *callers)), closing=[self.channel.close],
         )  # fmt: skip
+        department.owners = {channel.department: self._asking(channel) for channel in (self.channel, *owners)}
         department.reactions = [handover.reaction(self.name, stores, department.own_call)]
         if self.name != collaboration.SOURCE:
             department.reactions += [collaboration.reaction(), erasure.reaction()]

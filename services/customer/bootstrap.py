@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chassis.rpc.channels import Channel
 from chassis.runtime.department import Department
 from chassis.runtime.foundation import Foundation
 from services.customer.accesses import reactions as access_reactions
@@ -25,6 +26,7 @@ from services.customer.timeline.store import Timeline
 def build(settings: Settings) -> Department:
     """The department, not yet started."""
     base = Foundation.of("customer", settings)
+    owners = [Channel(name, address, settings.identity) for name, address in settings.owners.items()]
     customers, contacts, notes = Customers(), Contacts(), Notes()
     timeline = Timeline(notes)
     segments = Segments(customers)
@@ -38,8 +40,10 @@ def build(settings: Settings) -> Department:
             segments_api.service(segments, customers),
         ],
         callers=["organization", "sales", "marketing", "support"],
+        owners=owners,
         stores=[customers, contacts, notes, timeline, segments, segments.members],
     )
+    department.closing = [*department.closing, *(channel.close for channel in owners)]
     department.indexes = {WORK: [WORK_INDEX]}
     department.reactions += [
         *access_reactions.reactions(Accesses()),

@@ -27,6 +27,8 @@ def build(settings: Settings) -> Department:
     department = base.department(
         settings,
         services=[campaigns_api.service(campaigns, segments), messages_api.service(messages)],
+        callers=["customer"],
+        owners=[channel],
         stores=[campaigns, messages],
     )
     asked = CustomerDepartment(channel, base.link)

@@ -34,7 +34,8 @@ def build(settings: Settings) -> Department:
             opportunities_api.service(opportunities, pipelines, products, customers, contacts),
             orders_api.service(orders, opportunities, products, customers),
         ],
-        callers=["support"],
+        callers=["customer", "support"],
+        owners=[channel],
         stores=[products, pipelines, opportunities, orders],
     )
     department.indexes = {TOTALS: [TOTALS_INDEX]}

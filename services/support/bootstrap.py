@@ -41,7 +41,8 @@ def build(settings: Settings) -> Department:
             tickets_api.replies_service(replies, tickets),
             articles_api.service(articles),
         ],
-        callers=["support"],  # its own public pages
+        callers=["customer", "support"],  # support: its own public pages
+        owners=[channel, sales],
         stores=[tickets, replies, articles],
     )
     department.indexes = {name: [] for name in (LOADS, VOTES, STATISTICS)}

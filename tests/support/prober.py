@@ -12,8 +12,6 @@ from google.protobuf.descriptor import MethodDescriptor
 
 from chassis.kernel.errors import CrmError
 from chassis.kernel.ids import new_id
-from chassis.rpc import audits, common
-from chassis.rpc.collaboration import Collaborations
 from chassis.rpc.service import policy_of, request_class
 from cli.plan import DEPARTMENTS
 from tests.support.installation import ROLES
@@ -29,6 +27,8 @@ OPEN: dict[str, dict[str, Any]] = {
     "ListSigningKeys": {}, "IssueServiceToken": {"service": "nobody", "secret": "x" * 20}, "GetDirectory": {}, "ListGrants": {},
     "CreateSession": {"email": "nobody@example.com", "password": "x"}, "RefreshSession": {"refresh_token": "x" * 43},
     "ExchangeApiKey": {"secret": "x" * 43}, "RotateSigningKey": {}, "ListAuditBlocks": {}, "ListCheckpoints": {"department": "sales"},
+    "ListPublishedEvents": {}, "RepublishEvents": {"event_ids": ["none"]}, "ListParkedEvents": {}, "RetryParkedEvents": {"parked_ids": ["none"]},
+    "DropParkedEvents": {"parked_ids": ["none"], "reason": "matrix"}, "ReconcileEvents": {},
     "RecordCheckpoint": {"checkpoint": "x" * 30, "public_key": b"x" * 32},
     "CreateApiKey": {"name": "x", "roles": [1], "expire_time": {"seconds": int(time.time()) + 86_400}},
 }  # fmt: skip
@@ -60,12 +60,7 @@ class Prober:
         self.invalid: set[str] = set()
         for name in DEPARTMENTS:
             department = self.crm.suite[name]
-            services = [
-                *department.services,
-                *common.services(name, department.stores, Collaborations(department.database)),
-                audits.service(),
-            ]
-            self.methods[name] = [method for service in services for method in service.descriptor.methods]
+            self.methods[name] = [method for service in department.served for method in service.descriptor.methods]
 
     async def ask(self, department: str, method: MethodDescriptor, role: str, fields: dict[str, Any]) -> tuple[str, Any]:
         """The code of the refusal, "" for none, and the answer."""

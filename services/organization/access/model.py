@@ -156,6 +156,8 @@ TITLES = {
 }  # fmt: skip
 
 EVERY_ACTION = (*EDIT, "assign", "import", "record", "vote", "password", "absence", "rotate", "erase")
+# What services and tools do, and no person.
+OF_SERVICES = ("republish", "retry", "drop", "reconcile")
 # Actions that no method asks for by its policy, but some code by name.
 ADDED_ACTIONS = {"graph": ("read",), "role_definitions": ("assign",), "directory": ("read",)}
 # What is somebody's own and no work: a deputy does not take it over.
@@ -171,7 +173,7 @@ _EVERYTHING = tuple(name for names in _OWNED_BY_SERVICE.values() for name in nam
 
 SERVICES: dict[str, Rights] = {
     f"service-{service}": {name: rights(ALL, *EVERY_ACTION) for name in names}
-    | {"directory": rights(ALL, "read"), "checkpoints": rights(ALL, "record")}
+    | {"directory": rights(ALL, "read"), "checkpoints": rights(ALL, "record"), "facts": rights(ALL, "read", "republish")}
     for service, names in _OWNED_BY_SERVICE.items()
 }
 # A campaign's audience is the members of a segment and their contacts.
@@ -179,7 +181,7 @@ SERVICES["service-marketing"] |= {name: rights(ALL, "read") for name in ("segmen
 SERVICES["service-cli"] = (
     {name: rights(ALL, *EVERY_ACTION) for name in _EVERYTHING}
     | {name: rights(ALL, "read") for name in ("directory", "audits", "checkpoints")}
-    | {"signing_keys": rights(ALL, "rotate")}
+    | {"signing_keys": rights(ALL, "rotate"), "parked_events": rights(ALL, "read", "retry", "drop", "reconcile")}
 )
 
 

@@ -10,7 +10,7 @@ from crm.organization.v1 import person_pb2
 
 from chassis.kernel.errors import Invalid, NotAllowed, WrongState
 from chassis.rpc.documents import enum_numbers
-from services.organization.access.model import EVERY_ACTION, ROLES, SERVICES, TITLES, grants
+from services.organization.access.model import EVERY_ACTION, OF_SERVICES, ROLES, SERVICES, TITLES, grants
 from services.organization.departments.model import DEEPEST, placed_below
 from services.organization.people import model as people
 from services.organization.people.passwords import hash_password, verify_password
@@ -126,7 +126,8 @@ def test_the_policy_has_the_contracts_roles_and_known_scopes_only() -> None:
     assert set(ROLES) == set(TITLES) == set(enum_numbers(person_pb2.Role.DESCRIPTOR))
     lines = list(grants(ROLES | SERVICES))
     assert {scope for _, _, _, scope in lines} <= SCOPES
-    assert {action for _, _, action, _ in lines} <= set(EVERY_ACTION)
+    assert {action for _, _, action, _ in lines} <= {*EVERY_ACTION, *OF_SERVICES}
+    assert not {action for _, _, action, _ in grants(ROLES)} & set(OF_SERVICES)
     assert len({line[:3] for line in lines}) == len(lines)
 
 
@@ -183,6 +184,6 @@ def test_only_the_coordinator_imports_business_records() -> None:
 
 def test_a_department_has_rights_on_what_it_owns_and_needs() -> None:
     assert set(SERVICES) == {f"service-{name}" for name in ("organization", "customer", "sales", "marketing", "support", "cli")}
-    assert set(SERVICES["service-sales"]) == {"products", "pipelines", "opportunities", "orders", "directory", "checkpoints"}
+    assert set(SERVICES["service-sales"]) == {"products", "pipelines", "opportunities", "orders", "directory", "checkpoints", "facts"}
     assert SERVICES["service-marketing"]["contacts"] == {"read": "ALL"}
     assert "customers" not in SERVICES["service-support"]
