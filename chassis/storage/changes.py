@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from pymongo import DeleteOne, InsertOne, UpdateMany, UpdateOne
+from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateMany, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import BulkWriteError, ConnectionFailure, ExecutionTimeout, OperationFailure
 
@@ -23,7 +23,7 @@ from chassis.storage.client import Database
 from chassis.storage.encryption import Vault
 from chassis.storage.personal import seal_values, subject_of
 
-Write = InsertOne[dict[str, Any]] | UpdateOne | UpdateMany | DeleteOne
+Write = InsertOne[dict[str, Any]] | UpdateOne | UpdateMany | DeleteOne | DeleteMany
 OUTBOX, REQUESTS, AUDIT = "outbox", "request_records", "audit_entries"
 COMMIT_SECONDS = 10
 _DUPLICATE = 11000

@@ -17,14 +17,14 @@ from gateway.graph.contract import CONFIG, Node, from_global
 from gateway.graph.customer import contact, customer, note, segment, timeline_entry
 from gateway.graph.marketing import campaign, campaign_message
 from gateway.graph.noun import NOUNS, signed
-from gateway.graph.organization import api_key, department, person, role_definition, session
+from gateway.graph.organization import api_key, department, identity_provider, person, role_definition, session
 from gateway.graph.sales import opportunity, order, pipeline, product
 from gateway.graph.selection import selected
 from gateway.graph.support import article, ticket, ticket_reply
 from gateway.loaders import load_record
 
 _MODULES: tuple[Any, ...] = (
-    department, person, role_definition, session, api_key, customer, contact, note, segment, timeline_entry, product, pipeline, opportunity, order,
+    department, person, role_definition, session, api_key, identity_provider, customer, contact, note, segment, timeline_entry, product, pipeline, opportunity, order,
     campaign, campaign_message, ticket, ticket_reply, article,
 )  # fmt: skip
 
@@ -36,7 +36,13 @@ def build(extensions: Sequence[Callable[[], SchemaExtension]] = ()) -> strawberr
     for module in _MODULES:
         if hasattr(module, "edges"):
             module.edges()
-    queries: dict[str, Any] = {"node": _node(), "viewer": _viewer(), **access.queries(), **disclosure.queries()}
+    queries: dict[str, Any] = {
+        "node": _node(),
+        "viewer": _viewer(),
+        **access.queries(),
+        **disclosure.queries(),
+        **identity_provider.queries(),
+    }
     mutations: dict[str, Any] = {}
     for noun in NOUNS.values():
         noun.build()

@@ -22,6 +22,11 @@ from services.organization.api_keys import api as api_keys_api
 from services.organization.api_keys.store import ApiKeys
 from services.organization.departments import api as departments_api
 from services.organization.departments.store import Departments
+from services.organization.identity_providers import api as identity_providers_api
+from services.organization.identity_providers.credentials import INDEXES as PROVIDER_INDEXES
+from services.organization.identity_providers.link import ProviderLink
+from services.organization.identity_providers.store import IdentityProviders
+from services.organization.identity_providers.workers import ProvidedRolesEnd
 from services.organization.people import api as people_api
 from services.organization.people.credentials import COLLECTION as CREDENTIALS
 from services.organization.people.store import People
@@ -30,6 +35,7 @@ from services.organization.roles import api as roles_api
 from services.organization.roles.store import Roles
 from services.organization.sessions import api as sessions_api
 from services.organization.sessions.keys import SigningKeys
+from services.organization.sessions.provider_sign_in import ProviderSignIn
 from services.organization.sessions.store import FAILURES, FAILURES_INDEX, Sessions
 from services.organization.settings import Settings
 
@@ -39,6 +45,7 @@ def build(settings: Settings) -> Department:
     metrics = Metrics()
     database = client.connect(settings.mongo_uri, f"{settings.database_prefix}_organization", [CommandMetrics(metrics)])
     people, departments, sessions, roles, api_keys, signer = People(), Departments(), Sessions(), Roles(), ApiKeys(), Signer()
+    providers, provider_link = IdentityProviders(), ProviderLink()
 
     vault = Vault(database, settings.masters)
     signing = SigningKeys(database, vault, signer, timedelta(hours=settings.key_hours))
@@ -72,16 +79,17 @@ def build(settings: Settings) -> Department:
             people_api.service(people, departments, roles),
             departments_api.service(departments),
             roles_api.service(roles),
-            sessions_api.service(sessions, people, api_keys, signer),
+            sessions_api.service(sessions, people, api_keys, signer, ProviderSignIn(providers, provider_link, people, sessions)),
+            identity_providers_api.service(providers, departments, roles),
             api_keys_api.service(api_keys, roles, departments),
             access_api.service(signer, signing, settings.secrets),
         ],
         callers=frozenset(("gateway", "cli", "customer", "sales", "marketing", "support")),
-        stores=[people, departments, sessions, roles, api_keys],
-        indexes={name: [] for name in (CREDENTIALS, access_store.META, "signing_keys")} | {FAILURES: [FAILURES_INDEX]},
+        stores=[people, departments, sessions, roles, api_keys, providers],
+        indexes={name: [] for name in (CREDENTIALS, access_store.META, "signing_keys")} | {FAILURES: [FAILURES_INDEX]} | PROVIDER_INDEXES,
         at_start=[begin],
-        workers=[signing.run],
+        workers=[signing.run, ProvidedRolesEnd(providers, people, lambda method: department.own_call(method)).run],
         deliver=deliver if keeper else None,
-        closing=[keeper.close] if keeper else [],
+        closing=[provider_link.close, *([keeper.close] if keeper else [])],
     )
     return department

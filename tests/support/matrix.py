@@ -161,8 +161,13 @@ class Matrix:
         role = (await ask("CreateRoleDefinition", name="自建", permissions=[])).role_definition
         ends = {"seconds": int(datetime.now(UTC).timestamp()) + 86_400}
         key = (await ask("CreateApiKey", name="矩阵", roles=[1], expire_time=ends)).api_key
+        provider = (await ask(
+            "CreateIdentityProvider", display_name="矩阵", issuer="https://id.example.com", client_id="crm", client_secret="x",
+            redirect_uris=["https://crm.example.com/back"],
+        )).identity_provider  # fmt: skip
         found = {
             "api_keys": key.id,
+            "identity_providers": provider.id,
             "products": product,
             "articles": article.id,
             "role_definitions": role.id,

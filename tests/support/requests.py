@@ -20,8 +20,9 @@ CRITERIA = {"condition": {"field": "name", "operator": 1, "values": [{"text": "n
 GIVEN: dict[str, Any] = {
     "password": "four more words here", "lines": [LINE], "amount": cny(5), "author": 1, "internal": True, "criteria": CRITERIA,
     "stages": [STAGE], "stage_key": "first", "reader_key": "reader-of-the-matrix", "version": FUTURE, "channel": 1, "category": "x",
+    "issuer": "https://id.example.com", "redirect_uris": ["https://crm.example.com/back"],
 }  # fmt: skip
-CHANGED = ("description", "name", "subject", "text", "title", "post", "is_default")
+CHANGED = ("description", "name", "subject", "text", "title", "post", "is_default", "display_name")
 # Not required by the contract, but by the model.
 NEEDED = frozenset(("version", "roles", "successor_id"))
 

@@ -136,6 +136,7 @@ ROLES: dict[str, Rights] = {
         "role_definitions": rights(ALL, *EDIT, "assign"),
         "explanations": rights(ALL, "read"),
         "api_keys": rights(ALL, "read", "create", "update"),
+        "identity_providers": rights(ALL, *EDIT),
         "departments": rights(ALL, *EDIT, "import"),
         "sessions": rights(ALL, "read", "update"),
         "graph": rights(ALL, "read"),
@@ -161,9 +162,21 @@ OF_SERVICES = ("republish", "retry", "drop", "reconcile")
 # Actions that no method asks for by its policy, but some code by name.
 ADDED_ACTIONS = {"graph": ("read",), "role_definitions": ("assign",), "directory": ("read",)}
 # What is somebody's own and no work: a deputy does not take it over.
-PERSONAL = ("people", "api_keys", "departments", "sessions", "grants", "role_definitions", "explanations", "graph", "directory")
+PERSONAL = (
+    "people", "api_keys", "identity_providers", "departments", "sessions", "grants", "role_definitions", "explanations", "graph", "directory",
+)  # fmt: skip
 _OWNED_BY_SERVICE = {
-    "organization": ("people", "departments", "sessions", "grants", "role_definitions", "explanations", "histories", "api_keys"),
+    "organization": (
+        "people",
+        "departments",
+        "sessions",
+        "grants",
+        "role_definitions",
+        "explanations",
+        "histories",
+        "api_keys",
+        "identity_providers",
+    ),
     "customer": ("customers", "contacts", "notes", "timeline_entries", "segments"),
     "sales": ("products", "pipelines", "opportunities", "orders"),
     "marketing": ("campaigns", "campaign_messages"),

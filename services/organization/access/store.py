@@ -13,13 +13,14 @@ from chassis.kernel.clock import now
 from chassis.rpc.call import Call
 from chassis.storage.client import Database
 from services.organization.access.model import PERSONAL, SERVICES, Rights, grants
+from services.organization.people.model import every_role
 from services.organization.roles import catalogue
 
 log = logging.getLogger("crm.organization")
 
 _SCOPES = access_pb2.Scope.DESCRIPTOR.values_by_name
 _ACCESSES = access_pb2.FieldAccess.DESCRIPTOR.values_by_name
-ROLES = "role_definitions"
+ROLES, PROVIDERS = "role_definitions", "identity_providers"
 MOST_ROLES = 500
 META, REVISION = "directory_meta", "revision"
 MOST_PEOPLE = 50_000
@@ -44,8 +45,9 @@ async def load(database: Database, known: int) -> access_pb2.Directory | None:
     directory = access_pb2.Directory(revision=revision)
     await _add_roles(database, directory)
     directory.personal_resources.extend(PERSONAL)
+    providers = await providers_in_use(database)
     async for person in database["people"].find({}).limit(MOST_PEOPLE):
-        directory.members.append(_member(person))
+        directory.members.append(_member(person, providers))
     async for unit in database["departments"].find({}, {"ancestor_ids": 1}):
         directory.units.add(department_id=unit["_id"], ancestor_ids=unit.get("ancestor_ids", []))
     live = {"revoke_time": {"$ne": None}, "access_expire_time": {"$gt": now()}}
@@ -54,6 +56,11 @@ async def load(database: Database, known: int) -> access_pb2.Directory | None:
     async for key in database["api_keys"].find({"revoke_time": {"$gt": now() - timedelta(hours=1)}}, {"_id": 1}).limit(10_000):
         directory.revoked_session_ids.append(key["_id"])
     return directory
+
+
+async def providers_in_use(database: Database) -> frozenset[str]:
+    """The identity providers whose roles count."""
+    return frozenset([row["_id"] async for row in database[PROVIDERS].find({"archive_time": None}, {"_id": 1})])
 
 
 async def roles_of(database: Database) -> dict[str, Rights]:
@@ -92,14 +99,14 @@ def with_copies(lines: list[dict[str, str]]) -> dict[tuple[str, str], str]:
     return repeated | named
 
 
-def _member(person: dict[str, Any]) -> access_pb2.Member:
+def _member(person: dict[str, Any], providers: frozenset[str]) -> access_pb2.Member:
     member = access_pb2.Member(
         person_id=person["_id"],
         department_id=person.get("home_department_id", ""),
         team_id=person.get("home_team_id", ""),
         skills=person.get("skills", []),
         active=person.get("state") == "ACTIVE",
-        roles=[*person.get("roles", []), *person.get("role_definition_ids", [])],
+        roles=every_role(person, providers),
         deputy_id=person.get("deputy_id", ""),
     )
     for name in ("absence_start_time", "absence_end_time"):

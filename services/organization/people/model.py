@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -20,12 +20,19 @@ def check(person: Document) -> None:
     person["email"] = person["email"].strip().lower()
     person.setdefault("state", "ACTIVE")
     person["roles"] = list(dict.fromkeys(person.get("roles", [])))
-    if not person["roles"] and not person.get("role_definition_ids"):
+    if not every_role(person):
         raise Invalid("a person needs a role; name a shipped one in roles or one of your own in role_definition_ids", field="roles")
     if person.get("role_definition_ids"):
         person["role_definition_ids"] = list(dict.fromkeys(person["role_definition_ids"]))
     if person.get("manager_id") and person["manager_id"] == person.get("_id"):
         raise Invalid("nobody is their own manager; choose another one or leave manager_id out", field="manager_id")
+
+
+def every_role(person: Document, providers: Collection[str] | None = None) -> list[str]:
+    """Every role of a person, by hand and by identity providers (all, or only those named): shipped ones by their code, others by id."""
+    given = person.get("provided_roles", [])
+    sources = (person, *(one for one in given if providers is None or one["identity_provider_id"] in providers))
+    return list(dict.fromkeys(role for one in sources for name in ("roles", "role_definition_ids") for role in one.get(name, [])))
 
 
 def left(person: Document) -> Document:
@@ -57,14 +64,15 @@ def absent(person: Document, deputy_id: str | None, begins: datetime | None, end
 
 
 # Set by commands of their own, which judge them.
-BY_COMMAND = ("deputy_id", "absence_start_time", "absence_end_time", "successor_id")
+BY_COMMAND = ("deputy_id", "absence_start_time", "absence_end_time", "successor_id", "provided_roles")
 
 
 def command_refusal(person: Document, before: Document) -> CrmError | None:
     """Why a person cannot be stored so: an absence or a successor came in beside their commands. None when not."""
     for name in BY_COMMAND:
         if person.get(name) != before.get(name):
-            return Invalid(f"{name} is set by personSetAbsence or personHandOver; leave it out", field=name)
+            how = "by signing in through an identity provider" if name == "provided_roles" else "by personSetAbsence or personHandOver"
+            return Invalid(f"{name} is set {how}; leave it out", field=name)
     return None
 
 

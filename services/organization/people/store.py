@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from crm.organization.v1 import person_pb2
-from pymongo import ASCENDING, DeleteOne, IndexModel, UpdateMany
+from pymongo import ASCENDING, DeleteMany, DeleteOne, IndexModel, UpdateMany
 
 from chassis.rpc.call import Call
 from chassis.storage.records import OWNER_FIELDS, Records, sorts_of
@@ -23,6 +24,7 @@ class People(Records):
             parents=("home_department_id",),
             unique={"email": "EMAIL_TAKEN"},
             indexes=[
+                IndexModel([("provided_roles.identity_provider_id", ASCENDING)], name="by_provided_roles"),
                 IndexModel([("home_team_id", ASCENDING)], name="by_home_team_id"),
                 *(IndexModel([(name, ASCENDING)], name=f"by_{name}") for name in OWNER_FIELDS),
             ],
@@ -40,6 +42,8 @@ class People(Records):
         touch(call)
         if before and before["state"] == "ACTIVE" and after["state"] == "LEFT":
             self.end_sessions(call, after["_id"])
+            # Whoever comes back is linked anew: meanwhile the account may have become somebody else's.
+            call.changes.write("identity_links", DeleteMany({"person_id": after["_id"]}))
 
     def end_sessions(self, call: Call, person_id: str) -> None:
         """End every living session of a person with this commit."""
@@ -50,6 +54,12 @@ class People(Records):
     def forget_failures(self, call: Call, person: dict[str, Any]) -> None:
         """A new password ends the count of failed sign-ins."""
         call.changes.write("sign_in_failures", DeleteOne({"_id": call.vault.blind(f"account:{person['email']}")}))
+
+    async def provided_by(self, call: Call, providers: Collection[str], most: int) -> list[dict[str, Any]]:
+        """Some of the people who have roles from these identity providers."""
+        query = {"$and": [{"provided_roles.identity_provider_id": {"$in": list(providers)}}, self.reach(call, "update").filter()]}
+        cursor = call.database[self.resource].find(query, max_time_ms=call.milliseconds_left).limit(most)
+        return await self.opened(call, await cursor.to_list())
 
     async def by_email(self, call: Call, email: str) -> dict[str, Any] | None:
         """The person who signs in with a mail address."""

@@ -28,4 +28,5 @@ class Roles(Records):
 
     async def is_held(self, call: Call, role_id: str) -> bool:
         """Whether active people have the role."""
-        return await call.database["people"].find_one({"role_definition_ids": role_id, "state": "ACTIVE"}, {"_id": 1}) is not None
+        held = [{name: role_id} for name in ("role_definition_ids", "provided_roles.role_definition_ids")]
+        return await call.database["people"].find_one({"$or": held, "state": "ACTIVE"}, {"_id": 1}) is not None

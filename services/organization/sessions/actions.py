@@ -14,13 +14,14 @@ from chassis.access.tokens import LIFETIME_SECONDS, Signer
 from chassis.kernel.errors import NotAllowed
 from chassis.rpc.call import Call
 from services.organization.people import credentials
-from services.organization.people.model import check_password
+from services.organization.people.model import check_password, every_role
 from services.organization.people.passwords import hash_password, verify_password
 from services.organization.people.store import People
 from services.organization.sessions import model
 from services.organization.sessions.store import Sessions
 
 Document = dict[str, Any]
+Opened = tuple[Document, Document, str]  # session, person, refresh token
 _SELF = Caller("service-organization", frozenset(("service-organization",)))
 
 
@@ -32,7 +33,7 @@ def as_department(call: Call) -> Call:
 def tokens(signer: Signer, session: Document, person: Document, refresh_token: str) -> Document:
     """The tokens document of a session. Roles and post are read anew each time, so a change takes effect with the next refresh."""
     caller = Caller(
-        person["_id"], frozenset(person["roles"]), person.get("home_department_id", ""), person.get("home_team_id", ""), session["_id"]
+        person["_id"], frozenset(every_role(person)), person.get("home_department_id", ""), person.get("home_team_id", ""), session["_id"]
     )
     text, ends = signer.sign(caller)
     return {
@@ -46,7 +47,7 @@ def tokens(signer: Signer, session: Document, person: Document, refresh_token: s
 async def sign_in(
     sessions: Sessions, people: People, call: Call, *, email: str, password: str, user_agent: str | None = None, code: str = "",
     new_password: str = "",
-) -> tuple[Document, Document, str]:  # fmt: skip
+) -> Opened:  # fmt: skip
     """A session for the right password and, where there is one, the second factor; (session, person, refresh token).
 
     Raises SIGN_IN_REFUSED, SIGN_IN_THROTTLED, SECOND_FACTOR_REQUIRED, SECOND_FACTOR_REFUSED or PASSWORD_CHANGE_REQUIRED.
@@ -67,10 +68,15 @@ async def sign_in(
     await sessions.forget_attempts(own, address)
     if call.address:  # what succeeds does not count against the others of an office
         await sessions.take_back(own, f"address {call.address}")
+    return open_session(sessions, own, person, user_agent)
+
+
+def open_session(sessions: Sessions, call: Call, person: Document, user_agent: str | None) -> Opened:
+    """A session for somebody who has shown who they are; (session, person, refresh token). The call has the department's own rights."""
     refresh_token = secrets.token_urlsafe(32)
     values = model.opened(person["_id"], refresh_token, call.now, user_agent)
     values["access_expire_time"] = call.now + timedelta(seconds=LIFETIME_SECONDS)
-    return sessions.create(own, values, events.SessionCreated), person, refresh_token
+    return sessions.create(call, values, events.SessionCreated), person, refresh_token
 
 
 async def _second_factor(call: Call, stored: Document, code: str) -> None:
@@ -90,7 +96,7 @@ async def _choose(people: People, call: Call, person: Document, password: str, n
     people.end_sessions(call, person["_id"])
 
 
-async def refresh(sessions: Sessions, people: People, call: Call, *, refresh_token: str) -> tuple[Document, Document, str] | None:
+async def refresh(sessions: Sessions, people: People, call: Call, *, refresh_token: str) -> Opened | None:
     """The next tokens for a refresh token; None when it came a second time: the session is then ended with this commit."""
     own = as_department(call)
     fingerprint = model.fingerprint(refresh_token)

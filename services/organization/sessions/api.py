@@ -16,16 +16,16 @@ from services.organization.api_keys.actions import exchange as exchange_key
 from services.organization.api_keys.store import ApiKeys
 from services.organization.people.store import People
 from services.organization.sessions import actions, model
+from services.organization.sessions.provider_sign_in import ProviderSignIn
 from services.organization.sessions.store import Sessions
 
 DESCRIPTOR = session_service_pb2.DESCRIPTOR.services_by_name["SessionService"]
-Opened = tuple[dict[str, Any], dict[str, Any], str]
 
 
-def service(sessions: Sessions, people: People, keys: ApiKeys, signer: Signer) -> Service:
+def service(sessions: Sessions, people: People, keys: ApiKeys, signer: Signer, through: ProviderSignIn) -> Service:
     """The handlers of sessions."""
 
-    def handed_out(opened: Opened) -> dict[str, Any]:
+    def handed_out(opened: actions.Opened) -> dict[str, Any]:
         session, person, refresh_token = opened
         tokens = actions.tokens(signer, session, person, refresh_token)
         return {
@@ -37,6 +37,14 @@ def service(sessions: Sessions, people: People, keys: ApiKeys, signer: Signer) -
     async def create(call: Call, request: Any) -> Any:
         opened = await actions.sign_in(sessions, people, call, **to_document(request))
         return session_service_pb2.CreateSessionResponse(**handed_out(opened))
+
+    async def begin(call: Call, request: Any) -> Any:
+        address, state = await through.begin(call, **to_document(request))
+        return session_service_pb2.BeginProviderSignInResponse(authorization_url=address, state=state)
+
+    async def complete(call: Call, request: Any) -> Any:
+        opened = await through.complete(call, **to_document(request))
+        return session_service_pb2.CompleteProviderSignInResponse(**handed_out(opened))
 
     async def refresh(call: Call, request: Any) -> Any:
         opened = await actions.refresh(sessions, people, call, refresh_token=request.refresh_token)
@@ -52,6 +60,8 @@ def service(sessions: Sessions, people: People, keys: ApiKeys, signer: Signer) -
         return answer
 
     handlers = reads(sessions, DESCRIPTOR) | {
+        "BeginProviderSignIn": begin,
+        "CompleteProviderSignIn": complete,
         "CreateSession": create,
         "ExchangeApiKey": exchange,
         "RefreshSession": refresh,

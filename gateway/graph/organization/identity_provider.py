@@ -1,0 +1,36 @@
+"""IdentityProvider in the graph, and what the sign-in page offers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import strawberry
+from crm.organization.v1 import identity_provider_pb2, identity_provider_service_pb2
+from strawberry.types import Info
+
+from chassis.kernel.errors import CrmError
+from gateway.context import Context
+from gateway.errors import field_error
+from gateway.graph.contract import comment, finish, output_class
+from gateway.graph.noun import Noun, signed
+
+IDENTITY_PROVIDER = Noun("organization", identity_provider_service_pb2, identity_provider_pb2.IdentityProvider)
+
+
+def queries() -> dict[str, Any]:
+    """The choices of the sign-in page, for anybody."""
+    choice = finish(output_class(identity_provider_pb2.SignInChoice.DESCRIPTOR))
+    method = IDENTITY_PROVIDER.method("ListSignInChoices")
+
+    async def resolve(info: Info) -> Any:
+        context: Context = info.context
+        try:
+            request = identity_provider_service_pb2.ListSignInChoicesRequest()
+            service = IDENTITY_PROVIDER.service
+            answer = await context.clients.read("organization", service, method.name, request, context.token, context.request_id)
+        except CrmError as error:
+            raise field_error(error, "organization") from None
+        return list(answer.choices)
+
+    words = comment(method.full_name)
+    return {"signInChoices": strawberry.field(resolver=signed(resolve, {}, list[choice] | None), description=words)}  # type: ignore[valid-type]

@@ -1,0 +1,36 @@
+"""IdentityProviderService."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from crm.organization.v1 import identity_provider_events_pb2, identity_provider_pb2, identity_provider_service_pb2
+
+from chassis.rpc.call import Call
+from chassis.rpc.noun import Noun, handler
+from chassis.rpc.service import Service
+from services.organization.departments.store import Departments
+from services.organization.identity_providers import actions, model
+from services.organization.identity_providers.store import IdentityProviders
+from services.organization.roles.store import Roles
+from services.organization.sessions.actions import as_department
+
+
+def service(providers: IdentityProviders, departments: Departments, roles: Roles) -> Service:
+    """The handlers of identity providers."""
+    descriptor = identity_provider_service_pb2.DESCRIPTOR.services_by_name["IdentityProviderService"]
+    noun = Noun(providers, descriptor, identity_provider_events_pb2, model.check, partial(actions.place, departments, roles))
+
+    @handler
+    async def choices(call: Call, _: Any) -> Any:
+        found = await providers.page(as_department(call), order="DISPLAY_NAME_ASC", size=100)
+        rows = [identity_provider_pb2.SignInChoice(identity_provider_id=row["_id"], display_name=row["display_name"]) for row in found.rows]
+        return identity_provider_service_pb2.ListSignInChoicesResponse(choices=rows)
+
+    return noun.serve(
+        CreateIdentityProvider=partial(actions.create, noun),
+        UpdateIdentityProvider=partial(actions.update, noun),
+        RestoreIdentityProvider=partial(actions.restore, noun),
+        ListSignInChoices=choices,
+    )
