@@ -34,6 +34,7 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.command = [str(ROOT / "xietong")]
         self.base = next(base for base in range(30000, 39000, 60) if all(is_free(base + offset) for offset in range(50)))
         self.url = f"http://127.0.0.1:{self.base}/graphql"
         self._callers: list[str] = []
@@ -50,7 +51,7 @@ class Bench:
         """Start and wait for the block."""
         log = self.folder.with_suffix(".log")
         with log.open("wb") as sink:
-            self.process = subprocess.Popen([str(ROOT / "xietong"), "up", *options], env=self.environment, stdout=sink, stderr=sink)
+            self.process = subprocess.Popen([*self.command, "up", *options], env=self.environment, stdout=sink, stderr=sink)
         while "Ctrl-C stops everything" not in log.read_text():
             if self.process.poll() is not None:
                 raise SystemExit(log.read_text())
