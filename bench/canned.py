@@ -169,7 +169,15 @@ class Canned:
         self._known: dict[tuple[str, bytes], Message] = {}
 
     async def read(
-        self, department: str, service: ServiceDescriptor, method: str, request: Message, token: str, request_id: str
+        self,
+        department: str,
+        service: ServiceDescriptor,
+        method: str,
+        request: Message,
+        token: str,
+        request_id: str,
+        *,
+        by_roles: bool = False,
     ) -> Message:
         """A message made once for each question: the wire is not what is measured."""
         key = (f"{service.full_name}/{method}", request.SerializeToString())

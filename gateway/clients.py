@@ -23,10 +23,22 @@ class Clients:
         self.read_seconds = settings.read_milliseconds / 1000
         self.write_seconds = settings.write_milliseconds / 1000
 
-    async def read(self, department: str, service: ServiceDescriptor, method: str, request: Message, token: str, request_id: str) -> Any:
+    async def read(
+        self,
+        department: str,
+        service: ServiceDescriptor,
+        method: str,
+        request: Message,
+        token: str,
+        request_id: str,
+        *,
+        by_roles: bool = False,
+    ) -> Any:
         """The answer to a question, within the read deadline."""
         channel = self.channels[department]
-        return await channel.call(service, method, request, token=token, request_id=request_id, seconds=self.read_seconds)
+        return await channel.call(
+            service, method, request, token=token, request_id=request_id, seconds=self.read_seconds, by_roles=by_roles
+        )
 
     async def write(
         self, department: str, service: ServiceDescriptor, method: str, request: Message, token: str, request_id: str, address: str = ""

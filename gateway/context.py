@@ -16,10 +16,21 @@ if TYPE_CHECKING:
 
 
 class Context:
-    """One operation of one caller, for the purpose that the client gave, if any. Loaders live as long as the operation, so nothing is shared between callers."""
+    """One operation of one caller, for the purpose that the client gave, if any. Loaders live as long as the operation, so nothing is shared
+    between callers. With `by_roles` records are looked at without sharing contracts."""
 
-    def __init__(self, clients: Clients, live: Live, token: str = "", request_id: str = "", address: str = "", why: str = "") -> None:
-        self.clients, self.live, self.token, self.address = clients, live, token, address
+    def __init__(
+        self,
+        clients: Clients,
+        live: Live,
+        token: str = "",
+        request_id: str = "",
+        address: str = "",
+        why: str = "",
+        *,
+        by_roles: bool = False,
+    ) -> None:
+        self.clients, self.live, self.token, self.address, self.by_roles = clients, live, token, address, by_roles
         self.request_id, self.purpose = request_id or new_id(), why
         self._loaders: dict[Hashable, Loader] = {}
 
@@ -32,5 +43,5 @@ class Context:
         found = self._loaders.get(key)
         if found is None:
             merging = self.clients.merging
-            found = self._loaders[key] = Loader(partial(merging.many, (self.token, purpose.purpose(), key), load=load))
+            found = self._loaders[key] = Loader(partial(merging.many, (self.token, purpose.purpose(), self.by_roles, key), load=load))
         return found

@@ -126,7 +126,9 @@ async def load_records(context: Context, noun: Loadable, ids: Sequence[str], mas
     async def load(wanted: list[str]) -> list[Any]:
         request = request_class(method)(ids=wanted, read_mask=FieldMask(paths=mask) if mask else None)
         try:
-            answer = await context.clients.read(noun.department, noun.service, method.name, request, context.token, context.request_id)
+            answer = await context.clients.read(
+                noun.department, noun.service, method.name, request, context.token, context.request_id, by_roles=context.by_roles
+            )
         except CrmError as error:
             return [field_error(error, noun.department)] * len(wanted)
         found = {message.id: message for message in getattr(answer, rows)}

@@ -93,6 +93,8 @@ class Reach:
         """The MongoDB filter of the records within reach."""
         if self.everything:
             return {}
+        if not self.grounds:
+            return {"_id": {"$in": []}}
         clauses: list[dict[str, Any]] = []
         for clause in (clause for ground in self.grounds for clause in ground.clauses()):
             if clause not in clauses:

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 from crm.common.v1 import access_pb2
 
-from chassis.access.caller import ALL, COLLABORATION, DEPARTMENT, DEPARTMENT_AND_BELOW, WRITE, Caller, Ground, Reach, refused
+from chassis.access.caller import ALL, COLLABORATION, DEPARTMENT, DEPARTMENT_AND_BELOW, READ, WRITE, Caller, Ground, Reach, refused
+from chassis.access.contracts import AGREEMENTS, Agreement, Contract
 from chassis.kernel.clock import now
 from chassis.kernel.errors import unauthenticated
 
@@ -39,7 +40,7 @@ class Member:
 @dataclass
 class Directory:
     """Policy, people and units at one revision. `fields` holds role and resource → field → how much (only what is limited);
-    `personal` the resources whose rights a deputy does not take over."""
+    `personal` the resources whose rights a deputy does not take over; `contracts` what departments show to others."""
 
     revision: int = 0
     grants: dict[tuple[str, str, str], int] = field(default_factory=dict)
@@ -48,12 +49,17 @@ class Directory:
     revoked: frozenset[str] = frozenset()
     fields: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)
     personal: frozenset[str] = frozenset()
+    contracts: tuple[Contract, ...] = ()
 
     def __post_init__(self) -> None:
         self._resources = {(role, resource) for role, resource, _ in self.grants}
         self._limited = {resource for _, resource in self.fields}
         self._limits: dict[tuple[frozenset[str], str], Mapping[str, int]] = {}
         self._scopes: dict[tuple[frozenset[str], str, str], tuple[tuple[int, str], ...]] = {}
+        self._contracts: dict[str, list[Contract]] = {}
+        for contract in self.contracts:
+            self._contracts.setdefault(contract.resource, []).append(contract)
+            self._contracts.setdefault(AGREEMENTS, []).append(Agreement.of(contract))
         self._represented: dict[str, list[Member]] = {}
         for member in self.members.values():
             if member.deputy_id:
@@ -69,9 +75,11 @@ class Directory:
         fields: dict[tuple[str, str], dict[str, int]] = {}
         for line in message.field_grants:
             fields.setdefault((line.role, line.resource), {})[line.field] = line.access
+        below = _below(message.units)
         return Directory(
-            message.revision, grants, {m.person_id: _member(m) for m in message.members}, _below(message.units),
+            message.revision, grants, {m.person_id: _member(m) for m in message.members}, below,
             frozenset(message.revoked_session_ids), fields, frozenset(message.personal_resources),
+            tuple(_contract(one, below) for one in message.contracts),
         )  # fmt: skip
 
     def present(self, caller: Caller) -> Caller:
@@ -122,6 +130,29 @@ class Directory:
         if not grounds:
             raise refused(resource, action)
         return Reach(tuple(grounds))
+
+    def contracts_for(self, caller: Caller, resource: str, moment: datetime | None = None) -> tuple[Contract, ...]:
+        """The contracts that open records of the resource to the caller at the moment, to be read in part.
+
+        They are for the people of a department: not for services and keys, and not for who stands in for somebody from there.
+        """
+        found = self._contracts.get(resource)
+        if not found:
+            return ()
+        member, units = self.members.get(caller.person_id), {caller.department_id, caller.team_id}
+        if member is None or not member.active:
+            return ()
+        moment = moment or now()
+        secret = self._secret(caller.roles, resource)
+        running = (one for one in found if one.runs(moment) and not one.consumers.isdisjoint(units))
+        return tuple(replace(one, fields=one.fields - secret) if secret else one for one in running)
+
+    def _secret(self, roles: frozenset[str], resource: str) -> frozenset[str]:
+        """What roles show less of without opening anything of the resource: then no limit is laid on an answer, and a contract must not show it."""
+        if any((role, resource) in self._resources for role in roles):
+            return frozenset()
+        lines = (self.fields.get((role, resource), {}) for role in roles)
+        return frozenset(name for line in lines for name, level in line.items() if level < READ)
 
     def _grounds(
         self, place: tuple[str, str, str], roles: frozenset[str], resource: str, action: str, key: str,
@@ -183,6 +214,15 @@ def _member(message: access_pb2.Member) -> Member:
         message.person_id, message.department_id, message.team_id, frozenset(message.skills), message.active, frozenset(message.roles),
         message.deputy_id, begins.ToDatetime(UTC) if message.HasField("absence_start_time") else None,
         ends.ToDatetime(UTC) if message.HasField("absence_end_time") else None,
+    )  # fmt: skip
+
+
+def _contract(message: access_pb2.SharingTerms, below: Mapping[str, tuple[str, ...]]) -> Contract:
+    provider, consumer = message.provider_department_id, message.consumer_department_id
+    return Contract(
+        department_ids=(provider, *below.get(provider, ())), consumers=frozenset((consumer, *below.get(consumer, ()))),
+        contract_id=message.contract_id, title=message.display_name, purpose=message.purpose, resource=message.resource,
+        fields=frozenset(message.fields), begins=message.start_time.ToDatetime(UTC), ends=message.end_time.ToDatetime(UTC),
     )  # fmt: skip
 
 

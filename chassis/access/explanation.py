@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from chassis.access.caller import HIDDEN, READ, WRITE, Caller, Ground
+from chassis.access.contracts import Contract
 from chassis.access.directory import Directory
+from chassis.access.fields import KEPT
 from chassis.kernel.errors import NotAllowed
 
 Document = Mapping[str, Any]
@@ -31,6 +33,7 @@ class Reason:
     role: str = ""
     scope: int = 0
     absent_person_id: str = ""
+    contract_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,23 +47,57 @@ class Explanation:
 
 def explain(
     directory: Directory, person: Caller, resource: str, action: str, document: Document | None, *,
-    customer_key: str = "", customers: Mapping[str, tuple[str, ...]] | None = None, field: str = "",
+    customer_key: str = "", customers: Mapping[str, tuple[str, ...]] | None = None, field: str = "", kept: frozenset[str] = KEPT,
 ) -> Explanation:  # fmt: skip
     """Whether a person may do the action on the record, and why. No record is answered as one that lies out of reach."""
-    try:
-        grounds = directory.reach(person, resource, action, customer_key, customers).grounds
-    except NotAllowed:
-        return Explanation(False, (Reason("NONE", f"no role of the person allows «{action}» on {resource}"),))
+    grounds = _grounds(directory, person, resource, action, customer_key, customers)
     granting = [reason for ground in grounds for reason in _granting(ground, document)] if document is not None else []
-    if not granting:
-        return Explanation(False, tuple(_outside(ground) for ground in grounds))
+    shown = [one for one in _contracts(directory, person, resource, action) if document is not None and one.admits(document)]
+    reasons = (*granting, *map(_by_contract, shown))
+    if not reasons:
+        outside = [_outside(ground) for ground in grounds]
+        return Explanation(False, tuple(outside) or (Reason("NONE", f"no role of the person allows «{action}» on {resource}"),))
     if not field:
-        return Explanation(True, tuple(granting))
-    level = directory.limits(person, resource).get(field, WRITE)
+        return Explanation(True, reasons)
+    if not granting:
+        return _shown(shown, field, directory.limits(person, resource).get(field, WRITE), kept)
+    return _limited(directory.limits(person, resource).get(field, WRITE), field, action, reasons)
+
+
+def _grounds(
+    directory: Directory, person: Caller, resource: str, action: str, customer_key: str, customers: Mapping[str, tuple[str, ...]] | None
+) -> tuple[Ground, ...]:
+    try:
+        return directory.reach(person, resource, action, customer_key, customers).grounds
+    except NotAllowed:
+        return ()
+
+
+def _contracts(directory: Directory, person: Caller, resource: str, action: str) -> tuple[Contract, ...]:
+    return directory.contracts_for(person, resource) if action == "read" else ()
+
+
+def _limited(level: int, field: str, action: str, granting: tuple[Reason, ...]) -> Explanation:
+    """A field of a record that a role or collaboration reaches."""
     needed = READ if action == "read" else WRITE
     allowed = level >= needed or (action == "read" and level > HIDDEN)
     limit = [Reason("FIELD", f"the roles give of «{field}» {ACCESSES[level]}")] if level < WRITE else []
     return Explanation(allowed, (*limit, *granting), level)
+
+
+def _shown(contracts: list[Contract], field: str, level: int, kept: frozenset[str]) -> Explanation:
+    """A field of a record that only contracts show: no more than they name, and than the roles give of it."""
+    naming = [one for one in contracts if one.shows((field,), kept)]
+    limit = [Reason("FIELD", f"the roles give of «{field}» {ACCESSES[level]}")] if level < READ else []
+    if not naming:
+        limit = [Reason("FIELD", f"none of the contracts names «{field}»")]
+    found = min(level, READ) if naming else HIDDEN
+    return Explanation(found > HIDDEN, (*limit, *map(_by_contract, naming or contracts)), found)
+
+
+def _by_contract(contract: Contract) -> Reason:
+    text = f"sharing contract «{contract.title}» shows it to the department of the person, for: {contract.purpose}"
+    return Reason("CONTRACT", text, contract_id=contract.contract_id)
 
 
 def _granting(ground: Ground, document: Document) -> list[Reason]:

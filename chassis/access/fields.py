@@ -22,6 +22,17 @@ KEPT = frozenset((
 ))  # fmt: skip
 
 
+@cache
+def kept_of(descriptor: Descriptor) -> frozenset[str]:
+    """The fields that whoever sees a record at all sees of it: what is kept of every record, and without which this one is none."""
+    return KEPT | {field.name for field in descriptor.fields if not can_lack(field)}
+
+
+def can_lack(field: FieldDescriptor) -> bool:
+    """Whether a record without the field is still one: it may be unset, empty, or a text without a form."""
+    return field.has_presence or field.is_repeated or is_maskable(field)
+
+
 def resource_of(descriptor: Descriptor) -> str:
     """The resource whose record a message is; "" for none."""
     return str(descriptor.GetOptions().Extensions[annotations_pb2.resource])

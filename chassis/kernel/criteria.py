@@ -62,6 +62,15 @@ def to_predicate(criteria: Criteria | None, schema: Schema) -> Predicate:
     return _predicate(criteria, schema)
 
 
+def named(criteria: Criteria | None) -> set[str]:
+    """The fields that criteria name anywhere."""
+    if not criteria:
+        return set()
+    if "condition" in criteria:
+        return {str(criteria["condition"].get("field"))}
+    return {name for child in _children(criteria) for name in named(child)}
+
+
 def _measure(criteria: Criteria) -> None:
     conditions, level = 0, [criteria]
     for _ in range(DEEPEST):

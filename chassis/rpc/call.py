@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from chassis.access.caller import Caller, Reach
+from chassis.access.contracts import Contract
 from chassis.access.directory import NO_LIMITS, Directory
 from chassis.kernel.clock import now
 from chassis.storage.changes import Changes
@@ -20,7 +21,10 @@ class Call:
     """`request_id` joins log lines, audit and events of one operation; `deadline` is in time.monotonic() seconds; `customers` are those
     with whom the caller works, and each person for whom the caller stands in; `deputy_for` names, by record, in whose reach it is
     changed; `seal` is the department's secret in page tokens; `address` the client's network address where
-    the gateway told it; `seen` are (resource, record id, fields) of personal data that leaves by another way than in its record."""
+    the gateway told it; `seen` are (resource, record id, fields) of personal data that leaves by another way than in its record.
+
+    `contracts` are those that open records of the method's own resource, in a question only; none where `by_roles` says that only roles
+    and collaboration count. `shown_by` has, of each record that was shown by contracts alone, which these were."""
 
     caller: Caller
     directory: Directory
@@ -36,6 +40,9 @@ class Call:
     address: str = ""
     deputy_for: dict[str, str] = field(default_factory=dict)
     seen: list[tuple[str, str, tuple[str, ...]]] = field(default_factory=list)
+    contracts: tuple[Contract, ...] = ()
+    by_roles: bool = False
+    shown_by: dict[str, tuple[Contract, ...]] = field(default_factory=dict)
 
     def reach(self, resource: str, action: str, customer_key: str = "") -> Reach:
         """How far the caller's right reaches; raises NotAllowed when there is none.

@@ -13,7 +13,7 @@ from chassis.access.identity import Identity
 from chassis.observe import purpose
 from chassis.observe.traces import traceparent
 from chassis.rpc.errors import Unavailable, refusal_of
-from chassis.rpc.server import LARGEST_MESSAGE
+from chassis.rpc.server import BY_ROLES, LARGEST_MESSAGE
 from chassis.rpc.service import response_class
 
 DEFAULT_SECONDS = 5.0
@@ -66,8 +66,10 @@ class Channel:
         request_id: str = "",
         seconds: float = DEFAULT_SECONDS,
         address: str = "",
+        by_roles: bool = False,
     ) -> Any:
-        """The answer. `address` is the network address of the client for whom the gateway asks. Raises the refusal that the department sent, or Unavailable."""
+        """The answer. `address` is the network address of the client for whom the gateway asks; `by_roles` asks for what the caller reaches
+        by roles and collaboration, sharing contracts left out. Raises the refusal that the department sent, or Unavailable."""
         path = f"/{service.full_name}/{method}"
         stub = self._methods.get(path)
         if stub is None:
@@ -78,7 +80,7 @@ class Channel:
             self._methods[path] = stub
         self.calls[method] = self.calls.get(method, 0) + 1
         try:
-            return await stub(request, timeout=seconds, metadata=_metadata(token, request_id, address))
+            return await stub(request, timeout=seconds, metadata=_metadata(token, request_id, address, by_roles))
         except grpc.aio.AioRpcError as error:
             raise refusal_of(error, self.department) from None
         except (grpc.aio.UsageError, grpc.aio.InternalError) as closed:
@@ -89,8 +91,10 @@ class Channel:
         await self.channel.close()
 
 
-def _metadata(token: str, request_id: str, address: str) -> list[tuple[str, str]]:
+def _metadata(token: str, request_id: str, address: str, by_roles: bool) -> list[tuple[str, str]]:
     found = [("x-request-id", request_id)] if request_id else []
+    if by_roles:
+        found.append((BY_ROLES, "1"))
     if address:
         found.append((CLIENT_ADDRESS, address))
     if token:

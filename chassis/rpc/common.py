@@ -10,7 +10,7 @@ from crm.common.v1 import explanation_service_pb2, history_pb2, history_service_
 
 from chassis.access.caller import ALL, HIDDEN, Caller
 from chassis.access.explanation import Reason, explain
-from chassis.access.fields import told
+from chassis.access.fields import kept_of, told
 from chassis.kernel.errors import Invalid, NotFound
 from chassis.kernel.pages import Sort, filter_after, fingerprint, size_of, token_after
 from chassis.rpc import disclosure
@@ -44,7 +44,7 @@ def explanations(stores: Sequence[Records], collaborations: Collaborations) -> S
         customers = {identity: await collaborations.of(identity) for identity in people}
         found = explain(
             call.directory, person, store.resource, request.action, await store.whatever(call, request.record_id),
-            customer_key=store.customer_key, customers=customers, field=request.field,
+            customer_key=store.customer_key, customers=customers, field=request.field, kept=kept_of(store.descriptor),
         )  # fmt: skip
         return explanation_service_pb2.ExplainAccessResponse(
             allowed=found.allowed, field_access=found.field_access or None, reasons=[_reason(one) for one in found.reasons]
@@ -67,7 +67,8 @@ def _person(call: Call, person_id: str) -> Caller:
 def _reason(reason: Reason) -> explanation_service_pb2.AccessReason:
     rule = explanation_service_pb2.AccessRule.Value(f"ACCESS_RULE_{reason.rule}")
     return explanation_service_pb2.AccessReason(
-        rule=rule, role=reason.role, scope=reason.scope or None, absent_person_id=reason.absent_person_id, text=reason.text
+        rule=rule, role=reason.role, scope=reason.scope or None, absent_person_id=reason.absent_person_id, text=reason.text,
+        sharing_contract_id=reason.contract_id,
     )  # fmt: skip
 
 

@@ -85,7 +85,12 @@ def store_of(stores: Sequence[Records], resource: str) -> Records:
 
 
 def _told(row: Document) -> Document:
-    return row | {"read_id": row["_id"], "purpose": row["reason"], "record_count": len(row["read_ids"])}
+    return row | {
+        "read_id": row["_id"],
+        "purpose": row["reason"],
+        "record_count": len(row["read_ids"]),
+        "sharing_contract_ids": row.get("contract_ids", []),
+    }
 
 
 async def _read(call: Call, store: Records, customer_id: str) -> tuple[int, list[Document]]:

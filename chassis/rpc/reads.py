@@ -88,10 +88,12 @@ def _entries(call: Call, seen: Iterable[Seen]) -> list[dict[str, Any]]:
         ids, names = kinds.setdefault(resource, ({}, set()))
         ids[record_id] = None
         names.update(fields)
+    by_contract = {kind: {one.contract_id for key in ids for one in call.shown_by.get(key, ())} for kind, (ids, _) in kinds.items()}
     return [
         {
             "_id": new_id(), "time": call.now, "actor_id": call.caller.person_id, "request_id": call.request_id, "method": call.method,
             "reason": purpose(), "resource": resource, "action": ACTION, "read_ids": list(ids), "fields": sorted(names), "pending": True,
+            "contract_ids": sorted(by_contract[resource]),
         }
         for resource, (ids, names) in kinds.items()
     ]  # fmt: skip

@@ -35,6 +35,7 @@ from chassis.storage.client import Database
 
 log = logging.getLogger("crm.rpc")
 MakeChanges = Callable[[str, str, str], Changes]
+BY_ROLES = "x-by-roles"  # only roles and collaboration count for this question
 LARGEST_MESSAGE = 4 * 1024 * 1024
 ANONYMOUS = Caller("anonymous", frozenset())
 DRAIN_SECONDS, GRACE_SECONDS = 0.5, 8.0
@@ -150,6 +151,7 @@ class Server:
         )
         call.traceparent, call.seal = traceparent(), self.entrance.seal
         call.address = metadata.get("x-client-address", "") if calling in ("", "gateway") else ""
+        call.by_roles = BY_ROLES in metadata
         call.customers = await self._customers(caller)
         purpose.begin(purpose.decoded(metadata.get(purpose.HEADER, "")))
         response: Message = await run(method, service, call, request, lambda: self._changes(caller, method, request_id))

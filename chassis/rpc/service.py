@@ -92,7 +92,9 @@ async def run(method: MethodDescriptor, service: Service, call: Call, request: M
     A write that did not name a version is tried again on a conflict: its handler reads anew.
     """
     resource, action = policy_of(method)
-    if action != PUBLIC and not call.directory.allows(call.caller, resource, action):
+    if action == "read" and not call.by_roles:
+        call.contracts = call.directory.contracts_for(call.caller, resource)
+    if action != PUBLIC and not call.contracts and not call.directory.allows(call.caller, resource, action):
         raise NotAllowed(f"your roles do not allow «{action}» on {resource.replace('_', ' ')}; ask an administrator for the right")
     validate(request)
     key = _request_key(method, call, request)

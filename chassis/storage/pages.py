@@ -1,4 +1,4 @@
-"""A page of rows: what is read for it, where it is cut, and what it is called by. Pure."""
+"""A page of rows: what is read for it, where it is cut, and what it is called by."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chassis.kernel.criteria import Criteria
 from chassis.kernel.pages import Sort, token_after
+from chassis.storage.client import Database
 
 Document = dict[str, Any]
 
@@ -21,16 +21,6 @@ class Page:
     row_tokens: list[str]
 
 
-def mentions(criteria: Criteria | None, field: str) -> bool:
-    """Whether the criteria name the field anywhere."""
-    if not criteria:
-        return False
-    if "condition" in criteria:
-        return bool(criteria["condition"].get("field") == field)
-    children = [criteria["negated"]] if "negated" in criteria else next(iter(criteria.values())).get("items", ())
-    return any(mentions(child, field) for child in children)
-
-
 def wanted(fields: Sequence[str], sort: Sort | None = None, key: str = "") -> dict[str, int] | None:
     """The projection for a mask: the fields, and those without which the page could not go on. None for everything."""
     if not fields:
@@ -42,7 +32,26 @@ def wanted(fields: Sequence[str], sort: Sort | None = None, key: str = "") -> di
 
 
 def cut(rows: list[Document], size: int, sort: Sort, mark: str, row_tokens: bool) -> Page:
-    """The page of the rows read, one more than its size when there is a next one."""
+    """The page of the rows as they are stored, one more than its size when there is a next one."""
     shown = rows[:size]
     own = [token_after(row, sort, mark) for row in shown] if row_tokens else []
     return Page(shown, token_after(shown[-1], sort, mark) if len(rows) > size else "", own)
+
+
+async def rows_by_key(
+    database: Database, collection: str, key: str, ids: list[str], query: Document, sort: Sort, size: int,
+    projection: dict[str, int] | None, milliseconds: int,
+) -> dict[str, list[Document]]:  # fmt: skip
+    """The first rows of each key, one more than the size, in one command whatever the number of keys."""
+    if len(ids) == 1:
+        cursor = database[collection].find({"$and": [{key: ids[0]}, query]}, projection)
+        return {ids[0]: [row async for row in cursor.sort(sort.keys).limit(size + 1).max_time_ms(milliseconds)]}
+    inner: list[Document] = [{"$match": query}, {"$sort": dict(sort.keys)}, {"$limit": size + 1}]
+    if projection:
+        inner.append({"$project": projection})
+    pipeline: list[Document] = [
+        {"$documents": [{"key": identity} for identity in ids]},
+        {"$lookup": {"from": collection, "localField": "key", "foreignField": key, "pipeline": inner, "as": "rows"}},
+    ]
+    groups = await database.aggregate(pipeline, maxTimeMS=milliseconds)
+    return {group["key"]: group["rows"] async for group in groups}

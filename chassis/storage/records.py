@@ -8,22 +8,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
-from pymongo import ASCENDING, IndexModel
+from pymongo import IndexModel
 
 from chassis.access.caller import READ, Reach, refused
-from chassis.kernel.criteria import Criteria, Field, to_query
-from chassis.kernel.errors import Conflict, Invalid, NotFound
+from chassis.access.contracts import Opening
+from chassis.access.fields import kept_of
+from chassis.kernel.criteria import Criteria, Field, named, to_query
+from chassis.kernel.errors import Conflict, Invalid, NotAllowed, NotFound
 from chassis.kernel.ids import new_id
 from chassis.kernel.pages import Sort, filter_after, fingerprint, size_of
 from chassis.messaging.envelope import encode
 from chassis.rpc.call import Call
 from chassis.rpc.documents import personal_fields, schema_of
 from chassis.storage.encryption import erased
-from chassis.storage.pages import Page, cut, mentions, wanted
+from chassis.storage.indexes import duplicate_codes, indexes_of
+from chassis.storage.pages import Page, cut, rows_by_key, wanted
 from chassis.storage.personal import open_documents, quiet
 
 Document = dict[str, Any]
@@ -74,6 +78,17 @@ class Records:
         """How far the caller's right to an action on these records reaches, collaboration included."""
         return call.reach(self.resource, action, self.customer_key)
 
+    def opening(self, call: Call) -> Opening:
+        """What the caller may read: by roles and collaboration, and in part by contracts. Only for reads that show rows as it says."""
+        contracts = tuple(one for one in call.contracts if one.resource == self.resource)
+        try:
+            reach = self.reach(call, "read")
+        except NotAllowed:
+            if not contracts:
+                raise
+            reach = None
+        return Opening(reach, contracts, kept_of(self.descriptor))
+
     # ---- what a subclass may keep beside the contract's fields
 
     def derive(self, call: Call, document: Document) -> None:
@@ -112,9 +127,15 @@ class Records:
 
     async def batch_get(self, call: Call, ids: Iterable[str], fields: Sequence[str] = ()) -> dict[str, Document]:
         """Those of the ids that exist within reach, by id."""
-        query = {"$and": [{"_id": {"$in": list(dict.fromkeys(ids))}}, self.reach(call, "read").filter()]}
-        cursor = call.database[self.resource].find(query, self._projection(fields), max_time_ms=call.milliseconds_left)
-        return {document["_id"]: document for document in await self.opened(call, await cursor.to_list())}
+        opening = self.opening(call)
+        query = {"$and": [{"_id": {"$in": list(dict.fromkeys(ids))}}, opening.filter()]}
+        cursor = call.database[self.resource].find(query, self._projection(opening, fields), max_time_ms=call.milliseconds_left)
+        return {document["_id"]: document for document in await self.shown(call, opening, await cursor.to_list())}
+
+    async def shown(self, call: Call, opening: Opening, rows: list[Document]) -> list[Document]:
+        """Stored rows as the caller gets them; what is not shown is not even decrypted. Notes in the call which contracts showed what."""
+        call.shown_by |= {row["_id"]: found for row in rows if (found := opening.showing(row))}
+        return await self.opened(call, [opening.shown(row) for row in rows])
 
     async def opened(self, call: Call, rows: list[Document]) -> list[Document]:
         """Rows as they were stored, with what is personal readable: for whoever reads the collection directly."""
@@ -133,12 +154,13 @@ class Records:
         row_tokens: bool = False,
     ) -> Page:
         """One page within reach and the token of the next ("" on the last)."""
-        sort, rows = self._sort(call, order), size_of(size)
-        mark = fingerprint(call.seal, self.resource, order, criteria)
-        query = self._query(call, criteria, filter_after(token, sort, mark))
-        cursor = call.database[self.resource].find(query, self._projection(fields, sort)).sort(sort.keys).limit(rows + 1)
-        found = await self.opened(call, await cursor.max_time_ms(call.milliseconds_left).to_list())
-        return cut(found, rows, sort, mark, row_tokens)
+        opening = self.opening(call)
+        sort, rows = self._sort(call, opening, order), size_of(size)
+        mark = fingerprint(call.seal, self.resource, order or sort.field, criteria)
+        query = self._query(call, opening, criteria, filter_after(token, sort, mark), sort.name)
+        cursor = call.database[self.resource].find(query, self._projection(opening, fields, sort)).sort(sort.keys).limit(rows + 1)
+        page = cut(await cursor.max_time_ms(call.milliseconds_left).to_list(), rows, sort, mark, row_tokens)
+        return replace(page, rows=await self.shown(call, opening, page.rows))
 
     async def batch_page(
         self, call: Call, key: str, ids: Sequence[str], criteria: Criteria | None = None, order: str = "", size: int = 0,
@@ -147,30 +169,17 @@ class Records:
         """The first page of each key, in one database command whatever the number of keys; each key reads only its rows."""
         if token and len(ids) > 1:
             raise Invalid("a page token goes with a single key; ask for the keys one by one", field="page_token")
-        sort, rows = self._sort(call, order), size_of(size)
-        mark = fingerprint(call.seal, self.resource, key, ids[0] if token or len(ids) == 1 else "", order, criteria)
-        query = self._query(call, criteria, filter_after(token, sort, mark))
-        wanted = list(dict.fromkeys(ids))
-        found = await self._rows_by_key(call, key, wanted, query, sort, rows, fields)
-        await self.opened(call, [row for group in found.values() for row in group])
-        marks = {identity: fingerprint(call.seal, self.resource, key, identity, order, criteria) for identity in wanted}
-        return {identity: cut(found.get(identity, []), rows, sort, marks[identity], row_tokens) for identity in wanted}
-
-    async def _rows_by_key(
-        self, call: Call, key: str, ids: list[str], query: Document, sort: Sort, rows: int, fields: Sequence[str]
-    ) -> dict[str, list[Document]]:
-        if len(ids) == 1:
-            cursor = call.database[self.resource].find({"$and": [{key: ids[0]}, query]}, self._projection(fields, sort, key))
-            return {ids[0]: [row async for row in cursor.sort(sort.keys).limit(rows + 1).max_time_ms(call.milliseconds_left)]}
-        inner: list[Document] = [{"$match": query}, {"$sort": dict(sort.keys)}, {"$limit": rows + 1}]
-        if fields:
-            inner.append({"$project": self._projection(fields, sort, key)})
-        pipeline: list[Document] = [
-            {"$documents": [{"key": identity} for identity in ids]},
-            {"$lookup": {"from": self.resource, "localField": "key", "foreignField": key, "pipeline": inner, "as": "rows"}},
-        ]
-        cursor_ = await call.database.aggregate(pipeline, maxTimeMS=call.milliseconds_left)
-        return {group["key"]: group["rows"] async for group in cursor_}
+        opening = self.opening(call)
+        sort, rows = self._sort(call, opening, order), size_of(size)
+        ordered, keys = order or sort.field, list(dict.fromkeys(ids))
+        mark = fingerprint(call.seal, self.resource, key, ids[0] if token or len(ids) == 1 else "", ordered, criteria)
+        query = self._query(call, opening, criteria, filter_after(token, sort, mark), sort.name, key)
+        projection = self._projection(opening, fields, sort, key)
+        found = await rows_by_key(call.database, self.resource, key, keys, query, sort, rows, projection, call.milliseconds_left)
+        marks = {one: fingerprint(call.seal, self.resource, key, one, ordered, criteria) for one in keys}
+        pages = {one: cut(found.get(one, []), rows, sort, marks[one], row_tokens) for one in keys}
+        shown = iter(await self.shown(call, opening, [row for page in pages.values() for row in page.rows]))
+        return {one: replace(page, rows=list(islice(shown, len(page.rows)))) for one, page in pages.items()}
 
     async def by_source_keys(self, call: Call, keys: Sequence[str]) -> dict[str, Document]:
         """Stored records by natural key, within the reach of import."""
@@ -313,29 +322,23 @@ class Records:
 
     def indexes(self) -> list[IndexModel]:
         """Every index that the reads above stand on."""
-        owned = "owner_id" in self.descriptor.fields_by_name
-        models = [IndexModel(sort.keys, name=f"by_{name.lower()}") for name, sort in self.sorts.items()]
-        default = next(iter(self.sorts.values()))
-        models += [IndexModel([(parent, ASCENDING), *default.keys], name=f"by_{parent}") for parent in self.parents]
-        if owned:
-            models += [IndexModel([(name, ASCENDING), *default.keys], name=f"by_{name}") for name in OWNER_FIELDS]
-        if "source_key" in self.descriptor.fields_by_name:
-            models.append(_unique_index("source_key"))
-        models += [_unique_index(f"blind.{name}" if name in self.sealed else name) for name in self.unique]
-        return models + self.extra_indexes
+        unique = list(self._unique_paths().values())
+        return indexes_of(self.descriptor, self.sorts, self.parents, OWNER_FIELDS, unique) + self.extra_indexes
 
     @property
     def duplicate_codes(self) -> dict[str, tuple[str, str]]:
         """Name of each unique index → (code, field) of the refusal."""
-        sealed = {f"unique_blind.{name}": (code, name) for name, code in self.unique.items() if name in self.sealed}
-        plain = {f"unique_{name}": (code, name) for name, code in self.unique.items() if name not in self.sealed}
-        return sealed | plain | {"unique_source_key": ("ALREADY_EXISTS", "source_key")}
+        return duplicate_codes(self.unique, self._unique_paths())
+
+    def _unique_paths(self) -> dict[str, str]:
+        return {name: f"blind.{name}" if name in self.sealed else name for name in self.unique}
 
     # ---- inside
 
-    def _query(self, call: Call, criteria: Criteria | None, after: Document) -> Document:
-        parts = [self.reach(call, "read").filter(), to_query(criteria, self.filterable(call)), after]
-        if self.archivable and not mentions(criteria, "archive_time"):
+    def _query(self, call: Call, opening: Opening, criteria: Criteria | None, after: Document, *asked: str) -> Document:
+        names = named(criteria)
+        parts = [opening.filter((*names, *asked)), to_query(criteria, self.filterable(call)), after]
+        if self.archivable and "archive_time" not in names:
             parts.append({"archive_time": None})
         parts = [part for part in parts if part]
         return {"$and": parts} if parts else {}
@@ -347,16 +350,17 @@ class Records:
         sealed = {name: replace(known[name], blind=partial(self.blind, call, name)) for name in self.sealed if name in known}
         return {**known, **sealed} if sealed else known
 
-    def _projection(self, fields: Sequence[str], sort: Sort | None = None, key: str = "") -> dict[str, int] | None:
-        """What to read for a mask; refuses names that the record does not have."""
+    def _projection(self, opening: Opening, fields: Sequence[str], sort: Sort | None = None, key: str = "") -> dict[str, int] | None:
+        """What to read for a mask, what decides access included where contracts do; refuses names that the record does not have."""
         for name in fields:
             if name.split(".")[0] not in self.descriptor.fields_by_name:
                 raise Invalid(f"«{name[:60]}» is no field of {self.label}; leave it out of read_mask", field="read_mask")
         if fields and not {name.split(".")[0] for name in fields}.isdisjoint(self.personal):
             fields = [*fields, *(name for name in ("customer_id",) if name in self.descriptor.fields_by_name)]  # whose key opens them
-        return wanted(fields, sort, key)
+        found = wanted(fields, sort, key)
+        return found | dict.fromkeys((*OWNER_FIELDS, self.customer_key or "_id"), 1) if found and opening.contracts else found
 
-    def _sort(self, call: Call, order: str) -> Sort:
+    def _sort(self, call: Call, opening: Opening, order: str) -> Sort:
         """The order asked for, or the first that the caller may know: an order tells what a field holds, and so do its page tokens."""
         limits = call.limits(self.resource)
         if order:
@@ -364,7 +368,7 @@ class Records:
                 raise Invalid(f"your roles do not let you sort by {self.sorts[order].name}; use another order", field="order_by")
             return self.sorts[order]
         known = (sort for sort in self.sorts.values() if limits.get(sort.name, READ) >= READ)
-        return next(known, Sort("create_time", -1))
+        return next((sort for sort in known if opening.all_show(sort.name)), Sort("create_time", -1))
 
     async def _find_one(self, call: Call, query: Document, reach: Reach) -> Document | None:
         found = await call.database[self.resource].find_one({"$and": [query, reach.filter()]}, max_time_ms=call.milliseconds_left)
@@ -381,10 +385,6 @@ def sorts_of(enum: Any) -> dict[str, Sort]:
         field, direction = name.lower().rsplit("_", 1)
         found[name] = Sort(f"{field}.amount_micros" if field in money else field, 1 if direction == "asc" else -1)
     return found
-
-
-def _unique_index(name: str) -> IndexModel:
-    return IndexModel([(name, ASCENDING)], name=f"unique_{name}", unique=True, partialFilterExpression={name: {"$exists": True}})
 
 
 def _difference(before: Document, after: Document, descriptor: Descriptor) -> Document:

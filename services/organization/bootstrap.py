@@ -38,6 +38,8 @@ from services.organization.sessions.keys import SigningKeys
 from services.organization.sessions.provider_sign_in import ProviderSignIn
 from services.organization.sessions.store import FAILURES, FAILURES_INDEX, Sessions
 from services.organization.settings import Settings
+from services.organization.sharing_contracts import api as sharing_contracts_api
+from services.organization.sharing_contracts.store import SharingContracts
 
 
 def build(settings: Settings) -> Department:
@@ -46,6 +48,7 @@ def build(settings: Settings) -> Department:
     database = client.connect(settings.mongo_uri, f"{settings.database_prefix}_organization", [CommandMetrics(metrics)])
     people, departments, sessions, roles, api_keys, signer = People(), Departments(), Sessions(), Roles(), ApiKeys(), Signer()
     providers, provider_link = IdentityProviders(), ProviderLink()
+    contracts = SharingContracts()
 
     vault = Vault(database, settings.masters)
     signing = SigningKeys(database, vault, signer, timedelta(hours=settings.key_hours))
@@ -79,13 +82,14 @@ def build(settings: Settings) -> Department:
             people_api.service(people, departments, roles),
             departments_api.service(departments),
             roles_api.service(roles),
+            sharing_contracts_api.service(contracts, departments),
             sessions_api.service(sessions, people, api_keys, signer, ProviderSignIn(providers, provider_link, people, sessions)),
             identity_providers_api.service(providers, departments, roles),
             api_keys_api.service(api_keys, roles, departments),
             access_api.service(signer, signing, settings.secrets),
         ],
         callers=frozenset(("gateway", "cli", "customer", "sales", "marketing", "support")),
-        stores=[people, departments, sessions, roles, api_keys, providers],
+        stores=[people, departments, sessions, roles, api_keys, providers, contracts],
         indexes={name: [] for name in (CREDENTIALS, access_store.META, "signing_keys")} | {FAILURES: [FAILURES_INDEX]} | PROVIDER_INDEXES,
         at_start=[begin],
         workers=[signing.run, ProvidedRolesEnd(providers, people, lambda method: department.own_call(method)).run],

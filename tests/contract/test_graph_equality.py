@@ -45,7 +45,9 @@ class Departments:
         self.seed, self.faults, self.pauses, self.calls = seed, faults, pauses, 0
         self.merging = Merging() if Merging else None
 
-    async def read(self, department: str, service: ServiceDescriptor, name: str, request: Any, token: str, request_id: str) -> Any:
+    async def read(
+        self, department: str, service: ServiceDescriptor, name: str, request: Any, token: str, request_id: str, *, by_roles: bool = False
+    ) -> Any:
         """The answer of any method."""
         self.calls += 1
         assert token == TOKEN

@@ -165,9 +165,15 @@ class Matrix:
             "CreateIdentityProvider", display_name="矩阵", issuer="https://id.example.com", client_id="crm", client_secret="x",
             redirect_uris=["https://crm.example.com/back"],
         )).identity_provider  # fmt: skip
+        sides = {"provider_department_id": self.crm.units["sales"], "consumer_department_id": self.crm.units["other"]}
+        later = {"start_time": ends, "end_time": {"seconds": ends["seconds"] + 1}}  # it opens nothing yet, itself neither
+        contract = (
+            await ask("CreateSharingContract", display_name="矩阵", purpose="矩阵", resource="orders", fields=["number"], **sides, **later)
+        ).sharing_contract
         found = {
             "api_keys": key.id,
             "identity_providers": provider.id,
+            "sharing_contracts": contract.id,
             "products": product,
             "articles": article.id,
             "role_definitions": role.id,

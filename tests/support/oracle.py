@@ -17,7 +17,9 @@ Question = tuple[str, str, str, Mapping[str, Any]]  # person, resource, action, 
 ANY_TIME = datetime(1, 1, 1, tzinfo=UTC)
 SHARED = ("read", "create", "update")
 ACCESSES = ("HIDDEN", "MASKED", "READ", "WRITE")
-PERSONAL = frozenset(["people", "departments", "sessions", "grants", "role_definitions", "explanations", "graph", "directory"])
+PERSONAL = frozenset(
+    ["people", "departments", "sessions", "grants", "role_definitions", "sharing_contracts", "explanations", "graph", "directory"]
+)
 
 # ---- the rules
 
@@ -35,6 +37,9 @@ SCOPES = {
     "OWN": OWN, "TEAM": f"({OWN}) || ({TEAM})", "DEPARTMENT": f"({OWN}) || ({UNIT})", "DEPARTMENT_AND_BELOW": f"({OWN}) || ({BELOW})",
     "ALL": "true",
 }  # fmt: skip
+SHARED_WITH = """permit (principal, action == Action::"read", resource in Kind::{resource})
+when {{ resource has unit && resource.unit in {provider} && {begins} <= context.now && context.now < {ends}
+    && ((principal has unit && principal.unit in {consumer}) || (principal has team_unit && principal.team_unit in {consumer})) }};"""
 WORKS_WITH = "resource has customer && {p}.customers.contains(resource.customer)"
 
 
@@ -62,6 +67,18 @@ class Person:
 
 
 @dataclass(frozen=True)
+class Contract:
+    """What a unit shows to another."""
+
+    provider: str
+    consumer: str
+    resource: str
+    fields: frozenset[str]
+    begins: datetime
+    ends: datetime
+
+
+@dataclass(frozen=True)
 class World:
     """Everything that decides. `parents` is the tree of units; `fields` has (role, resource, field, access)."""
 
@@ -71,6 +88,13 @@ class World:
     parents: Mapping[str, str] = field(default_factory=dict)
     fields: Sequence[Line] = ()
     personal: frozenset[str] = PERSONAL
+    contracts: Sequence[Contract] = ()
+
+    def lies_in(self, unit: str, other: str) -> bool:
+        """Whether a unit is another one or stands below it."""
+        while unit and unit != other:
+            unit = self.parents.get(unit, "")
+        return unit == other
 
     def roles_for(self, person: str, resource: str) -> frozenset[str]:
         """The roles that count for somebody on a resource: the own, and those of whom they stand in for."""
@@ -123,6 +147,11 @@ def policies(world: World) -> Iterator[str]:
                 for what in (SCOPES[scope], WORKS_WITH) if action in SHARED else (SCOPES[scope],):
                     text = RULE.replace("{who}", who).replace("{what}", what)
                     yield text.format(p=_literal("Person", person.person_id), action=json.dumps(action), resource=json.dumps(resource))
+    for one in world.contracts:
+        yield SHARED_WITH.format(
+            resource=json.dumps(one.resource), provider=_literal("Unit", one.provider), consumer=_literal("Unit", one.consumer),
+            begins=_moment(one.begins), ends=_moment(one.ends),
+        )  # fmt: skip
 
 
 def _literal(kind: str, name: str) -> str:
@@ -151,7 +180,7 @@ def _people(world: World) -> Iterator[dict[str, Any]]:
     for one in world.people:
         yield _entity(
             "Person", one.person_id, active=one.active, customers=sorted(one.customers), team=one.team_id,
-            unit=_reference("Unit", one.department_id), deputy=_reference("Person", one.deputy_id),
+            unit=_reference("Unit", one.department_id), team_unit=_reference("Unit", one.team_id), deputy=_reference("Person", one.deputy_id),
             away_from=_moment(one.away_from or ANY_TIME), away_until=_moment(one.away_until) if one.away_until else None,
         )  # fmt: skip
 
@@ -194,3 +223,20 @@ def _widest(world: World, roles: frozenset[str], resource: str, name: str) -> in
     counting = {role for role in roles if any(line[:2] == (role, resource) for line in world.lines)}
     limits = {line[0]: ACCESSES.index(line[3]) for line in world.fields if line[1:3] == (resource, name)}
     return max((limits.get(role, ACCESSES.index("WRITE")) for role in counting), default=None)
+
+
+def shown_by_contracts(world: World, person: str, resource: str, record: Mapping[str, Any]) -> frozenset[str]:
+    """The fields that contracts show of a record, whatever roles do. Who has no role for the resource gets none that a role of theirs
+    shows less of; otherwise that is for `field_access` to say."""
+    one = next(found for found in world.people if found.person_id == person)
+    shown: set[str] = set()
+    for each in world.contracts:
+        theirs = any(unit and world.lies_in(unit, each.consumer) for unit in (one.department_id, one.team_id))
+        whose = bool(record.get("department_id")) and world.lies_in(record["department_id"], each.provider)
+        if each.resource == resource and theirs and whose and each.begins <= world.now < each.ends:
+            shown |= each.fields
+    if _widest(world, one.roles, resource, "") is None:
+        shown -= {
+            name for role, kind, name, access in world.fields if role in one.roles and kind == resource and access in ("HIDDEN", "MASKED")
+        }
+    return frozenset(shown)

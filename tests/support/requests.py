@@ -21,6 +21,7 @@ GIVEN: dict[str, Any] = {
     "password": "four more words here", "lines": [LINE], "amount": cny(5), "author": 1, "internal": True, "criteria": CRITERIA,
     "stages": [STAGE], "stage_key": "first", "reader_key": "reader-of-the-matrix", "version": FUTURE, "channel": 1, "category": "x",
     "issuer": "https://id.example.com", "redirect_uris": ["https://crm.example.com/back"],
+    "resource": "orders", "fields": ["number"], "start_time": {"seconds": 4_000_000_000}, "end_time": {"seconds": 4_000_000_001},
 }  # fmt: skip
 CHANGED = ("description", "name", "subject", "text", "title", "post", "is_default", "display_name")
 # Not required by the contract, but by the model.
@@ -42,8 +43,10 @@ def filled(method: MethodDescriptor, crm: Installation, without: set[str]) -> di
 def _value(field: FieldDescriptor, crm: Installation) -> Any:
     if field.name == "owner_id":
         return crm.people["FOREIGN"]
-    if field.name == "home_department_id":
+    if field.name in ("home_department_id", "provider_department_id"):
         return crm.units["sales"]
+    if field.name == "consumer_department_id":
+        return crm.units["other"]
     if field.name == "code" and "Factor" in field.containing_type.name:
         return "123456"
     if field.name == "email":

@@ -9,6 +9,7 @@ from crm.customer.v1 import customer_pb2
 from pymongo import ASCENDING, IndexModel, UpdateMany
 
 from chassis.access.caller import READ
+from chassis.access.contracts import Opening
 from chassis.rpc.call import Call
 from chassis.storage.records import OWNER_FIELDS, Records, sorts_of
 from services.customer.customers import terms
@@ -52,21 +53,29 @@ class Customers(Records):
         needs = [[term for term in alternatives if not term.startswith(secret)] for alternatives in terms.of_question(question)]
         if not needs or not all(needs):  # by a field that the caller does not get, nothing is found
             return []
-        parts = [{"$or": [{"search_terms": self._sought(call, term)} for term in alternatives]} for alternatives in needs]
-        query = {"$and": [*parts, self.reach(call, "read").filter(), {"archive_time": None}]}
-        whole = {"$and": [{"search_terms": terms.exact(question)}, *query["$and"][len(parts) :]]}
+        opening = self.opening(call)
+        whole = {"$and": [{"search_terms": terms.exact(question)}, opening.filter(("name",))]}
         found: dict[str, Document] = {}
-        for wanted in (whole, query):  # a whole name is never lost among those that begin alike
-            cursor = call.database[self.resource].find(wanted, {"search_terms": 0}).limit(_CANDIDATES)
-            rows = await self.opened(call, await cursor.max_time_ms(call.milliseconds_left).to_list())
-            found |= {document["_id"]: document for document in rows}
+        for wanted in (whole, self._ways(call, opening, needs)):  # a whole name is never lost among those that begin alike
+            cursor = call.database[self.resource].find({**wanted, "archive_time": None}, {"search_terms": 0}).limit(_CANDIDATES)
+            found |= {document["_id"]: document async for document in cursor.max_time_ms(call.milliseconds_left)}
         asked = terms.normalized(question).strip()
 
         def rank(document: Document) -> tuple[int, int, str]:
             name = terms.normalized(document["name"])
             return (0 if name == asked else 1 if name.startswith(asked) else 2 if asked in name else 3, len(name), document["_id"])
 
-        return sorted(found.values(), key=rank)[: size or 20]
+        return await self.shown(call, opening, sorted(found.values(), key=rank)[: size or 20])
+
+    def _ways(self, call: Call, opening: Opening, needs: list[list[str]]) -> Document:
+        """The filter of a search. What a contract shows is found by the fields that it shows, and hits are ranked by their names."""
+        ways: list[Document] = []
+        for part in opening.parts():
+            asked = [[term for term in alternatives if part.all_show(terms.FIELDS.get(term[0], "name"))] for alternatives in needs]
+            if part.all_show("name") and all(asked):
+                found = [{"$or": [{"search_terms": self._sought(call, term)} for term in alternatives]} for alternatives in asked]
+                ways.append({"$and": [*found, part.filter()]})
+        return {"$or": ways} if ways else {"_id": {"$in": []}}
 
     def _sought(self, call: Call, term: str) -> Any:
         """A personal term is found whole, every other one by its beginning."""

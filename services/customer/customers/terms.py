@@ -14,6 +14,7 @@ _IS_HAN = re.compile(rf"[{_HAN}]")
 MOST_TERMS = 250
 # With which letter the terms of a field begin that not everybody gets.
 LETTERS = {"phone": "n", "email": "e", "tax_number": "t"}
+FIELDS = {letter: name for name, letter in LETTERS.items()}
 # All of those are personal: stored as blind terms, found whole.
 BLIND = frozenset(LETTERS.values())
 LONGEST_RUN, LONGEST_TERM = 60, 60

@@ -10,6 +10,8 @@ from crm.customer.v1 import segment_events_pb2 as events
 from crm.customer.v1 import segment_pb2
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateMany, UpdateOne
 
+from chassis.access.contracts import Opening
+from chassis.access.fields import KEPT
 from chassis.kernel.criteria import to_query
 from chassis.kernel.ids import new_id
 from chassis.kernel.pages import Sort
@@ -48,9 +50,12 @@ class Members(Records):
         """The present members by segment, or the present segments by customer."""
         return await self.batch_page(call, key, ids, **asked)
 
-    def _query(self, call: Call, criteria: Any, after: Document) -> Document:
-        # Who may see the customer may see that it is in a segment.
-        parts = [part for part in (call.reach("customers", "read", "customer_id").filter(), after) if part]
+    def opening(self, call: Call) -> Opening:
+        """Who may see the customer may see that it is in a segment; to whom a contract shows a part of it, may not."""
+        return Opening(call.reach("customers", "read", "customer_id"), (), KEPT)
+
+    def _query(self, call: Call, opening: Opening, criteria: Any, after: Document, *asked: str) -> Document:
+        parts = [part for part in (opening.filter(), after) if part]
         return {**self.present, **({"$and": parts} if parts else {})}
 
 
@@ -103,6 +108,8 @@ class Segments(Records):
 
     def tells(self, call: Call, segment: Document) -> bool:
         """Whether who is in the segment tells the caller of a field that they do not get."""
+        if "criteria" not in segment:  # a contract shows the segment, and not who is in it
+            return True
         return model.criteria_refusal(segment, self.customers.filterable(call)) is not None
 
     async def active(self, call: Call) -> list[Document]:

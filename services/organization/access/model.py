@@ -24,6 +24,8 @@ MYSELF: Rights = {
     "sessions": rights(OWN, "read", "update"), "people": {"read": ALL, "password": OWN, "absence": OWN}, "explanations": rights(OWN, "read"),
 }  # fmt: skip
 PERSON: Rights = LOOK_UP | MYSELF
+# What departments show to each other: for those who answer for one.
+_CONTRACTS: Rights = {"sharing_contracts": rights(ALL, "read")}
 
 
 def _customer_side(scope: str, *actions: str) -> Rights:
@@ -45,6 +47,7 @@ ROLES: dict[str, Rights] = {
     | _OTHERS_WORK
     | {"opportunities": rights(OWN, *EDIT), "orders": rights(OWN, *EDIT), "segments": rights(DEPARTMENT, "read")},
     "SALES_LEAD": PERSON
+    | _CONTRACTS
     | _customer_side(TEAM, *EDIT, "assign")
     | _OTHERS_WORK
     | {
@@ -79,6 +82,7 @@ ROLES: dict[str, Rights] = {
         "articles": rights(ALL, *EDIT),
     },
     "MARKETING_LEAD": PERSON
+    | _CONTRACTS
     | {
         "customers": rights(ALL, "read"),
         "contacts": rights(ALL, "read"),
@@ -91,6 +95,7 @@ ROLES: dict[str, Rights] = {
         "tickets": rights(ALL, "read"),
     },
     "SUPPORT_LEAD": PERSON
+    | _CONTRACTS
     | {
         "customers": rights(ALL, "read"),
         "contacts": rights(ALL, *EDIT),
@@ -109,6 +114,7 @@ ROLES: dict[str, Rights] = {
     | {name: rights(OWN, "read") for name in ("customers", "contacts", "timeline_entries", "orders")}
     | {"notes": rights(OWN, "read", "create", "update"), "tickets": rights(OWN, *EDIT), "ticket_replies": rights(OWN, *EDIT)},
     "MANAGER": PERSON
+    | _CONTRACTS
     | {
         name: rights(ALL, "read")
         for name in (
@@ -126,6 +132,7 @@ ROLES: dict[str, Rights] = {
         )
     },
     "COORDINATOR": PERSON
+    | _CONTRACTS
     | _customer_side(ALL, *EDIT, "assign", "import")
     | {"customers": rights(ALL, *EDIT, "assign", "import", "erase"), "disclosures": rights(ALL, "read")}
     | {name: rights(ALL, *EDIT, *more) for name, more in _COORDINATED.items()}
@@ -134,6 +141,7 @@ ROLES: dict[str, Rights] = {
     | {
         "people": rights(ALL, *EDIT, "password", "import", "absence"),
         "role_definitions": rights(ALL, *EDIT, "assign"),
+        "sharing_contracts": rights(ALL, *EDIT),
         "explanations": rights(ALL, "read"),
         "api_keys": rights(ALL, "read", "create", "update"),
         "identity_providers": rights(ALL, *EDIT),
@@ -163,7 +171,8 @@ OF_SERVICES = ("republish", "retry", "drop", "reconcile")
 ADDED_ACTIONS = {"graph": ("read",), "role_definitions": ("assign",), "directory": ("read",)}
 # What is somebody's own and no work: a deputy does not take it over.
 PERSONAL = (
-    "people", "api_keys", "identity_providers", "departments", "sessions", "grants", "role_definitions", "explanations", "graph", "directory",
+    "people", "api_keys", "identity_providers", "departments", "sessions", "grants", "role_definitions", "sharing_contracts", "explanations", "graph",
+    "directory",
 )  # fmt: skip
 _OWNED_BY_SERVICE = {
     "organization": (
@@ -176,6 +185,7 @@ _OWNED_BY_SERVICE = {
         "histories",
         "api_keys",
         "identity_providers",
+        "sharing_contracts",
     ),
     "customer": ("customers", "contacts", "notes", "timeline_entries", "segments"),
     "sales": ("products", "pipelines", "opportunities", "orders"),

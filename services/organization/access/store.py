@@ -22,6 +22,7 @@ _SCOPES = access_pb2.Scope.DESCRIPTOR.values_by_name
 _ACCESSES = access_pb2.FieldAccess.DESCRIPTOR.values_by_name
 ROLES, PROVIDERS = "role_definitions", "identity_providers"
 MOST_ROLES = 500
+CONTRACTS, MOST_CONTRACTS = "sharing_contracts", 2_000
 META, REVISION = "directory_meta", "revision"
 MOST_PEOPLE = 50_000
 
@@ -46,6 +47,8 @@ async def load(database: Database, known: int) -> access_pb2.Directory | None:
     await _add_roles(database, directory)
     directory.personal_resources.extend(PERSONAL)
     providers = await providers_in_use(database)
+    async for contract in database[CONTRACTS].find({"archive_time": None, "end_time": {"$gt": now()}}).sort("_id", 1).limit(MOST_CONTRACTS):
+        directory.contracts.append(_terms(contract))
     async for person in database["people"].find({}).limit(MOST_PEOPLE):
         directory.members.append(_member(person, providers))
     async for unit in database["departments"].find({}, {"ancestor_ids": 1}):
@@ -97,6 +100,14 @@ def with_copies(lines: list[dict[str, str]]) -> dict[tuple[str, str], str]:
     named = {(line["resource"], line["field"]): line["access"] for line in lines}
     repeated = {copy: access for source, access in named.items() for copy in catalogue.copies().get(source, ())}
     return repeated | named
+
+
+def _terms(contract: dict[str, Any]) -> access_pb2.SharingTerms:
+    names = ("display_name", "provider_department_id", "consumer_department_id", "resource", "fields", "purpose")
+    found = access_pb2.SharingTerms(contract_id=contract["_id"], **{name: contract[name] for name in names})
+    found.start_time.FromDatetime(contract["start_time"])
+    found.end_time.FromDatetime(contract["end_time"])
+    return found
 
 
 def _member(person: dict[str, Any], providers: frozenset[str]) -> access_pb2.Member:

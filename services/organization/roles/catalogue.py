@@ -10,9 +10,9 @@ from types import ModuleType
 
 import crm
 from crm.common.v1 import annotations_pb2
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor
 
-from chassis.access.fields import KEPT, resource_of
+from chassis.access.fields import kept_of, resource_of
 from chassis.rpc.documents import traits
 from services.organization.access.model import ADDED_ACTIONS
 
@@ -42,6 +42,15 @@ def fields() -> dict[str, frozenset[str]]:
 
 
 @cache
+def shared() -> dict[str, frozenset[str]]:
+    """Resource → the fields that a sharing contract may name: of records that have an owner, and so a department."""
+    messages = (message for module in _modules() for message in module.DESCRIPTOR.message_types_by_name.values())
+    return {
+        resource_of(message): _limitable(message) for message in messages if resource_of(message) and "owner_id" in message.fields_by_name
+    }
+
+
+@cache
 def copies() -> dict[tuple[str, str], tuple[tuple[str, str], ...]]:
     """(resource, field) → the fields of other resources that repeat its value."""
     found: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {}
@@ -55,14 +64,7 @@ def copies() -> dict[tuple[str, str], tuple[tuple[str, str], ...]]:
 
 
 def _limitable(message: Descriptor) -> frozenset[str]:
-    return frozenset(field.name for field in message.fields if field.name not in KEPT and _can_lack(field))
-
-
-def _can_lack(field: FieldDescriptor) -> bool:
-    """Whether a record without the field is still one: it may be unset, empty, or a text without a form."""
-    if field.has_presence or field.is_repeated:
-        return True
-    return field.cpp_type == FieldDescriptor.CPPTYPE_STRING and not traits(field).refers_to and not traits(field).date
+    return frozenset(message.fields_by_name) - kept_of(message)
 
 
 def _modules() -> Iterator[ModuleType]:
