@@ -109,7 +109,10 @@ async def main(folder: Path) -> None:
         await bench.let_in(("rep", 0), ("lead", 0))
         all_cases = await cases(bench)
         await rounds(bench, all_cases)
-        lines = ["| caller, query | CPU ms on / off (gateway + departments) | on : off | gateway | departments | mongod | kB |", "|---" * 7 + "|"]
+        lines = [
+            "| caller, query | CPU ms on / off (gateway + departments) | on : off | gateway | departments | mongod | kB |",
+            "|---" * 7 + "|",
+        ]
         lines += [case.line() for case in all_cases]
         say("\n".join(lines))
         (folder / "access_cost.md").write_text("\n".join(lines) + "\n")

@@ -27,11 +27,13 @@ Document = dict[str, Any]
 class Keyed(Customers):
     """Customers whose scope is one field."""
 
-    def _query(self, call: Call, criteria: Any, after: Document) -> Document:
-        query = super()._query(call, criteria, after)
+    def _query(self, call: Call, opening: Any, criteria: Any, after: Document, *asked: str) -> Document:
+        query = super()._query(call, opening, criteria, after, *asked)
         person, scope = call.caller, next(iter(call.caller.roles))
         keys = [person.person_id, *(f"with-{len(found)}" for found in call.customers.values())]
-        keys += {"team": [person.team_id], "department": [person.department_id], "department and below": [person.department_id]}.get(scope, [])
+        keys += {"team": [person.team_id], "department": [person.department_id], "department and below": [person.department_id]}.get(
+            scope, []
+        )
         parts = query["$and"] if scope == "all" else [{"scope_keys": {"$in": keys}}, *query["$and"][1:]]
         return {"$and": parts}
 

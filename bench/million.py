@@ -14,9 +14,9 @@ from chassis.access.caller import Caller
 from chassis.access.directory import Directory
 from chassis.kernel.ids import new_id
 from chassis.storage.client import Database
+from cli.sample import words
 from cli.sample.customers import Maker
 from cli.sample.staff import Staff
-from cli.sample import words
 from services.customer.customers import terms
 from services.customer.customers.store import Customers
 
