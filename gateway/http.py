@@ -45,6 +45,7 @@ class GraphHttp:
         if wanted is None:
             return _plain(406, f"this endpoint answers {RESPONSE}, {JSON} and {EVENTS}; name one of them in Accept", context)
         try:
+            context.key = _idempotency_key(request.headers.get("idempotency-key", ""))
             if request.method == "GET":
                 tag = request.headers.get("if-none-match", "")
                 return await self._answer(_from_query(request), wanted, context, _encodings(request), read_only=True, tag=tag)
@@ -116,10 +117,7 @@ class GraphHttp:
                 extensions={"code": "LIMIT_EXCEEDED", "limit": "batch", "found": len(bodies), "most": self.settings.most_batch},
             )
         questions = [question_of(body) for body in bodies]
-        answers = [
-            await self.operations.run(question, Context(self.clients, self.live, context.token, context.request_id, context.address))
-            for question in questions
-        ]
+        answers = [await self.operations.run(question, context.nth(number)) for number, question in enumerate(questions)]
         return _json([answer.body for answer in answers], 200, wanted, context)
 
     async def _stream(self, question: Any, context: Context, read_only: bool) -> Response:
@@ -136,6 +134,15 @@ class GraphHttp:
         return Context(
             self.clients, self.live, token.strip() if scheme.lower() == "bearer" else "", given if fit else new_id(), address, why
         )
+
+
+def _idempotency_key(given: str) -> str:
+    """The header's text. Raises GraphQLError for one that cannot be told from another."""
+    if given and not (8 <= len(given) <= 255 and given.isascii() and given.isprintable()):
+        raise bad_request(
+            f"Idempotency-Key has {len(given)} characters; send 8 to 255 printable ASCII characters, new ones for each command"
+        )
+    return given
 
 
 async def _events(found: Answer | AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes]:

@@ -16,7 +16,6 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from strawberry.types import Info
 
 from chassis.kernel.errors import CrmError, Invalid
-from chassis.kernel.ids import new_id
 from chassis.rpc.documents import enum_numbers
 from chassis.rpc.service import request_class
 from gateway.context import Context
@@ -177,7 +176,7 @@ class Noun:
             try:
                 request: Any = to_request(input, method.input_type)
                 if "request_id" in method.input_type.fields_by_name and not request.request_id:
-                    request.request_id = new_id()
+                    request.request_id = context.command_id(str(info.path.key))
                 answer = await context.clients.write(
                     self.department, self.service, method.name, request, context.token, context.request_id, context.address
                 )
