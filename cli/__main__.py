@@ -6,10 +6,14 @@ import argparse
 import asyncio
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chassis.kernel.errors import CrmError
 from cli.engines import EngineError
 from cli.plan import DEPARTMENTS, Plan
+
+if TYPE_CHECKING:
+    from cli.installation import Installation
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -61,6 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     events.add_argument("--department", choices=DEPARTMENTS, action="append", help="only this one; may be given several times")
     events.add_argument("--reason", default="", help="why facts are dropped; stands in the audit")
     events.add_argument("--from-beginning", action="store_true", help="compare everything that is kept, not only what is new")
+    backup = commands.add_parser("backup", help="everything at one moment: taken, proved, tried, restored")
+    backup.add_argument("action", choices=("take", "verify", "drill", "restore"))
+    backup.add_argument("folder", type=Path, help="folder of the backup; a new one to take it")
     commands.add_parser("doctor", help="ask every part of the running installation how it is")
     return parser
 
@@ -107,6 +114,8 @@ async def _run(options: argparse.Namespace) -> None:
 
         installation = Installation.open()
         rotate_master(installation) if options.action == "rotate-master" else await rotate(installation.plan())
+    elif options.command == "backup":
+        await _backup(options.action, options.folder, Installation.open())
     elif options.command == "events":
         await _events(options, Installation.open().plan())
     elif options.command == "inbox":
@@ -117,6 +126,24 @@ async def _run(options: argparse.Namespace) -> None:
         from cli.doctor import doctor
 
         await doctor(Installation.open())
+
+
+async def _backup(action: str, folder: Path, installation: Installation) -> None:
+    from cli.backup import restore
+    from cli.backup.take import take
+    from cli.up import restore_into
+    from cli.words import say
+
+    secret = installation.kept["backup"]
+    if action == "take":
+        await take(installation.plan(), folder, secret)
+        say(f"  {folder} is a backup; keep {installation.folder / 'installation.json'} apart from it: nobody opens it without")
+    elif action == "verify":
+        restore.verify(folder, secret)
+    elif action == "drill":
+        await restore.drill(installation, folder, secret)
+    else:
+        await restore_into(installation, folder, secret)
 
 
 async def _events(options: argparse.Namespace, plan: Plan) -> None:

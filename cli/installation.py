@@ -39,7 +39,8 @@ class Installation:
         path = folder / "installation.json"
         if not path.exists():
             kept: dict[str, Any] = {
-                "secrets": new_secrets(), "masters": new_masters(), "email": _DEMO_MAIL, "password": secrets.token_urlsafe(12), "sample": "",
+                "secrets": new_secrets(), "masters": new_masters(), "backup": secrets.token_urlsafe(32), "email": _DEMO_MAIL,
+                "password": secrets.token_urlsafe(12), "sample": "",
             }  # fmt: skip
             installation = Installation(folder, base, kept)
             installation.save()
@@ -56,7 +57,11 @@ class Installation:
                 raise ValueError("keys are missing")
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise EngineError(f"{path} is broken ({error}); restore it, or move {folder} away to begin anew") from error
-        return Installation(folder, base, kept)
+        installation = Installation(folder, base, kept)
+        if not kept.get("backup"):  # of before there were backups
+            kept["backup"] = secrets.token_urlsafe(32)
+            installation.save()
+        return installation
 
     def save(self) -> None:
         """Write installation.json, whole or not at all; readable by the owner only."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ import httpx
 from chassis.observe import logs
 from chassis.runtime.process import die_with_parent, stop_event
 from chassis.storage import client
+from cli.backup.restore import restore
 from cli.compact import Suite
 from cli.engines import Child, EngineError, start_mongo, start_nats
 from cli.guarded import start_guarded
@@ -84,7 +86,7 @@ class Running:
         """Start everything; raises EngineError."""
         folder = self.installation.folder
         with step("MongoDB and NATS"):
-            await self._start_engines()
+            await self.start_engines()
         self.inbox = start_inbox(folder / "inbox", self.plan.smtp_port)
         with step("five departments and the gateway" + (" in one process" if self.compact else "")):
             if self.compact:
@@ -96,7 +98,8 @@ class Running:
                     self.children[name] = await self._start_service(name)
             await asyncio.gather(*(self._ready(name) for name in SERVICES))
 
-    async def _start_engines(self) -> None:
+    async def start_engines(self) -> None:
+        """MongoDB and NATS, or the connection to those that are given."""
         if self.plan.tls:
             installation = self.installation
             logs_folder, mongo, broker = installation.folder / "logs", installation.port(17), installation.port(22)
@@ -178,6 +181,27 @@ async def _first_start(installation: Installation, plan: Plan, customers: int, s
     await load_sample(plan, customers=customers, seed=seed, demo=demo)
     installation.kept["sample"] = "loaded"
     installation.save()
+
+
+async def restore_into(installation: Installation, folder: Path, secret: str) -> None:
+    """Restore a backup into a new installation: engines up, everything in and compared, engines down. Raises EngineError."""
+    with installation.lock():
+        if any((installation.folder / "nats").rglob("*.blk")):
+            raise EngineError(
+                f"{installation.folder} has facts of another time in its NATS store; restore into a new folder (CRM_DATA_DIR)"
+            )
+        if installation.kept.get("tls"):
+            _encrypt(installation)
+        running = Running(installation, compact=False)
+        try:
+            with step("MongoDB and NATS"):
+                await running.start_engines()
+            await restore(running.plan, folder, secret)
+            installation.kept["sample"] = "loaded"
+            installation.save()
+        finally:
+            await running.stop()
+    say("  restored; `./xietong up` starts it. Facts that were on their way are heard within a minute or two")
 
 
 def _show(installation: Installation, running: Running) -> None:

@@ -1,0 +1,1 @@
+"""Backups of all departments at one moment: written, proved, restored."""
