@@ -23,11 +23,14 @@ from chassis.messaging.broker import stream_name
 from chassis.messaging.envelope import Event, decode, know
 from chassis.observe.metrics import Metrics
 from chassis.rpc.call import Call
-from chassis.storage.changes import Duplicate
+from chassis.storage.changes import AUDIT, OUTBOX, Duplicate
 from chassis.storage.client import Database
+from chassis.storage.encryption import VAULT
 
 log = logging.getLogger("crm.reactions")
 INBOX, PARKED = "inbox", "parked_events"
+# What goes with every write: the marks of what was heard, facts, audit, keys of personal data.
+ALWAYS = (INBOX, PARKED, OUTBOX, AUDIT, VAULT)
 BATCH = 200
 GAP_SECONDS = 0.2
 RETRY_SECONDS = 1.0
@@ -46,14 +49,20 @@ class Reaction:
 
     `handle` gets a batch in order and adds its writes to `call.changes`; it must have the same effect when run again.
     `aggregates` are message names of the announcing department, e.g. "Customer".
+    `writes` is its policy: the collections that it may write; anything else is refused with the whole batch.
     """
 
     name: str
     department: str
     aggregates: tuple[str, ...]
     handle: Handle
+    writes: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        if not self.writes:
+            raise RuntimeError(
+                f"the reaction «{self.name}» to {self.department} declares nothing that it may write; give it writes=(collection, …)"
+            )
         know(self.department)
 
     @property
@@ -166,6 +175,7 @@ class Consumer:
     async def _commit(self, events: list[Event], seen: dict[str, int]) -> None:
         call = self.make_call(f"reaction:{self.reaction.name}")
         call.request_id = events[0].correlation_id or events[0].id
+        call.changes.only = frozenset((*self.reaction.writes, *ALWAYS))
         await self.reaction.handle(call, events)
         first: dict[str, int] = {}
         for event in events:
@@ -202,6 +212,7 @@ class Consumer:
             raise Conflict(f"an earlier fact of this record is missing; {event.department} is asked for it, try again in a moment")
         call = self.make_call(f"reaction:{self.reaction.name}")
         call.request_id = event.correlation_id or event.id
+        call.changes.only = frozenset((*self.reaction.writes, *ALWAYS))
         if not row.get("waiting"):  # one that only waited came again and took effect in its turn
             await self.reaction.handle(call, [event])
         call.changes.must_match(PARKED, UpdateOne({"_id": row["_id"], "done": None}, {"$set": {"done": now()}}))

@@ -51,4 +51,4 @@ async def keep(call: Call, events: Sequence[Event]) -> None:
 
 def reaction() -> Reaction:
     """What every department does but the customer department, which is the source."""
-    return Reaction("collaboration", SOURCE, ("CustomerAccess",), keep)
+    return Reaction("collaboration", SOURCE, ("CustomerAccess",), keep, (COLLECTION,))

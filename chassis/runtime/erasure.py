@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from chassis.messaging.envelope import Event
 from chassis.messaging.reactions import Reaction
 from chassis.rpc.call import Call
+from chassis.storage.encryption import VAULT
 
 SOURCE = "customer"
 
@@ -19,4 +20,4 @@ async def obey(call: Call, events: Sequence[Event]) -> None:
 
 def reaction() -> Reaction:
     """What every department does but the customer department, which destroys its key with the order itself."""
-    return Reaction("erasure", SOURCE, ("CustomerErasure",), obey)
+    return Reaction("erasure", SOURCE, ("CustomerErasure",), obey, (VAULT,))

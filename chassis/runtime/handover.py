@@ -29,7 +29,7 @@ def reaction(department: str, stores: Sequence[Records], own_call: Callable[[str
                 for store in owned:
                     await _all(own_call, store, _event(department, store), event)
 
-    return Reaction("handover", "organization", ("Person",), take_over)
+    return Reaction("handover", "organization", ("Person",), take_over, tuple(store.resource for store in owned))
 
 
 def _event(department: str, store: Records) -> Any:

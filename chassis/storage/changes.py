@@ -43,6 +43,7 @@ class Changes:
     """What is to be written. Not shared between tasks.
 
     `reason` is what the caller gave as one; it stands in the audit. `vault` holds the keys of personal fields.
+    `only` names the collections that may be written, where not all may.
     `on_commit` is called after the commit with the number of events, to wake the relay.
     """
 
@@ -53,6 +54,7 @@ class Changes:
     on_commit: Callable[[int], None] | None = None
     reason: str = ""
     vault: Vault | None = None
+    only: frozenset[str] | None = None
     events: list[Event] = field(default_factory=list)
     _writes: dict[str, list[Write]] = field(default_factory=dict)
     _guarded: dict[str, list[Write]] = field(default_factory=dict)
@@ -84,16 +86,16 @@ class Changes:
             self._personal.append((values, subject_of(after), before["_id"], collection, personal))
         gone = {key: "" for key in before if key not in after}
         operation = {"$set": values} | ({"$unset": gone} if gone else {})
-        self._guarded.setdefault(collection, []).append(UpdateOne({"_id": before["_id"], "version": before["version"]}, operation))
+        self._guard(collection, UpdateOne({"_id": before["_id"], "version": before["version"]}, operation))
 
     def guard(self, collection: str, query: Mapping[str, Any]) -> None:
         """A document that must still be as the query says when this commits; a conflict when it is not. It is touched, so that two
         commits that guard what the other one changes cannot both succeed."""
-        self._guarded.setdefault(collection, []).append(UpdateOne(dict(query), {"$set": {"touch": self.correlation_id}}))
+        self._guard(collection, UpdateOne(dict(query), {"$set": {"touch": self.correlation_id}}))
 
     def must_match(self, collection: str, operation: UpdateOne) -> None:
         """An update whose query must still find its document when this commits; a conflict when it does not."""
-        self._guarded.setdefault(collection, []).append(operation)
+        self._guard(collection, operation)
 
     def write(self, collection: str, operation: Write) -> None:
         """Any other write: counters, projections, children."""
@@ -114,7 +116,17 @@ class Changes:
         })  # fmt: skip
 
     def _add(self, collection: str, operation: Write) -> None:
+        self._may(collection)
         self._writes.setdefault(collection, []).append(operation)
+
+    def _guard(self, collection: str, operation: UpdateOne) -> None:
+        self._may(collection)
+        self._guarded.setdefault(collection, []).append(operation)
+
+    def _may(self, collection: str) -> None:
+        """A fault of ours: whoever writes here did not declare it."""
+        if self.only is not None and collection not in self.only:
+            raise RuntimeError(f"{self.method} writes {collection} and declares only {', '.join(sorted(self.only))}")
 
     async def commit(self) -> None:
         """Write everything or nothing. Raises Conflict, Duplicate, or Busy as Conflict with code BUSY."""

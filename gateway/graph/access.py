@@ -14,6 +14,7 @@ from gateway.context import Context
 from gateway.errors import field_error
 from gateway.graph.connections import Page, connection_type, first_of
 from gateway.graph.contract import finish, from_global, output_class
+from gateway.graph.judged import by
 from gateway.graph.noun import NOUNS, Noun, cursor_of, signed
 from gateway.graph.selection import shows_cursors
 
@@ -39,7 +40,9 @@ def _grants() -> Any:
             raise field_error(error, "organization") from None
         return list(answer.grants)
 
-    return strawberry.field(resolver=signed(resolve, {}, list[grant] | None), description="The policy: who may do what, how far.")  # type: ignore[valid-type]
+    words = "The policy: who may do what, how far."
+    judged = by(_ACCESS.methods_by_name["ListGrants"])
+    return strawberry.field(resolver=signed(resolve, {}, list[grant] | None), description=words, metadata=judged)  # type: ignore[valid-type]
 
 
 def owner_of(identity: str) -> tuple[Noun, str]:
@@ -77,7 +80,11 @@ def _explain() -> Any:
         "person_id": (strawberry.ID | None, None),
     }
     words = "Why a person may, or may not, do an action on a record, or see or set one of its fields: the rule that decides."
-    return strawberry.field(resolver=signed(resolve, arguments, explanation | None), description=words)
+    return strawberry.field(
+        resolver=signed(resolve, arguments, explanation | None),
+        description=words,
+        metadata=by(_EXPLANATIONS.methods_by_name["ExplainAccess"]),
+    )
 
 
 def _snake(field: str) -> str:
@@ -105,4 +112,8 @@ def _history() -> Any:
 
     arguments = {"id": (strawberry.ID, ...), "first": (int | None, 20), "after": (str | None, None)}
     words = "What happened to a record that you may see, the newest first: who changed what, when and why."
-    return strawberry.field(resolver=signed(resolve, arguments, connection_type(entry) | None), description=words)
+    return strawberry.field(
+        resolver=signed(resolve, arguments, connection_type(entry) | None),
+        description=words,
+        metadata=by(_HISTORIES.methods_by_name["ListRecordHistory"]),
+    )

@@ -16,6 +16,7 @@ from gateway.errors import field_error
 from gateway.graph.access import owner_of
 from gateway.graph.connections import Page, connection_type, first_of
 from gateway.graph.contract import finish, from_global, output_class
+from gateway.graph.judged import by
 from gateway.graph.noun import cursor_of, signed
 from gateway.graph.selection import shows_cursors
 
@@ -50,7 +51,9 @@ def _disclosure() -> Any:
         return [each for places in found for each in places]
 
     words = "Every place of every department that keeps something about a customer, with what it says (个人信息查阅). Whole, or an error."
-    return strawberry.field(resolver=signed(resolve, {"customer_id": (strawberry.ID, ...)}, list[place] | None), description=words)  # type: ignore[valid-type]
+    shape: Any = list[place] | None  # type: ignore[valid-type]
+    judged = by(_DISCLOSURES.methods_by_name["DiscloseSubject"])
+    return strawberry.field(resolver=signed(resolve, {"customer_id": (strawberry.ID, ...)}, shape), description=words, metadata=judged)
 
 
 def _reads() -> Any:
@@ -75,4 +78,8 @@ def _reads() -> Any:
 
     arguments = {"id": (strawberry.ID, ...), "first": (int | None, 20), "after": (str | None, None)}
     words = "Who read personal data of a record unmasked, the newest first: which fields, when, and what for (查阅记录)."
-    return strawberry.field(resolver=signed(resolve, arguments, connection_type(read) | None), description=words)
+    return strawberry.field(
+        resolver=signed(resolve, arguments, connection_type(read) | None),
+        description=words,
+        metadata=by(_DISCLOSURES.methods_by_name["ListPersonalDataReads"]),
+    )

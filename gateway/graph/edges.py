@@ -10,11 +10,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import strawberry
+from google.protobuf.descriptor import MethodDescriptor
 from strawberry.types import Info
 
 from chassis.kernel.errors import CrmError
 from gateway.errors import field_error
 from gateway.graph.connections import Page, connection_type
+from gateway.graph.judged import by
 from gateway.graph.noun import NOUNS, described, list_arguments, list_request
 from gateway.graph.selection import once_asked, selected
 from gateway.loaders import GroupQuestion, load_groups, load_records, rows_of
@@ -31,7 +33,7 @@ def to_one(target: str, key: str, description: str) -> Any:
     async def resolve(roots: Sequence[Any], info: Info) -> Sequence[Any]:
         return await load_records(info.context, noun, [getattr(root, key) for root in roots], selected(info, noun.descriptor))
 
-    return edge(resolve, {}, noun.type | None, description)
+    return edge(resolve, {}, noun.type | None, description, noun.by_id)
 
 
 def to_many(target: str, method_name: str, description: str, *, preset: Callable[[Any], None] | None = None) -> Any:
@@ -58,7 +60,7 @@ def to_many(target: str, method_name: str, description: str, *, preset: Callable
         groups = await load_groups(info.context, asked, [root.id for root in roots])
         return [page_of(found, rows, continued=asked.continued) for found in groups]
 
-    return edge(resolve, arguments, connection_type(noun.type) | None, description)
+    return edge(resolve, arguments, connection_type(noun.type) | None, description, method)
 
 
 def page_of(group: Any, rows: str, *, continued: bool) -> Any:
@@ -68,8 +70,12 @@ def page_of(group: Any, rows: str, *, continued: bool) -> Any:
     return Page(getattr(group, rows), group.next_page_token, group.row_tokens, continued)
 
 
-def edge(resolve: Batched, arguments: Mapping[str, tuple[Any, Any]], returns: Any, description: str) -> Any:
-    """A field whose resolver gets the list of its parents; the engine gives it all of a level, graphql-core one by one."""
+def edge(
+    resolve: Batched, arguments: Mapping[str, tuple[Any, Any]], returns: Any, description: str, *methods: MethodDescriptor | None
+) -> Any:
+    """A field whose resolver gets the list of its parents; the engine gives it all of a level, graphql-core one by one.
+
+    `methods` are those that it may send."""
 
     async def with_root(root: Any, info: Info, **given: Any) -> Any:
         (found,) = await resolve([root], info, **given)
@@ -89,4 +95,4 @@ def edge(resolve: Batched, arguments: Mapping[str, tuple[Any, Any]], returns: An
     with_root.__signature__ = inspect.Signature(parameters, return_annotation=returns)  # type: ignore[attr-defined]
     shapes = {name: described(name, shape) for name, (shape, _) in arguments.items()}
     with_root.__annotations__ = {"root": PARENT, "info": Info, "return": returns, **shapes}
-    return strawberry.field(resolver=with_root, description=description, metadata={BATCHED: resolve})
+    return strawberry.field(resolver=with_root, description=description, metadata={BATCHED: resolve, **by(*methods)})

@@ -38,4 +38,4 @@ def segment_members(method_name: str, description: str) -> Any:
         return [page_of(found, "segment_members", continued=asked.continued) for found in groups]
 
     arguments = {"first": (int | None, 20), "after": (str | None, None)}
-    return edge(resolve, arguments, connection_type(member) | None, description)
+    return edge(resolve, arguments, connection_type(member) | None, description, method)

@@ -23,6 +23,7 @@ from gateway.errors import field_error, path_of
 from gateway.graph.connections import Page, connection_type, first_of
 from gateway.graph.contract import comment, enum_type, finish, from_global, output_annotation, output_class
 from gateway.graph.inputs import filter_type, input_type, to_criteria, to_request
+from gateway.graph.judged import by
 from gateway.graph.selection import selected, shows_cursors
 from gateway.loaders import load_record, rows_of
 
@@ -116,6 +117,7 @@ class Noun:
         return strawberry.field(
             resolver=signed(resolve, {"id": (strawberry.ID, ...)}, self.type | None),
             description=f"One {self.name}; null when there is none that you may see.",
+            metadata=by(self.by_id),
         )
 
     def _list(self, method: MethodDescriptor) -> Any:
@@ -132,7 +134,9 @@ class Noun:
             return Page(rows, answer.next_page_token, answer.row_tokens, bool(request.page_token))
 
         return strawberry.field(
-            resolver=signed(resolve, arguments, connection_type(self.type) | None), description=comment(method.full_name)
+            resolver=signed(resolve, arguments, connection_type(self.type) | None),
+            description=comment(method.full_name),
+            metadata=by(method),
         )
 
     def _search(self, method: MethodDescriptor) -> Any:
@@ -154,7 +158,7 @@ class Noun:
             return list(getattr(answer, rows_of(method.output_type, self.descriptor)))
 
         returns = list[self.type] | None  # type: ignore[name-defined]
-        return strawberry.field(resolver=signed(resolve, arguments, returns), description=comment(method.full_name))
+        return strawberry.field(resolver=signed(resolve, arguments, returns), description=comment(method.full_name), metadata=by(method))
 
     def mutation_fields(self) -> dict[str, Any]:
         """Every command of the contract as a noun-first mutation; imports stay outside of the graph."""
@@ -188,7 +192,9 @@ class Noun:
                 context.forget()
             return {item.name: getattr(answer, item.name) for item in method.output_type.fields} | {"errors": []}
 
-        return strawberry.field(resolver=signed(resolve, {"input": (takes, ...)}, payload), description=comment(method.full_name))
+        return strawberry.field(
+            resolver=signed(resolve, {"input": (takes, ...)}, payload), description=comment(method.full_name), metadata=by(method)
+        )
 
 
 NOUNS: dict[str, Noun] = {}

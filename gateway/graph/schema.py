@@ -12,9 +12,10 @@ from strawberry.types import Info
 from chassis.access.tokens import claims_of
 from chassis.kernel.errors import CrmError, unauthenticated
 from gateway.errors import field_error
-from gateway.graph import access, disclosure
+from gateway.graph import access, disclosure, judged
 from gateway.graph.contract import CONFIG, Node, from_global
 from gateway.graph.customer import contact, customer, note, segment, timeline_entry
+from gateway.graph.judged import by
 from gateway.graph.marketing import campaign, campaign_message
 from gateway.graph.noun import NOUNS, signed
 from gateway.graph.organization import api_key, department, identity_provider, person, role_definition, session, sharing_contract
@@ -49,7 +50,7 @@ def build(extensions: Sequence[Callable[[], SchemaExtension]] = ()) -> strawberr
         noun.build()
         queries |= noun.queries()
         mutations |= noun.mutation_fields()
-    return strawberry.Schema(
+    schema = strawberry.Schema(
         query=_root("Query", queries, "Questions. Everything is filtered to what the caller may see."),
         mutation=_root("Mutation", mutations, "Commands, one transaction each. A refusal is in `errors`."),
         subscription=subscriptions.build(),
@@ -57,6 +58,8 @@ def build(extensions: Sequence[Callable[[], SchemaExtension]] = ()) -> strawberr
         config=CONFIG,
         extensions=list(extensions),
     )
+    judged.check(schema)
+    return schema
 
 
 def _root(name: str, fields: dict[str, Any], description: str) -> Any:
@@ -78,7 +81,11 @@ def _node() -> Any:
         return await load_record(info.context, noun, identity, ())
 
     words = "Any record by its id; null when there is none that you may see."
-    return strawberry.field(resolver=signed(resolve, {"id": (strawberry.ID, ...)}, Node | None), description=words)
+    return strawberry.field(
+        resolver=signed(resolve, {"id": (strawberry.ID, ...)}, Node | None),
+        description=words,
+        metadata=by(*(noun.by_id for noun in NOUNS.values())),
+    )
 
 
 def _viewer() -> Any:
@@ -88,4 +95,6 @@ def _viewer() -> Any:
             raise field_error(unauthenticated("There is no token."), "gateway")
         return await load_record(info.context, noun, str(person_id), selected(info, noun.descriptor))
 
-    return strawberry.field(resolver=signed(resolve, {}, NOUNS["Person"].type | None), description="Who is signed in.")
+    return strawberry.field(
+        resolver=signed(resolve, {}, NOUNS["Person"].type | None), description="Who is signed in.", metadata=by(NOUNS["Person"].by_id)
+    )

@@ -19,6 +19,7 @@ from chassis.kernel.errors import CrmError
 from gateway.context import Context
 from gateway.errors import field_error
 from gateway.graph.contract import Node, from_global
+from gateway.graph.judged import by
 from gateway.graph.noun import NOUNS, described
 from gateway.live import Fact
 from gateway.loaders import load_record
@@ -88,7 +89,7 @@ def _field(argument: str, choose: Callable[[str], Callable[[Fact], bool]], descr
         parameters.append(kinds(argument, kinds.KEYWORD_ONLY, annotation=shapes[argument]))
     stream.__signature__ = inspect.Signature(parameters, return_annotation=shapes["return"])  # type: ignore[attr-defined]
     stream.__annotations__ = shapes
-    return strawberry.subscription(resolver=stream, description=description)
+    return strawberry.subscription(resolver=stream, description=description, metadata=by(*(noun.by_id for noun in NOUNS.values())))
 
 
 async def _verified(context: Context) -> None:

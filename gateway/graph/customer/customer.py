@@ -74,4 +74,10 @@ def _order_totals() -> Any:
         return await context.loader("order_totals", partial(load, context)).many([root.id for root in roots])
 
     shape: Any = list[finish(_TOTALS)] | None  # type: ignore[misc]
-    return edge(resolve, {}, shape, "Sums over all orders, one for each currency; empty when there are none.")
+    return edge(
+        resolve,
+        {},
+        shape,
+        "Sums over all orders, one for each currency; empty when there are none.",
+        _ORDERS.methods_by_name["BatchGetOrderTotals"],
+    )

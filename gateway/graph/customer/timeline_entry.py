@@ -37,4 +37,4 @@ def edges() -> None:
     TIMELINE_ENTRY.edge("actor", to_one("Person", "actor_id", "Who did it; null for a department acting by itself."))
     TIMELINE_ENTRY.edge("customer", to_one("Customer", "customer_id", "The customer."))
     description = "The record as it is now; null when you may not see it."
-    TIMELINE_ENTRY.edge("record", edge(_records, {}, Node | None, description))
+    TIMELINE_ENTRY.edge("record", edge(_records, {}, Node | None, description, *(NOUNS[name].by_id for name in _NOUN_OF.values())))

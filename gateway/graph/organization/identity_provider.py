@@ -12,6 +12,7 @@ from chassis.kernel.errors import CrmError
 from gateway.context import Context
 from gateway.errors import field_error
 from gateway.graph.contract import comment, finish, output_class
+from gateway.graph.judged import by
 from gateway.graph.noun import Noun, signed
 
 IDENTITY_PROVIDER = Noun("organization", identity_provider_service_pb2, identity_provider_pb2.IdentityProvider)
@@ -33,4 +34,4 @@ def queries() -> dict[str, Any]:
         return list(answer.choices)
 
     words = comment(method.full_name)
-    return {"signInChoices": strawberry.field(resolver=signed(resolve, {}, list[choice] | None), description=words)}  # type: ignore[valid-type]
+    return {"signInChoices": strawberry.field(resolver=signed(resolve, {}, list[choice] | None), description=words, metadata=by(method))}  # type: ignore[valid-type]

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from chassis.messaging.envelope import Event
 from chassis.messaging.reactions import Reaction
 from chassis.rpc.call import Call
+from chassis.rpc.collaboration import COLLECTION
 from services.customer.accesses.model import work_of
-from services.customer.accesses.store import Accesses
+from services.customer.accesses.store import WORK, Accesses
 
 _RESOURCES = {"Opportunity": "opportunities", "Order": "orders", "Ticket": "tickets"}
+WRITES = (COLLECTION, WORK)
 
 
 def reactions(accesses: Accesses) -> list[Reaction]:
@@ -26,7 +28,7 @@ def reactions(accesses: Accesses) -> list[Reaction]:
         await accesses.renew(call, {event.aggregate_id for event in announced}, {})
 
     return [
-        Reaction("accesses", "sales", ("Opportunity", "Order"), work),
-        Reaction("accesses", "support", ("Ticket",), work),
-        Reaction("accesses", "customer", ("Customer",), customers),
+        Reaction("accesses", "sales", ("Opportunity", "Order"), work, WRITES),
+        Reaction("accesses", "support", ("Ticket",), work, WRITES),
+        Reaction("accesses", "customer", ("Customer",), customers, WRITES),
     ]

@@ -21,4 +21,4 @@ def reactions(contacts: Contacts) -> list[Reaction]:
             if not contact.get("do_not_contact"):
                 contacts.change(call, contact, {"do_not_contact": True}, contact_events_pb2.ContactUpdated)
 
-    return [Reaction("contacts", "marketing", ("CampaignMessage",), leave_in_peace)]
+    return [Reaction("contacts", "marketing", ("CampaignMessage",), leave_in_peace, (contacts.resource,))]

@@ -53,7 +53,11 @@ def reactions(segments: Segments, customers: Customers, own_call: OwnCall) -> li
                 # No version of its own: who edits the segment meanwhile has not been overtaken by anybody.
                 call.changes.update(segments.resource, fresh, {**fresh, "state": "READY", "built_criteria": fresh["criteria"]})
 
-    return [Reaction("segments", "customer", ("Customer",), judge), Reaction("segment-builds", "customer", ("Segment",), build)]
+    writes = (segments.resource, segments.members.resource)
+    return [
+        Reaction("segments", "customer", ("Customer",), judge, writes),
+        Reaction("segment-builds", "customer", ("Segment",), build, writes),
+    ]
 
 
 async def _fill(segments: Segments, own_call: OwnCall, segment: Document) -> None:

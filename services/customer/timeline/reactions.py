@@ -29,4 +29,4 @@ def reactions(timeline: Timeline) -> list[Reaction]:
         for identity in {event.aggregate_id for event in events if event.name in ("CustomerAssigned", "CustomerUpdated")}:
             timeline.set_owner_of(call, identity, owners.get(identity, {}))
 
-    return [Reaction("timeline", department, aggregates, enter) for department, aggregates in SOURCES.items()]
+    return [Reaction("timeline", department, aggregates, enter, (timeline.resource,)) for department, aggregates in SOURCES.items()]

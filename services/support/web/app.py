@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from chassis.kernel.errors import CrmError, NotFound
 from chassis.rpc.errors import Unavailable
+from services.support.web.policies import check, judged_by
 from services.support.web.words import LANGUAGES, WORDS
 
 _markdown = MarkdownIt("commonmark", {"html": False})
@@ -42,10 +43,12 @@ def build_app(department: Asks, secret: str) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = 16 * 1024
 
     @app.get("/")
+    @judged_by()
     def index() -> Any:
         return redirect(url_for("faq"))
 
     @app.get("/faq")
+    @judged_by("ListArticles", "SearchArticles")
     def faq() -> Any:
         language = _language()
         question, category = request.args.get("q", "").strip()[:100], request.args.get("category", "")[:100]
@@ -53,6 +56,7 @@ def build_app(department: Asks, secret: str) -> Flask:
         return _page("list.html", language, articles=articles, question=question, category=category)
 
     @app.get("/faq/<article_id>")
+    @judged_by("GetArticle")
     def article(article_id: str) -> Any:
         found = _published(department, article_id)
         language = _language("zh" if found.language == article_pb2.ARTICLE_LANGUAGE_ZH else "en")
@@ -65,6 +69,7 @@ def build_app(department: Asks, secret: str) -> Flask:
         return page
 
     @app.post("/faq/<article_id>/vote")
+    @judged_by("GetArticle", "VoteArticle")
     def vote(article_id: str) -> Any:
         reader = request.cookies.get(READER, "")
         if not reader or not hmac.compare_digest(request.form.get("token", "").encode(), _sign(secret, article_id, reader).encode()):
@@ -98,6 +103,7 @@ def build_app(department: Asks, secret: str) -> Flask:
         response.headers.update(_HEADERS)
         return response
 
+    check(app)
     return app
 
 

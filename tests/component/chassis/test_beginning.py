@@ -135,7 +135,7 @@ class Room:
         self.database, self.context, self.department = database, context, department
         self.seen: list[int] = []
         self.broken = False
-        reaction = Reaction("watch", department, (), self._handle)
+        reaction = Reaction("watch", department, (), self._handle, ("seen",))
         self.consumer = Consumer("tests", reaction, context, database, self._call, Metrics())
         # The subject is the test's own, so that no department of the same engines hears it; the type is a real one.
         self.consumer.read = lambda message: decode(message.headers or {}, message.data)
