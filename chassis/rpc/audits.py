@@ -9,6 +9,7 @@ from pymongo import ASCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
 from chassis.kernel.errors import Conflict, Invalid, NotAllowed
+from chassis.kernel.pages import Sort, filter_after, fingerprint, size_of, token_after
 from chassis.rpc.call import Call
 from chassis.rpc.documents import to_message
 from chassis.rpc.service import Service
@@ -19,6 +20,7 @@ from chassis.storage.records import Document
 DESCRIPTOR = audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"]
 CHECKPOINTS, CHECKPOINT_KEYS = "audit_checkpoints", "audit_checkpoint_keys"
 INDEX = IndexModel([("department", ASCENDING), ("number", ASCENDING)], name="by_department", unique=True)
+_SORT = Sort("time", -1)
 _PAGE, _MOST_CHECKPOINTS, _MOST_STRAY = 5, 1000, 100
 
 
@@ -85,3 +87,16 @@ async def _list_checkpoints(call: Call, request: Any) -> Any:
     return audit_service_pb2.ListCheckpointsResponse(
         checkpoints=[row["checkpoint"] for row in rows], public_key=key["public_key"] if key else b""
     )
+
+
+async def page_of(call: Call, request: Any, kind: str, query: Document) -> tuple[list[Document], dict[str, Any]]:
+    """A page of audit entries about a record, the newest first, and the tokens of the answer. `kind` keeps tokens of other lists out."""
+    mark, size = fingerprint(call.seal, kind, request.resource, request.record_id), size_of(request.page_size)
+    parts = [query, filter_after(request.page_token, _SORT, mark)]
+    cursor = call.database[AUDIT].find({"$and": [part for part in parts if part]}, max_time_ms=call.milliseconds_left)
+    rows = await cursor.sort(_SORT.keys).limit(size + 1).to_list()
+    shown = rows[:size]
+    return shown, {
+        "next_page_token": token_after(shown[-1], _SORT, mark) if len(rows) > size else "",
+        "row_tokens": [token_after(row, _SORT, mark) for row in shown] if request.row_tokens else [],
+    }

@@ -12,18 +12,15 @@ from chassis.access.caller import ALL, HIDDEN, Caller
 from chassis.access.explanation import Reason, explain
 from chassis.access.fields import kept_of, told
 from chassis.kernel.errors import Invalid, NotFound
-from chassis.kernel.pages import Sort, filter_after, fingerprint, size_of, token_after
-from chassis.rpc import disclosure
+from chassis.rpc import audits, disclosure
 from chassis.rpc.call import Call
 from chassis.rpc.collaboration import Collaborations
 from chassis.rpc.documents import to_message
 from chassis.rpc.service import Service
-from chassis.storage.changes import AUDIT
 from chassis.storage.records import Document, Records
 
 EXPLANATIONS = explanation_service_pb2.DESCRIPTOR.services_by_name["ExplanationService"]
 HISTORIES = history_service_pb2.DESCRIPTOR.services_by_name["HistoryService"]
-_SORT = Sort("time", -1)
 _WRITE = 4
 
 
@@ -78,18 +75,10 @@ def histories(stores: Sequence[Records]) -> Service:
     async def list_history(call: Call, request: Any) -> Any:
         store = disclosure.store_of(stores, request.resource)
         await store.get(call, request.record_id)
-        mark, size = fingerprint(call.seal, "history", store.resource, request.record_id), size_of(request.page_size)
-        parts = [{"record_id": request.record_id, "resource": store.resource}, filter_after(request.page_token, _SORT, mark)]
-        cursor = call.database[AUDIT].find({"$and": [part for part in parts if part]}, max_time_ms=call.milliseconds_left)
-        rows = await cursor.sort(_SORT.keys).limit(size + 1).to_list()
-        limits, shown = call.limits(store.resource), rows[:size]
-        return history_service_pb2.ListRecordHistoryResponse(
-            entries=[
-                to_message(_entry(row, limits, store.descriptor.fields_by_name), history_pb2.HistoryEntry.DESCRIPTOR) for row in shown
-            ],
-            next_page_token=token_after(shown[-1], _SORT, mark) if len(rows) > size else "",
-            row_tokens=[token_after(row, _SORT, mark) for row in shown] if request.row_tokens else [],
-        )
+        rows, tokens = await audits.page_of(call, request, "history", {"record_id": request.record_id, "resource": store.resource})
+        limits, fields = call.limits(store.resource), store.descriptor.fields_by_name
+        entries = [to_message(_entry(row, limits, fields), history_pb2.HistoryEntry.DESCRIPTOR) for row in rows]
+        return history_service_pb2.ListRecordHistoryResponse(entries=entries, **tokens)
 
     return Service(HISTORIES, {"ListRecordHistory": list_history}, {})
 

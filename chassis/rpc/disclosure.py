@@ -10,7 +10,7 @@ from crm.common.v1 import disclosure_service_pb2
 
 from chassis.access.caller import refused
 from chassis.kernel.errors import Invalid
-from chassis.kernel.pages import Sort, filter_after, fingerprint, size_of, token_after
+from chassis.rpc import audits
 from chassis.rpc.call import Call
 from chassis.rpc.documents import to_message
 from chassis.rpc.reads import ACTION
@@ -22,7 +22,7 @@ DESCRIPTOR = disclosure_service_pb2.DESCRIPTOR.services_by_name["DisclosureServi
 MOST = 500
 _SEALED = "as long as the record; personal fields encrypted under the customer's key until it is erased"
 _AUDIT = "for good, sealed in a chain; personal values masked"
-_READS, _SORT = {"action": ACTION}, Sort("time", -1)
+_READS = {"action": ACTION}
 _UNSEEN = frozenset(("id", "version", "update_time"))
 
 
@@ -55,16 +55,9 @@ def service(department: str, stores: Sequence[Records]) -> Service:
     async def list_reads(call: Call, request: Any) -> Any:
         _whole(call)
         resource = store_of(stores, request.resource).resource
-        mark, size = fingerprint(call.seal, "reads", resource, request.record_id), size_of(request.page_size)
-        parts = [{"read_ids": request.record_id, "resource": resource, **_READS}, filter_after(request.page_token, _SORT, mark)]
-        cursor = call.database[AUDIT].find({"$and": [part for part in parts if part]}, max_time_ms=call.milliseconds_left)
-        rows = await cursor.sort(_SORT.keys).limit(size + 1).to_list()
-        shown = rows[:size]
-        return disclosure_service_pb2.ListPersonalDataReadsResponse(
-            reads=[to_message(_told(row), disclosure_service_pb2.PersonalDataRead.DESCRIPTOR) for row in shown],
-            next_page_token=token_after(shown[-1], _SORT, mark) if len(rows) > size else "",
-            row_tokens=[token_after(row, _SORT, mark) for row in shown] if request.row_tokens else [],
-        )
+        rows, tokens = await audits.page_of(call, request, "reads", {"read_ids": request.record_id, "resource": resource, **_READS})
+        reads = [to_message(_told(row), disclosure_service_pb2.PersonalDataRead.DESCRIPTOR) for row in rows]
+        return disclosure_service_pb2.ListPersonalDataReadsResponse(reads=reads, **tokens)
 
     return Service(DESCRIPTOR, {"DiscloseSubject": disclose, "ListPersonalDataReads": list_reads}, {})
 

@@ -6,10 +6,12 @@ from typing import Any
 
 import strawberry
 from crm.common.v1 import access_pb2, access_service_pb2, explanation_service_pb2, history_pb2, history_service_pb2
+from google.protobuf.descriptor import Descriptor, MethodDescriptor
 from strawberry.types import Info
 
 from chassis.access.fields import resource_of
 from chassis.kernel.errors import CrmError, Invalid
+from chassis.rpc.service import request_class
 from gateway.context import Context
 from gateway.errors import field_error
 from gateway.graph.connections import Page, connection_type, first_of
@@ -17,6 +19,7 @@ from gateway.graph.contract import finish, from_global, output_class
 from gateway.graph.judged import by
 from gateway.graph.noun import NOUNS, Noun, cursor_of, signed
 from gateway.graph.selection import shows_cursors
+from gateway.loaders import rows_of
 
 _ACCESS = access_service_pb2.DESCRIPTOR.services_by_name["AccessService"]
 _EXPLANATIONS = explanation_service_pb2.DESCRIPTOR.services_by_name["ExplanationService"]
@@ -93,7 +96,13 @@ def _snake(field: str) -> str:
 
 
 def _history() -> Any:
-    entry = finish(output_class(history_pb2.HistoryEntry.DESCRIPTOR))
+    words = "What happened to a record that you may see, the newest first: who changed what, when and why."
+    return lines_of_record(_HISTORIES.methods_by_name["ListRecordHistory"], history_pb2.HistoryEntry.DESCRIPTOR, words)
+
+
+def lines_of_record(method: MethodDescriptor, row: Descriptor, words: str) -> Any:
+    """A field: the pages of what the department that owns a record keeps about it, a line each."""
+    line, rows = finish(output_class(row)), rows_of(method.output_type, row)
 
     async def resolve(info: Info, id: strawberry.ID, first: int | None = 20, after: str | None = None) -> Any:
         context: Context = info.context
@@ -101,19 +110,16 @@ def _history() -> Any:
         try:
             noun, record_id = owner_of(str(id))
             department = noun.department
-            request = history_service_pb2.ListRecordHistoryRequest(
+            request: Any = request_class(method)(
                 resource=resource_of(noun.descriptor), record_id=record_id, page_size=first_of(first), page_token=cursor_of(after or ""),
                 row_tokens=shows_cursors(info),
             )  # fmt: skip
-            answer = await context.clients.read(department, _HISTORIES, "ListRecordHistory", request, context.token, context.request_id)
+            answer = await context.clients.read(
+                department, method.containing_service, method.name, request, context.token, context.request_id
+            )
         except CrmError as error:
             raise field_error(error, department) from None
-        return Page(list(answer.entries), answer.next_page_token, answer.row_tokens, bool(request.page_token))
+        return Page(list(getattr(answer, rows)), answer.next_page_token, answer.row_tokens, bool(request.page_token))
 
     arguments = {"id": (strawberry.ID, ...), "first": (int | None, 20), "after": (str | None, None)}
-    words = "What happened to a record that you may see, the newest first: who changed what, when and why."
-    return strawberry.field(
-        resolver=signed(resolve, arguments, connection_type(entry) | None),
-        description=words,
-        metadata=by(_HISTORIES.methods_by_name["ListRecordHistory"]),
-    )
+    return strawberry.field(resolver=signed(resolve, arguments, connection_type(line) | None), description=words, metadata=by(method))

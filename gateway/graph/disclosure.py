@@ -9,16 +9,13 @@ import strawberry
 from crm.common.v1 import disclosure_service_pb2
 from strawberry.types import Info
 
-from chassis.access.fields import resource_of
 from chassis.kernel.errors import CrmError
 from gateway.context import Context
 from gateway.errors import field_error
-from gateway.graph.access import owner_of
-from gateway.graph.connections import Page, connection_type, first_of
+from gateway.graph.access import lines_of_record
 from gateway.graph.contract import finish, from_global, output_class
 from gateway.graph.judged import by
-from gateway.graph.noun import cursor_of, signed
-from gateway.graph.selection import shows_cursors
+from gateway.graph.noun import signed
 
 _DISCLOSURES = disclosure_service_pb2.DESCRIPTOR.services_by_name["DisclosureService"]
 _DEPARTMENTS = ("customer", "sales", "marketing", "support")
@@ -57,29 +54,6 @@ def _disclosure() -> Any:
 
 
 def _reads() -> Any:
-    read = finish(output_class(disclosure_service_pb2.PersonalDataRead.DESCRIPTOR))
-
-    async def resolve(info: Info, id: strawberry.ID, first: int | None = 20, after: str | None = None) -> Any:
-        context: Context = info.context
-        department = "gateway"
-        try:
-            noun, record_id = owner_of(str(id))
-            department = noun.department
-            request = disclosure_service_pb2.ListPersonalDataReadsRequest(
-                resource=resource_of(noun.descriptor), record_id=record_id, page_size=first_of(first), page_token=cursor_of(after or ""),
-                row_tokens=shows_cursors(info),
-            )  # fmt: skip
-            answer = await context.clients.read(
-                department, _DISCLOSURES, "ListPersonalDataReads", request, context.token, context.request_id
-            )
-        except CrmError as error:
-            raise field_error(error, department) from None
-        return Page(list(answer.reads), answer.next_page_token, answer.row_tokens, bool(request.page_token))
-
-    arguments = {"id": (strawberry.ID, ...), "first": (int | None, 20), "after": (str | None, None)}
     words = "Who read personal data of a record unmasked, the newest first: which fields, when, and what for (查阅记录)."
-    return strawberry.field(
-        resolver=signed(resolve, arguments, connection_type(read) | None),
-        description=words,
-        metadata=by(_DISCLOSURES.methods_by_name["ListPersonalDataReads"]),
-    )
+    method = _DISCLOSURES.methods_by_name["ListPersonalDataReads"]
+    return lines_of_record(method, disclosure_service_pb2.PersonalDataRead.DESCRIPTOR, words)
