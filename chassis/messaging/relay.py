@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -108,13 +108,10 @@ class Relay:
     async def _lost(self, last: int) -> None:
         """The stream ends at `last`, and more was published: the broker lost it. All that came behind is published again."""
         query = {"publish_time": {"$exists": True}, "sequence": {"$gt": last}}
-        again: list[dict[str, Any]] = [
-            {"$set": {"pending": True, "headers.Nats-Msg-Id": {"$concat": ["$_id", ":", new_id()]}}}, {"$unset": ["publish_time", "sequence"]},
-        ]  # fmt: skip
-        done = await self.database[OUTBOX].update_many(query, again)
+        count = await publish_again(self.database, query)
         log.error(
             "the stream lost facts; they are published again",
-            extra={"stream": stream_name(self.department), "end": last, "count": done.modified_count},
+            extra={"stream": stream_name(self.department), "end": last, "count": count},
         )
         self._sequence = last
         await self.database["leases"].update_one({"_id": "relay"}, {"$set": {"sequence": last}})
@@ -146,3 +143,11 @@ class Relay:
 
 def _sendable(headers: dict[str, str]) -> dict[str, str]:
     return {key: value for key, value in headers.items() if value}
+
+
+async def publish_again(database: Database, query: Mapping[str, Any]) -> int:
+    """Have published facts published once more, under new message ids: the broker must not take them for the repeats that they are. How many."""
+    fresh: list[dict[str, Any]] = [
+        {"$set": {"pending": True, "headers.Nats-Msg-Id": {"$concat": ["$_id", ":", new_id()]}}}, {"$unset": ["publish_time", "sequence"]},
+    ]  # fmt: skip
+    return (await database[OUTBOX].update_many({**query, "pending": None}, fresh)).modified_count

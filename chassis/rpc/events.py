@@ -10,10 +10,10 @@ from crm.common.v1 import event_service_pb2 as contract
 from pymongo import ASCENDING, DeleteOne
 
 from chassis.kernel.errors import NotFound
-from chassis.kernel.ids import new_id
 from chassis.messaging.envelope import decode
 from chassis.messaging.reactions import PARKED, Consumer
 from chassis.messaging.reconciler import Reconciler
+from chassis.messaging.relay import publish_again
 from chassis.rpc.call import Call
 from chassis.rpc.documents import to_message
 from chassis.rpc.service import Service
@@ -29,15 +29,9 @@ def service(wake: Callable[[int], None], consumers: Mapping[str, Consumer], reco
     """The handlers. `consumers` by durable; `wake` tells the relay that there is something to publish."""
 
     async def republish(call: Call, request: Any) -> Any:
-        mark = new_id()  # the broker must not take them for the repeats that they are
-        query = {"_id": {"$in": list(request.event_ids)}, "pending": None}
-        fresh: list[Document] = [
-            {"$set": {"pending": True, "headers.Nats-Msg-Id": {"$concat": ["$_id", ":", mark]}}},
-            {"$unset": ["publish_time", "sequence"]},
-        ]
-        done = await call.database[OUTBOX].update_many(query, fresh)
-        wake(done.modified_count)
-        return contract.RepublishEventsResponse(count=done.modified_count)
+        count = await publish_again(call.database, {"_id": {"$in": list(request.event_ids)}})
+        wake(count)
+        return contract.RepublishEventsResponse(count=count)
 
     async def retry(call: Call, request: Any) -> Any:
         outcomes = []
