@@ -6,14 +6,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 from pymongo import ASCENDING, IndexModel
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import PyMongoError
 
 from chassis.kernel.clock import now
 from chassis.kernel.ids import new_id
@@ -21,14 +20,13 @@ from chassis.messaging.broker import stream_name
 from chassis.observe.metrics import Metrics
 from chassis.storage.changes import OUTBOX
 from chassis.storage.client import Database
+from chassis.storage.lease import Lease
 
 log = logging.getLogger("crm.relay")
 BATCH = 500
 IDLE_SECONDS = 0.2
-LEASE_SECONDS = 5
 KEEP_DAYS = 90
 LOOK_SECONDS = 2.0
-_PAST = datetime(1970, 1, 1, tzinfo=UTC)
 INDEXES = [
     IndexModel([("pending", ASCENDING), ("_id", ASCENDING)], name="pending", partialFilterExpression={"pending": True}),
     IndexModel([("publish_time", ASCENDING)], name="expire", expireAfterSeconds=KEEP_DAYS * 86400),
@@ -44,8 +42,7 @@ class Relay:
     ) -> None:
         self.department, self.database, self.context, self.metrics, self.make_stream = department, database, context, metrics, make_stream
         self.woken = asyncio.Event()
-        self.holder = new_id()
-        self._lease_until = 0.0
+        self.lease = Lease(database, "relay")
         self._sequence, self._look_due = 0, 0.0
 
     def wake(self, events: int) -> None:
@@ -57,7 +54,7 @@ class Relay:
         while True:
             self.woken.clear()
             try:
-                busy = await self._hold_lease() and await self._turn() == BATCH
+                busy = await self.lease.hold() and await self._turn() == BATCH
             except (PyMongoError, NatsError, TimeoutError, OSError) as error:
                 log.warning("relay waits", extra={"reason": str(error)[:200]})
                 await asyncio.sleep(0.5)
@@ -69,6 +66,8 @@ class Relay:
                     continue
 
     async def _turn(self) -> int:
+        if self.lease.begun:
+            self._sequence, self._look_due, self.lease.begun = self.lease.kept.get("sequence", 0), 0.0, False
         await self._look()
         return await self.publish_batch()
 
@@ -113,32 +112,12 @@ class Relay:
             "the stream lost facts; they are published again",
             extra={"stream": stream_name(self.department), "end": last, "count": count},
         )
-        self._sequence = last
-        await self.database["leases"].update_one({"_id": "relay"}, {"$set": {"sequence": last}})
+        await self._reached(last)
 
     async def _reached(self, sequence: int) -> None:
         """Remember how far the stream goes, for whoever is the relay after us."""
         self._sequence = sequence
-        await self.database["leases"].update_one({"_id": "relay"}, {"$set": {"sequence": sequence}})
-
-    async def _hold_lease(self) -> bool:
-        moment = now()
-        if self._lease_until > moment.timestamp():
-            return True
-        until = moment + timedelta(seconds=LEASE_SECONDS)
-        try:
-            mine = {"_id": "relay", "$or": [{"holder": self.holder}, {"until": {"$lt": moment}}]}
-            before = await self.database["leases"].find_one_and_update(mine, {"$set": {"holder": self.holder, "until": until}}, upsert=True)
-        except DuplicateKeyError:
-            return False
-        if not before or before.get("holder") != self.holder:
-            self._sequence, self._look_due = (before or {}).get("sequence", 0), 0.0
-        self._lease_until = until.timestamp() - LEASE_SECONDS / 2
-        return True
-
-    async def release(self) -> None:
-        """Let another replica take over at once."""
-        await self.database["leases"].update_one({"_id": "relay", "holder": self.holder}, {"$set": {"until": _PAST, "holder": ""}})
+        await self.lease.keep(sequence=sequence)
 
 
 def _sendable(headers: dict[str, str]) -> dict[str, str]:

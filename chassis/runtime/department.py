@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from nats.aio.client import Client
@@ -34,6 +35,7 @@ from chassis.storage import chain, client
 from chassis.storage.changes import AUDIT, OUTBOX, REQUESTS, Changes, settle
 from chassis.storage.encryption import INDEX as VAULT_INDEX
 from chassis.storage.encryption import VAULT, Vault
+from chassis.storage.lease import LEASES, Lease
 from chassis.storage.records import Records
 
 log = logging.getLogger("crm.department")
@@ -43,7 +45,7 @@ REQUEST_HOURS = 48
 
 @dataclass
 class Department:
-    """One department, built but not started. `workers` run beside the server; `web` is its public Flask edge, if it has one.
+    """One department, built but not started. `workers` run beside the server, those that are `alone` in one replica at a time; `web` is its public Flask edge, if it has one.
 
     `callers` are the services that may call it, by their certificates. `owners` asks the departments whose facts are reacted to. `deliver` brings checkpoints of the audit to
     their second place. `at_start` runs once the database is there, before anything is served.
@@ -61,6 +63,7 @@ class Department:
     reactions: list[Reaction] = field(default_factory=list)
     owners: dict[str, Ask] = field(default_factory=dict)
     workers: Sequence[Worker] = ()
+    alone: Sequence[Worker] = ()
     indexes: dict[str, list[IndexModel]] = field(default_factory=dict)
     at_start: Sequence[Worker] = ()
     web: tuple[Any, str] | None = None
@@ -70,6 +73,7 @@ class Department:
     ops_port: int = 0
     web_port: int = 0
     _tasks: list[asyncio.Task[Any]] = field(default_factory=list)
+    _leases: list[Lease] = field(default_factory=list)
     _http: list[HttpServer] = field(default_factory=list)
 
     async def start(self) -> None:
@@ -109,10 +113,12 @@ class Department:
         await self._start_http()
         await self.nats.subscribe("crm.organization.v1.>", cb=self._organization_changed)
         consumers = [consumer.run for consumer in self.consumers.values()]
+        self._leases = [Lease(self.database, work.__qualname__) for work in self.alone]
+        alone = [partial(lease.while_held, work) for lease, work in zip(self._leases, self.alone, strict=True)]
         self.chain = chain.Chain(self.name, self.database, self.vault, self.deliver)
         for run in [self.relay.run, self.authority.keep_fresh, self.chain.run, self.vault.run, self.server.reads.run]:
             self._tasks.append(asyncio.create_task(self._watched(run)))
-        self._tasks.append(asyncio.create_task(self._serve_when_ready([*consumers, self.reconciler.run, *self.workers])))
+        self._tasks.append(asyncio.create_task(self._serve_when_ready([*consumers, self.reconciler.run, *self.workers, *alone])))
 
     async def _make_stream(self) -> None:
         if self.settings.identity:
@@ -207,8 +213,12 @@ class Department:
                 await self.database.create_collection(name)
             if models:
                 await self.database[name].create_indexes(models)
-        for name in {INBOX, PARKED, POSITIONS, "leases", chain.BLOCKS, chain.KEYS, audits.CHECKPOINT_KEYS} - existing:
+        for name in {INBOX, PARKED, POSITIONS, LEASES, chain.BLOCKS, chain.KEYS, audits.CHECKPOINT_KEYS} - existing:
             await self.database.create_collection(name)
+
+    async def _release(self) -> None:
+        for lease in [self.relay.lease, *self._leases]:
+            await lease.release()
 
     async def ready(self) -> dict[str, bool]:
         """What a readiness probe wants to know."""
@@ -229,7 +239,7 @@ class Department:
             await close()
         try:
             await self.server.reads.flush()
-            await self.relay.release()
+            await self._release()
         except PyMongoError as error:
             log.warning("not everything was written at the end; the lease ends by itself", extra={"reason": str(error)[:200]})
         await self.nats.close()

@@ -206,8 +206,9 @@ def as_refusal(duplicate: Duplicate, codes: Mapping[str, tuple[str, str]]) -> Cr
     )
 
 
-async def settle(tasks: list[asyncio.Task[Any]]) -> None:
+async def settle(tasks: Iterable[asyncio.Future[Any]]) -> None:
     """Cancel tasks and wait for their end."""
-    for task in tasks:
+    ended = list(tasks)
+    for task in ended:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.gather(*ended, return_exceptions=True)

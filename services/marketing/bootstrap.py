@@ -33,7 +33,7 @@ def build(settings: Settings) -> Department:
     )
     asked = CustomerDepartment(channel, base.link)
     mailer = Mailer(settings.smtp_url, settings.mail_sender)
-    department.workers = [
+    department.alone = [
         Audience(campaigns, messages, asked, department.own_call).run,
         Sender(campaigns, messages, asked, mailer, department.own_call).run,
     ]

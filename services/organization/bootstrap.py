@@ -92,7 +92,8 @@ def build(settings: Settings) -> Department:
         stores=[people, departments, sessions, roles, api_keys, providers, contracts],
         indexes={name: [] for name in (CREDENTIALS, access_store.META, "signing_keys")} | {FAILURES: [FAILURES_INDEX]} | PROVIDER_INDEXES,
         at_start=[begin],
-        workers=[signing.run, ProvidedRolesEnd(providers, people, lambda method: department.own_call(method)).run],
+        workers=[signing.run],
+        alone=[ProvidedRolesEnd(providers, people, lambda method: department.own_call(method)).run],
         deliver=deliver if keeper else None,
         closing=[provider_link.close, *([keeper.close] if keeper else [])],
     )

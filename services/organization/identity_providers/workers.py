@@ -18,7 +18,7 @@ BATCH = 100
 
 
 class ProvidedRolesEnd:
-    """The worker. Replicas may run it beside each other: the version of a person lets one of them through."""
+    """The worker, in one replica at a time; two beside each other would do no harm: the version of a person lets one of them through."""
 
     def __init__(self, providers: IdentityProviders, people: People, own_call: Callable[[str], Call]) -> None:
         self.providers, self.people, self.own_call = providers, people, own_call

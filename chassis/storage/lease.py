@@ -1,0 +1,93 @@
+"""What only one replica of a department may do at a time: whoever holds the lease. Times are the database's, so that no wrong clock keeps it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError, PyMongoError
+
+from chassis.kernel.ids import new_id
+from chassis.storage.changes import settle
+from chassis.storage.client import Database
+
+LEASES = "leases"
+LEASE_SECONDS = 5
+LOOK_SECONDS = 1.0
+
+
+class Lease:
+    """A lease by its name; another replica has it five seconds after its holder went silent, or at once when it was released.
+
+    `kept` is what holders leave to each other; it is read anew with each new term, which `begun` tells once.
+    """
+
+    def __init__(self, database: Database, name: str) -> None:
+        self.database, self.name, self.holder = database, name, new_id()
+        self.kept: dict[str, Any] = {}
+        self.begun = False
+        self._term, self._until = 0, 0.0
+
+    async def hold(self) -> bool:
+        """Whether it is ours now; taken or prolonged where that is due. Raises what the driver raises."""
+        moment = time.monotonic()
+        if self._until > moment:
+            return True
+        free: dict[str, Any] = {"$or": [{"$eq": ["$holder", self.holder]}, {"$lt": ["$until", "$$NOW"]}]}
+        other = {"$ne": ["$holder", self.holder]}
+        take = [{"$set": {
+            "term": {"$cond": [{"$and": [free, other]}, {"$add": [{"$ifNull": ["$term", 0]}, 1]}, "$term"]},
+            "until": {"$cond": [free, {"$add": ["$$NOW", LEASE_SECONDS * 1000]}, "$until"]},
+            "holder": {"$cond": [free, self.holder, "$holder"]},
+        }}]  # fmt: skip
+        try:
+            row = await self._leases.find_one_and_update({"_id": self.name}, take, upsert=True, return_document=ReturnDocument.AFTER)
+        except DuplicateKeyError:  # another replica has just made it
+            return False
+        if row["holder"] != self.holder:
+            return False
+        if row["term"] != self._term:
+            self._term, self.kept, self.begun = row["term"], row, True
+        # Half of it is left to the work that was begun under it.
+        self._until = moment + LEASE_SECONDS / 2
+        return True
+
+    async def keep(self, **values: Any) -> None:
+        """Leave something to the holders after us; nothing when it is no longer ours."""
+        self.kept |= values
+        await self._leases.update_one({"_id": self.name, "holder": self.holder}, {"$set": values})
+
+    async def release(self) -> None:
+        """Let another replica have it at once."""
+        self._until = 0.0
+        await self._leases.update_one({"_id": self.name, "holder": self.holder}, {"$unset": {"until": ""}, "$set": {"holder": ""}})
+
+    async def while_held(self, run: Callable[[], Awaitable[None]]) -> None:
+        """Run a worker whenever the lease is ours, until cancelled; it is cancelled when the lease is lost. Raises what it raises."""
+        work: asyncio.Future[None] | None = None
+        try:
+            while True:
+                if not await self._held():
+                    await settle([work] if work else [])
+                    work = None
+                elif work is None:
+                    work = asyncio.ensure_future(run())
+                if work is None:
+                    await asyncio.sleep(LOOK_SECONDS)
+                elif (await asyncio.wait([work], timeout=LOOK_SECONDS))[0]:
+                    return work.result()
+        finally:
+            await settle([work] if work else [])
+
+    async def _held(self) -> bool:
+        try:
+            return await self.hold()
+        except PyMongoError:
+            return False
+
+    @property
+    def _leases(self) -> Any:
+        return self.database[LEASES]
