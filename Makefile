@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONPATH := $(CURDIR):$(CURDIR)/gen
 PROTOS := $(shell find protos -name '*.proto')
 
-.PHONY: help run setup test lint types boundaries contracts unit tests protos schema lock bench clean
+.PHONY: help run setup test lint types boundaries contracts unit tests chaos chaos-long protos schema lock bench clean
 .DEFAULT_GOAL := help
 
 help: ## this help
@@ -39,6 +39,12 @@ contracts: .venv/.dev gen/crm.binpb ## protos linted and compatible, schema as c
 
 unit: .venv/.dev gen/crm.binpb ## the pure tests, in seconds
 	@$(BIN)/pytest tests/unit
+
+chaos: .venv/.dev gen/crm.binpb ## faults drawn from SEED (1, or 1-20) for MINUTES each, then judgement
+	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),1) $(if $(KEEP),--keep $(KEEP))
+
+chaos-long: ## twenty seeds of ten minutes: three and a half hours
+	@$(MAKE) --no-print-directory chaos SEED=1-20 MINUTES=10
 
 ##@ Make
 protos: .venv/.dev ## generated code and descriptor image

@@ -72,11 +72,16 @@ class Installation:
     async def start(self) -> None:
         """Everything up, one department with a team, one person of each role."""
         await self.suite.start()
+        self.connect()
+        await self.until(lambda: all(self.suite[name].authority.directory.revision for name in DEPARTMENTS))
+        await self.populate()
+        await self.until(lambda: all(len(self.suite[name].authority.directory.members) >= len(STARTED) for name in DEPARTMENTS))
+
+    def connect(self) -> None:
+        """Channels to the departments, and the way to the gateway."""
         self.channels = {name: Channel(name, self.plan.address(name), self.plan.identity("cli")) for name in DEPARTMENTS}
         self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.plan.gateway_port}", timeout=20)
         self.link = OrganizationLink(self.channels["organization"], "cli", self.plan.secrets["cli"])
-        await self.until(lambda: all(self.suite[name].authority.directory.revision for name in DEPARTMENTS))
-        await self._people()
 
     async def renew(self) -> None:
         """Refresh tokens that end soon: a run lasts longer than a token."""
@@ -164,7 +169,8 @@ class Installation:
         """The header of a role; none for "" ."""
         return {"Authorization": f"Bearer {self.tokens.get(role, role)}"} if role else {}
 
-    async def _people(self) -> None:
+    async def populate(self) -> None:
+        """The company, two units with a team each, one person of each role."""
         company = await self.ask("CreateDepartment", name="总部", kind=3)
         for key, label in (("sales", "销售部"), ("other", "其他部")):
             unit = await self.ask("CreateDepartment", name=label, kind=4, parent_id=company.department.id)
@@ -172,7 +178,6 @@ class Installation:
             self.units |= {key: unit.department.id, f"{key}-team": team.department.id}
         for role in STARTED:
             await self.person(role, role)
-        await self.until(lambda: all(len(self.suite[name].authority.directory.members) >= len(STARTED) for name in DEPARTMENTS))
 
     async def person(self, key: str, role: str, *, unit: str = "sales", skills: tuple[str, ...] = ()) -> str:
         """One more person, signed in; their id. `key` is what `role=` takes afterwards."""

@@ -1,0 +1,313 @@
+"""What must be true once a run is over: every invariant of the design, judged from the ledgers, the databases and the streams.
+
+It stands on no code of the product but the names of facts: what it compares, it reckons for itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import nats
+from nats.js import JetStreamContext
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+
+from chassis.storage.client import connect
+from cli.plan import DEPARTMENTS
+from gateway.graph.contract import to_global
+from tests.chaos.ledger import ACKNOWLEDGED, REFUSED, UNKNOWN, Command
+from tests.support.installation import Installation
+
+# Whose facts appear on a customer, and in which department's outbox they are.
+TOLD = {
+    "customer": ("Customer", "Contact", "Note", "SegmentMember"), "sales": ("Opportunity", "Order"), "marketing": ("CampaignMessage",),
+    "support": ("Ticket", "TicketReply"),
+}  # fmt: skip
+# Nouns that the workers write: each of their facts has an audit entry.
+AUDITED = frozenset(("Customer", "Opportunity", "Order", "Ticket", "TicketReply", "Note"))
+OPEN_STATES = {"Opportunity": ("OPEN",), "Order": ("PLACED", "CONFIRMED"), "Ticket": ("NEW", "OPEN", "PENDING")}
+COLLECTIONS = {"Opportunity": ("sales", "opportunities"), "Order": ("sales", "orders"), "Ticket": ("support", "tickets")}
+MOST_TOLD = 5
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A row of an outbox."""
+
+    id: str
+    department: str
+    noun: str
+    record: str
+    version: int
+    correlation: str
+    customer: str
+    subject: str
+    pending: bool
+
+
+@dataclass
+class Findings:
+    """What was checked, and what was not as it must be."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    violations: list[str] = field(default_factory=list)
+
+    def must(self, name: str, wrong: Iterable[Any], checked: int) -> None:
+        """Note an invariant: `wrong` are its exceptions."""
+        self.counts[name] = self.counts.get(name, 0) + checked
+        found = [str(one) for one in wrong]
+        self.violations += [f"{name}: {one}" for one in found[:MOST_TOLD]]
+        if len(found) > MOST_TOLD:
+            self.violations.append(f"{name}: … and {len(found) - MOST_TOLD} more")
+
+
+class Checker:
+    """Looks at an installation that has come to rest."""
+
+    def __init__(self, crm: Installation) -> None:
+        self.crm = crm
+        self.databases = {name: connect(crm.plan.mongo_uri, f"{crm.plan.database_prefix}_{name}") for name in DEPARTMENTS}
+        self.facts: list[Fact] = []
+        self.found = Findings()
+
+    async def close(self) -> None:
+        """Let the databases go."""
+        for database in self.databases.values():
+            await database.client.close()
+
+    async def judge(self, commands: list[Command]) -> Findings:
+        """Everything; the findings."""
+        self.found = Findings()
+        await self._read()
+        self._versions()
+        await self._records()
+        self._commands(commands)
+        await self._audit()
+        await self._timeline()
+        await self._segments()
+        await self._work()
+        await self._totals()
+        await self._money(commands)
+        await self._campaigns()
+        await self._streams()
+        await self._visible([command for command in commands if command.outcome == ACKNOWLEDGED])
+        return self.found
+
+    async def _read(self) -> None:
+        self.facts = []
+        for name, database in self.databases.items():
+            async for row in database["outbox"].find({}, {"payload": 0}):
+                heads = row["headers"]
+                self.facts.append(Fact(
+                    row["_id"], name, heads["ce-aggregate"].rsplit(".", 1)[1], heads["ce-subject"], int(heads["ce-version"]),
+                    heads.get("ce-correlation", ""), heads.get("ce-customer", ""), row["subject"], bool(row.get("pending")),
+                ))  # fmt: skip
+
+    def _of_records(self) -> dict[tuple[str, str, str], list[int]]:
+        found: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+        for fact in self.facts:
+            found[fact.department, fact.noun, fact.record].append(fact.version)
+        return found
+
+    def _versions(self) -> None:
+        records = self._of_records()
+        wrong = [f"{key}: {sorted(seen)}" for key, seen in records.items() if sorted(seen) != list(range(1, len(seen) + 1))]
+        self.found.must("facts of a record are 1…n", wrong, len(records))
+        self.found.must("every fact is published", [fact for fact in self.facts if fact.pending], len(self.facts))
+
+    async def _records(self) -> None:
+        """Each stored record is at the version of its last fact."""
+        last = {(noun, record): max(seen) for (_, noun, record), seen in self._of_records().items()}
+        wrong, checked = [], 0
+        for noun, (department, collection) in {**COLLECTIONS, "Customer": ("customer", "customers")}.items():
+            async for row in self.databases[department][collection].find({}, {"version": 1}):
+                checked += 1
+                if last.get((noun, row["_id"])) != row["version"]:
+                    wrong.append(f"{noun} {row['_id']} is at {row['version']}, its facts at {last.get((noun, row['_id']))}")
+        self.found.must("records are where their facts are", wrong, checked)
+
+    def _commands(self, commands: list[Command]) -> None:
+        """Acknowledged: exactly once, as told. Refused: never. Unknown: at most once."""
+        caused: dict[tuple[str, str], list[Fact]] = defaultdict(list)
+        for fact in self.facts:
+            caused[fact.correlation, fact.noun].append(fact)
+        acknowledged, refused, unknown = [], [], []
+        for command in commands:
+            effects = caused[command.request_id, command.record[0] or noun_of(command.kind)]
+            if command.outcome == ACKNOWLEDGED:
+                if [(fact.record, fact.version) for fact in effects] != [(command.record[1], command.version)]:
+                    acknowledged.append(f"{command.kind} {command.request_id} told {command.record} {command.version}, did {effects}")
+            elif command.outcome == REFUSED and effects:
+                refused.append(f"{command.kind} {command.request_id} {command.details}: {effects}")
+            elif command.outcome == UNKNOWN and len(effects) > 1:
+                unknown.append(f"{command.kind} {command.request_id}: {effects}")
+        count = Counter(command.outcome for command in commands)
+        self.found.must("acknowledged is done exactly once, as told", acknowledged, count[ACKNOWLEDGED])
+        self.found.must("refused has no effect", refused, count[REFUSED])
+        self.found.must("unknown is done at most once", unknown, count[UNKNOWN])
+        told = Counter((command.record, command.version) for command in commands if command.outcome == ACKNOWLEDGED)
+        self.found.must("no version was told to two", [key for key, many in told.items() if many > 1], len(told))
+
+    async def _audit(self) -> None:
+        """Each fact of the workers' nouns has exactly one audit entry; each entry is sealed."""
+        entries: Counter[tuple[str, int]] = Counter()
+        unsealed = []
+        for database in self.databases.values():
+            async for row in database["audit_entries"].find({"version": {"$gt": 0}}, {"record_id": 1, "version": 1, "block": 1}):
+                entries[row["record_id"], row["version"]] += 1
+                if not row.get("block"):
+                    unsealed.append(row["_id"])
+        audited = [fact for fact in self.facts if fact.noun in AUDITED]
+        wrong = [f"{fact.noun} {fact.record} {fact.version}: {entries[fact.record, fact.version]} entries"
+                 for fact in audited if entries[fact.record, fact.version] != 1]  # fmt: skip
+        self.found.must("audit is complete", wrong, len(audited))
+        self.found.must("audit is sealed", unsealed, sum(entries.values()))
+
+    async def _timeline(self) -> None:
+        wanted = {fact.id: (fact.customer, fact.record, fact.version) for fact in self.facts
+                  if fact.customer and fact.noun in TOLD.get(fact.department, ())}  # fmt: skip
+        rows = self.databases["customer"]["timeline_entries"].find({})
+        stored = {row["_id"]: (row["customer_id"], row["record_id"], row["record_version"]) async for row in rows}
+        self.found.must("timeline = fold of the facts", _differences(wanted, stored), len(wanted))
+
+    async def _segments(self) -> None:
+        database = self.databases["customer"]
+        customers = [row async for row in database["customers"].find({"archive_time": None}, {"region": 1})]
+        wrong, checked = [], 0
+        async for segment in database["segments"].find({"archive_time": None}):
+            region = segment["criteria"]["condition"]["values"][0]["text"]
+            wanted = {row["_id"] for row in customers if row.get("region") == region}
+            members = database["segment_members"].find({"segment_id": segment["_id"], "leave_time": None}, {"customer_id": 1})
+            inside = {row["customer_id"] async for row in members}
+            checked += len(wanted)
+            wrong += [f"{segment['name']}: {identity}" for identity in wanted ^ inside]
+        self.found.must("segments = their criteria over the customers", wrong, checked)
+
+    async def _work(self) -> None:
+        """Open work and accesses of the customer department, from the records of sales and support."""
+        wanted: dict[str, tuple[str, str]] = {}
+        for noun, (department, collection) in COLLECTIONS.items():
+            async for row in self.databases[department][collection].find({"archive_time": None}):
+                if row["state"] in OPEN_STATES[noun] and row.get("owner_id") and row.get("customer_id"):
+                    wanted[row["_id"]] = (row["customer_id"], row["owner_id"])
+        database = self.databases["customer"]
+        stored = {row["_id"]: (row["customer_id"], row["person_id"]) async for row in database["open_work"].find({})}
+        self.found.must("open work = the open records", _differences(wanted, stored), len(wanted))
+        people: dict[str, set[str]] = defaultdict(set)
+        for customer, person in wanted.values():
+            people[customer].add(person)
+        async for row in database["customers"].find(
+            {"archive_time": None, "collaborator_ids.0": {"$exists": True}}, {"collaborator_ids": 1}
+        ):
+            people[row["_id"]] |= set(row["collaborator_ids"])
+        rows = {row["_id"]: set(row["person_ids"]) async for row in database["customer_accesses"].find({}) if row["person_ids"]}
+        self.found.must("accesses = who works with a customer", _differences(dict(people), rows), len(people))
+        tickets = self.databases["support"]["tickets"].find({"archive_time": None, "state": {"$in": list(OPEN_STATES["Ticket"])}})
+        loads = Counter([row["owner_id"] async for row in tickets if row.get("owner_id")])
+        kept = {row["_id"]: row["open"] async for row in self.databases["support"]["agent_loads"].find({}) if row.get("open")}
+        self.found.must("loads of agents = their open tickets", _differences(dict(loads), kept), len(loads))
+
+    async def _totals(self) -> None:
+        wanted: Counter[tuple[str, str]] = Counter()
+        async for row in self.databases["sales"]["orders"].find({}):
+            if row["state"] != "CANCELLED" and row.get("customer_id"):
+                sign = -1 if row["kind"] == "RETURN" else 1
+                wanted[row["customer_id"], row["total"]["currency_code"]] += sign * row["total"]["amount_micros"]
+        rows = self.databases["sales"]["order_totals"].find({})
+        stored = {(row["customer_id"], row["currency_code"]): row.get("net_micros", 0) async for row in rows}
+        self.found.must("totals of customers = sum of their orders", _differences(dict(wanted), stored), len(wanted))
+
+    async def _money(self, commands: list[Command]) -> None:
+        """To the cent: an order is worth what its client reckoned, and so are all of them together."""
+        cents = {command.tag: command.details["cents"] for command in commands if "cents" in command.details}
+        rows = self.databases["sales"]["orders"].find({"number": {"$in": list(cents)}}, {"number": 1, "total": 1})
+        stored = {row["number"]: row["total"]["amount_micros"] // 10_000 async for row in rows}
+        wrong = [f"{number}: {amount} cents, ordered {cents[number]}" for number, amount in stored.items() if amount != cents[number]]
+        self.found.must("money is conserved to the cent", wrong, len(stored))
+
+    async def _campaigns(self) -> None:
+        """Planned and sent mails are counted as they are."""
+        database, wrong, checked = self.databases["marketing"], [], 0
+        async for campaign in database["campaigns"].find({}):
+            states = Counter([row["state"] async for row in database["campaign_messages"].find({"campaign_id": campaign["_id"]})])
+            checked += states.total()
+            if states["SENT"] != campaign.get("sent_count", 0) or states["PLANNED"]:
+                wrong.append(f"{campaign['name']} counts {campaign.get('sent_count', 0)} sent, its messages are {dict(states)}")
+        self.found.must("counts of campaigns = their messages", wrong, checked)
+
+    async def _streams(self) -> None:
+        """Each stream holds each fact, and nothing else; each consumer has heard each record to its end; nothing is set aside."""
+        connection = await nats.connect(self.crm.plan.nats_url)
+        context = connection.jetstream()
+        for owner in DEPARTMENTS:
+            facts = {fact.id: fact for fact in self.facts if fact.department == owner}
+            held = await _stream(context, owner)
+            self.found.must("streams = outboxes", [f"{owner}: {identity}" for identity in set(facts) ^ held], len(facts))
+            for consumer in await context.consumers_info(f"CRM_{owner.upper()}"):
+                if consumer.config.durable_name:
+                    await self._heard(consumer, list(facts.values()))
+        for name, database in self.databases.items():
+            rows = [f"{name}: {row['_id']} {row['reason']}" async for row in database["parked_events"].find({"done": None})]
+            self.found.must("nothing is parked", rows, 1)
+        await connection.close()
+
+    async def _heard(self, consumer: Any, facts: list[Fact]) -> None:
+        durable = consumer.config.durable_name
+        filters = consumer.config.filter_subjects or [consumer.config.filter_subject]
+        wanted: dict[str, int] = {}
+        for fact in facts:
+            if any(_matches(pattern, fact.subject) for pattern in filters):
+                wanted[fact.record] = max(fact.version, wanted.get(fact.record, 0))
+        inbox = self.databases[durable.split("-", 1)[0]]["inbox"].find({"_id": {"$regex": f"^{durable}\\|"}})
+        seen = {row["_id"].rsplit("|", 1)[1]: row["version"] async for row in inbox}
+        self.found.must("consumers heard 1…n", [f"{durable}: {one}" for one in _differences(wanted, seen)], len(wanted))
+
+    async def _visible(self, commands: list[Command]) -> None:
+        """What was acknowledged can be seen through the graph, by somebody who may see everything."""
+        last: dict[tuple[str, str], int] = {}
+        for command in commands:
+            last[command.record] = max(command.version, last.get(command.record, 0))
+        last = {record: version for record, version in last.items() if record[0] in ("Customer", "Opportunity", "Order", "Ticket")}
+        wrong = []
+        for (noun, identity), version in last.items():
+            field = noun[0].lower() + noun[1:]
+            answer = await self.crm.graph(f'{{ found: {field}(id: "{to_global(noun, identity)}") {{ version }} }}')
+            seen = (answer.get("data") or {}).get("found") or {}
+            if seen.get("version", 0) < version:
+                wrong.append(f"{noun} {identity} told at {version}, seen {answer}")
+        self.found.must("acknowledged is visible in the graph", wrong, len(last))
+
+
+def noun_of(mutation: str) -> str:
+    """The noun of a mutation, e.g. "TicketReply" of "ticketReplyCreate"."""
+    nouns = ("Customer", "Opportunity", "Order", "TicketReply", "Ticket", "Note")
+    return next(noun for noun in nouns if mutation.lower().startswith(noun.lower()))
+
+
+def _differences(wanted: dict[Any, Any], stored: dict[Any, Any]) -> list[str]:
+    keys = [key for key in wanted.keys() | stored.keys() if wanted.get(key) != stored.get(key)]
+    return [f"{key}: should be {wanted.get(key)}, is {stored.get(key)}" for key in keys]
+
+
+def _matches(pattern: str, subject: str) -> bool:
+    wanted, given = pattern.split("."), subject.split(".")
+    if wanted[-1] == ">":
+        return given[: len(wanted) - 1] == wanted[:-1]
+    return len(wanted) == len(given) and all(one in ("*", other) for one, other in zip(wanted, given, strict=True))
+
+
+async def _stream(context: JetStreamContext, owner: str) -> set[str]:
+    """Ids of everything in a stream."""
+    name = f"CRM_{owner.upper()}"
+    info = await context.add_consumer(name, ConsumerConfig(deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE))
+    subscription = await context.pull_subscribe_bind(info.name, name)
+    found: set[str] = set()
+    count = 0
+    while count < (info.num_pending or 0):
+        messages = await subscription.fetch(500, timeout=5)
+        count += len(messages)
+        found |= {(message.headers or {})["ce-id"] for message in messages}
+    await subscription.unsubscribe()
+    return found

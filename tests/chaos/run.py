@@ -1,0 +1,231 @@
+"""One run: a stack, clients, a nemesis with the schedule of a seed, quiet, judgement, report."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from email import message_from_bytes
+from pathlib import Path
+from typing import Any
+
+import nats
+from aiosmtpd.controller import Controller
+from nats.errors import Error as NatsError
+from pymongo.errors import PyMongoError
+
+from chassis.kernel.errors import CrmError
+from cli.audit import prove
+from cli.batches import Batches
+from cli.plan import DEPARTMENTS
+from gateway.graph.contract import to_global
+from tests.chaos.checker import Checker
+from tests.chaos.ledger import Command
+from tests.chaos.nemesis import Nemesis
+from tests.chaos.schedule import Fault, schedule
+from tests.chaos.stack import Stack
+from tests.chaos.workers import PIPELINE, SHARED, STAGES, Worker
+from tests.support.checks import equals
+
+WORKERS, ADDRESSEES = 6, 40
+QUIET_SECONDS, SETTLE_SECONDS = 60.0, 10.0
+
+
+class Mailbox:
+    """The mail server of a run: (address, Message-ID) of everything that it took. It is slow, so that faults come in between."""
+
+    def __init__(self) -> None:
+        self.mails: Counter[tuple[str, str]] = Counter()
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        await asyncio.sleep(0.1)
+        identity = str(message_from_bytes(envelope.content)["Message-ID"])
+        self.mails.update((address, identity) for address in envelope.rcpt_tos)
+        return "250 OK"
+
+
+@dataclass
+class Report:
+    """What a run found. `settled` is the time from the last heal until everything had been heard; seconds."""
+
+    seed: int
+    seconds: float
+    faults: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    counts: dict[str, int] = field(default_factory=dict)
+    violations: list[str] = field(default_factory=list)
+    settled: float = 0.0
+    settle_seconds: float = SETTLE_SECONDS
+    repeated: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        lines = [
+            f"seed {self.seed}: {self.seconds:.0f} s, {self.faults.total()} faults, {dict(self.outcomes)}, settled {self.settled:.1f} s after the last heal"
+        ]
+        lines += [f"  {name:<45} {count:>8,} checked" for name, count in self.counts.items()]
+        lines += [f"  {note}" for note in self.notes]
+        return "\n".join(lines + [f"  VIOLATION {one}" for one in self.violations] + ([] if self.violations else ["  no violation"]))
+
+
+async def run(
+    folder: Path, seed: int, seconds: float, *, broken: str = "", faults: list[Fault] | None = None, settle_seconds: float = SETTLE_SECONDS
+) -> Report:
+    """One run; its report. `broken` breaks the machinery on purpose; `faults` replace those of the seed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stack, mailbox = Stack(folder, seed, broken), Mailbox()
+    mail = Controller(mailbox, hostname="127.0.0.1", port=stack.plan.smtp_port)
+    mail.start()
+    report = Report(seed, seconds, settle_seconds=settle_seconds)
+    try:
+        await stack.start()
+        without = frozenset() if stack.disk.mounted else frozenset(("power cut", "disk full"))
+        drawn = schedule(seed, seconds, list(stack.links), without) if faults is None else faults
+        (folder / "schedule.txt").write_text("\n".join(map(str, drawn)) + "\n")
+        await _torment(stack, folder, drawn, report, mailbox)
+    finally:
+        mail.stop()
+        await stack.stop()
+    return report
+
+
+async def _torment(stack: Stack, folder: Path, drawn: list[Fault], report: Report, mailbox: Mailbox) -> None:
+    shared = await _prepare(stack)
+    workers = [Worker(number, stack, folder, report.seed, shared) for number in range(WORKERS)]
+    ended = asyncio.Event()
+    tasks = [asyncio.create_task(worker.run(ended)) for worker in workers]
+    campaign = asyncio.create_task(_launch(stack, ended))
+    nemesis, begin = Nemesis(stack, drawn), time.monotonic()
+    await nemesis.run()
+    healed = time.monotonic()
+    await asyncio.sleep(max(0.5, begin + report.seconds - healed))
+    ended.set()
+    await asyncio.gather(*tasks)
+    await campaign
+    report.faults = nemesis.done
+    commands = [command for worker in workers for command in worker.ledger.commands.values()]
+    report.outcomes = Counter(command.outcome for command in commands)
+    report.repeated = sum(worker.repeated for worker in workers)
+    checker = Checker(stack)
+    try:
+        report.settled = await _quiet(stack, checker, healed if drawn else time.monotonic())
+        await _judge(stack, checker, commands, report, mailbox)
+    finally:
+        await checker.close()
+    report.violations += [f"a repeat was answered otherwise: {one}" for worker in workers for one in worker.differed]
+    report.violations += [f"an answer that tells nothing: {one}" for worker in workers for one in worker.unexpected]
+    report.counts |= {"repeats answered alike": report.repeated, "backups whole": nemesis.verified_backups()}
+    report.notes.append(f"ended by themselves and started again: {stack.ended_alone or 'none'}")
+    report.notes.append(f"memory in MB: { {name: size // 1024 for name, size in stack.memory().items()} }")
+
+
+async def _prepare(stack: Stack) -> list[dict[str, Any]]:
+    """A pipeline, two segments, a campaign with its audience, and the opportunities for which the workers compete."""
+    pipeline = {**PIPELINE, "role": "cli"}
+    await stack.until(lambda: _willing(stack, "CreatePipeline", pipeline), 20)
+    for region in ("chaos-north", "chaos-south", "mail"):
+        await stack.ask("CreateSegment", role="COORDINATOR", name=region, criteria=equals("region", region))
+    firms = [await stack.ask("CreateCustomer", role="COORDINATOR", kind=1, name=f"firm {number}", region="mail") for number in range(4)]
+    rows = [
+        {
+            "source_key": f"mail:{number}",
+            "customer_id": firms[number % 4].customer.id,
+            "name": f"N{number}",
+            "email": f"c{number}@mail.example",
+        }
+        for number in range(ADDRESSEES)
+    ]
+    await stack.ask("BatchUpsertContacts", contacts=rows)
+    shared = []
+    for number in range(SHARED):
+        made = await stack.ask("CreateOpportunity", role="COORDINATOR", customer_id=firms[0].customer.id, name=f"shared {number}")
+        shared.append({"id": to_global("Opportunity", made.opportunity.id), "version": 1, "stageKey": STAGES[0]})
+    return shared
+
+
+async def _willing(stack: Stack, method: str, fields: dict[str, Any]) -> bool:
+    """A department that has just come up may not know its people yet."""
+    try:
+        await stack.ask(method, **fields)
+    except CrmError:
+        return False
+    return True
+
+
+async def _launch(stack: Stack, ended: asyncio.Event) -> None:
+    """A campaign under way while everything falls down; asked for until it is acknowledged."""
+    listed = None
+    while listed is None:
+        try:
+            segments = (await stack.ask("ListSegments", role="cli")).segments
+            listed = next(segment for segment in segments if segment.name == "mail")
+            fields = {
+                "name": "spring",
+                "channel": 1,
+                "subject": "new",
+                "body": "hello",
+                "segment_id": listed.id,
+                "request_id": "chaos-campaign-1",
+            }
+            made = await stack.ask("CreateCampaign", role="COORDINATOR", **fields)
+            await stack.ask("LaunchCampaign", role="COORDINATOR", campaign_id=made.campaign.id, request_id="chaos-launch-1")
+        except (CrmError, StopIteration):
+            listed = None
+            await asyncio.sleep(0.3)
+
+
+async def _quiet(stack: Stack, checker: Checker, healed: float) -> float:
+    """Wait until everything is up, published, heard and sealed; seconds since the last heal."""
+    await stack.ready()
+    end = healed + QUIET_SECONDS
+    while time.monotonic() < end:
+        if await _is_quiet(stack, checker):
+            moment = time.monotonic() - healed
+            await asyncio.sleep(1.0)
+            if await _is_quiet(stack, checker):
+                return moment
+        await asyncio.sleep(0.1)
+    return QUIET_SECONDS
+
+
+async def _is_quiet(stack: Stack, checker: Checker) -> bool:
+    try:
+        for database in checker.databases.values():
+            if await database["outbox"].find_one({"pending": True}) or await database["audit_entries"].find_one({"pending": True}):
+                return False
+        if await checker.databases["marketing"]["campaign_messages"].find_one({"state": "PLANNED"}):
+            return False
+        connection = await nats.connect(stack.plan.nats_url, max_reconnect_attempts=1, connect_timeout=1)
+        try:
+            context = connection.jetstream()
+            for name in DEPARTMENTS:
+                for consumer in await context.consumers_info(f"CRM_{name.upper()}"):
+                    if consumer.config.durable_name and (consumer.num_pending or consumer.num_ack_pending):
+                        return False
+        finally:
+            await connection.close()
+    except (PyMongoError, NatsError, OSError, TimeoutError):
+        return False
+    return True
+
+
+async def _judge(stack: Stack, checker: Checker, commands: list[Command], report: Report, mailbox: Mailbox) -> None:
+    await stack.renew()
+    found = await checker.judge(commands)
+    batches = Batches(stack.plan)
+    try:
+        for name in DEPARTMENTS:
+            proof, _, _ = await prove(batches, name)
+            found.must("the chain of the audit is whole", [proof.wrong] if proof.wrong else [], proof.entries)
+    finally:
+        await batches.close()
+    told = Counter(address for address, _ in mailbox.mails)
+    wanted = {f"c{number}@mail.example" for number in range(ADDRESSEES)}
+    found.must("each mail once", [f"{address}: {many} different mails" for address, many in told.items() if many != 1], len(told))
+    found.must("no mail is missing", sorted(wanted - set(told)), len(wanted))
+    if (again := mailbox.mails.total() - len(mailbox.mails)) > 0:
+        report.notes.append(f"mails handed over once more under the same Message-ID after a fault in between: {again}")
+    if report.settled > report.settle_seconds:
+        found.violations.append(f"settled {report.settled:.1f} s after the last heal; {report.settle_seconds:.0f} s are allowed")
+    report.counts, report.violations = found.counts, report.violations + found.violations
