@@ -28,7 +28,7 @@ from tests.chaos.stack import Stack
 from tests.chaos.workers import PIPELINE, SHARED, STAGES, Worker
 from tests.support.checks import equals
 
-WORKERS, ADDRESSEES = 6, 40
+WORKERS, ADDRESSEES, FIRMS = 6, 40, 4
 QUIET_SECONDS, SETTLE_SECONDS = 60.0, 10.0
 
 
@@ -95,7 +95,7 @@ async def _torment(stack: Stack, folder: Path, drawn: list[Fault], report: Repor
     workers = [Worker(number, stack, folder, report.seed, shared) for number in range(WORKERS)]
     ended = asyncio.Event()
     tasks = [asyncio.create_task(worker.run(ended)) for worker in workers]
-    campaign = asyncio.create_task(_launch(stack, ended))
+    campaign = asyncio.create_task(_launch(stack))
     nemesis, begin = Nemesis(stack, drawn), time.monotonic()
     await nemesis.run()
     healed = time.monotonic()
@@ -109,7 +109,7 @@ async def _torment(stack: Stack, folder: Path, drawn: list[Fault], report: Repor
     report.repeated = sum(worker.repeated for worker in workers)
     checker = Checker(stack)
     try:
-        report.settled = await _quiet(stack, checker, healed if drawn else time.monotonic())
+        report.settled = await _quiet(stack, checker, healed if drawn else time.monotonic(), report)
         await _judge(stack, checker, commands, report, mailbox)
     finally:
         await checker.close()
@@ -126,11 +126,11 @@ async def _prepare(stack: Stack) -> list[dict[str, Any]]:
     await stack.until(lambda: _willing(stack, "CreatePipeline", pipeline), 20)
     for region in ("chaos-north", "chaos-south", "mail"):
         await stack.ask("CreateSegment", role="COORDINATOR", name=region, criteria=equals("region", region))
-    firms = [await stack.ask("CreateCustomer", role="COORDINATOR", kind=1, name=f"firm {number}", region="mail") for number in range(4)]
+    firms = [await stack.ask("CreateCustomer", role="COORDINATOR", kind=1, name=f"firm {number}", region="mail") for number in range(FIRMS)]
     rows = [
         {
             "source_key": f"mail:{number}",
-            "customer_id": firms[number % 4].customer.id,
+            "customer_id": firms[number % FIRMS].customer.id,
             "name": f"N{number}",
             "email": f"c{number}@mail.example",
         }
@@ -153,13 +153,16 @@ async def _willing(stack: Stack, method: str, fields: dict[str, Any]) -> bool:
     return True
 
 
-async def _launch(stack: Stack, ended: asyncio.Event) -> None:
+async def _launch(stack: Stack) -> None:
     """A campaign under way while everything falls down; asked for until it is acknowledged."""
     listed = None
     while listed is None:
         try:
             segments = (await stack.ask("ListSegments", role="cli")).segments
-            listed = next(segment for segment in segments if segment.name == "mail")
+            listed = {segment.name: segment for segment in segments}["mail"]
+            members = await stack.ask("BatchListSegmentMembers", role="cli", segment_ids=[listed.id], page_size=100)
+            if len(members.groups[0].segment_members) < FIRMS:  # the audience is who belongs to the segment at the launch
+                raise LookupError("not all are in the segment yet")
             fields = {
                 "name": "spring",
                 "channel": 1,
@@ -170,44 +173,50 @@ async def _launch(stack: Stack, ended: asyncio.Event) -> None:
             }
             made = await stack.ask("CreateCampaign", role="COORDINATOR", **fields)
             await stack.ask("LaunchCampaign", role="COORDINATOR", campaign_id=made.campaign.id, request_id="chaos-launch-1")
-        except (CrmError, StopIteration):
+        except (CrmError, LookupError):
             listed = None
             await asyncio.sleep(0.3)
 
 
-async def _quiet(stack: Stack, checker: Checker, healed: float) -> float:
+async def _quiet(stack: Stack, checker: Checker, healed: float, report: Report) -> float:
     """Wait until everything is up, published, heard and sealed; seconds since the last heal."""
     await stack.ready()
-    end = healed + QUIET_SECONDS
+    end, waited = healed + QUIET_SECONDS, f"all were ready after {time.monotonic() - healed:.1f} s"
     while time.monotonic() < end:
-        if await _is_quiet(stack, checker):
+        unrest = await _unrest(stack, checker)
+        waited = f"{waited}; {unrest} until then" if unrest and unrest not in waited else waited
+        if not unrest:
             moment = time.monotonic() - healed
             await asyncio.sleep(1.0)
-            if await _is_quiet(stack, checker):
+            if not await _unrest(stack, checker):
+                report.notes.append(waited)
                 return moment
         await asyncio.sleep(0.1)
+    report.notes.append(waited)
     return QUIET_SECONDS
 
 
-async def _is_quiet(stack: Stack, checker: Checker) -> bool:
+async def _unrest(stack: Stack, checker: Checker) -> str:
+    """What is not yet at rest; "" when all is."""
     try:
-        for database in checker.databases.values():
-            if await database["outbox"].find_one({"pending": True}) or await database["audit_entries"].find_one({"pending": True}):
-                return False
+        for name, database in checker.databases.items():
+            for collection in ("outbox", "audit_entries"):
+                if await database[collection].find_one({"pending": True}):
+                    return f"{collection} of {name}"
         if await checker.databases["marketing"]["campaign_messages"].find_one({"state": "PLANNED"}):
-            return False
+            return "mails"
         connection = await nats.connect(stack.plan.nats_url, max_reconnect_attempts=1, connect_timeout=1)
         try:
             context = connection.jetstream()
             for name in DEPARTMENTS:
                 for consumer in await context.consumers_info(f"CRM_{name.upper()}"):
                     if consumer.config.durable_name and (consumer.num_pending or consumer.num_ack_pending):
-                        return False
+                        return f"{consumer.config.durable_name}"
         finally:
             await connection.close()
-    except (PyMongoError, NatsError, OSError, TimeoutError):
-        return False
-    return True
+    except (PyMongoError, NatsError, OSError, TimeoutError) as error:
+        return type(error).__name__
+    return ""
 
 
 async def _judge(stack: Stack, checker: Checker, commands: list[Command], report: Report, mailbox: Mailbox) -> None:
