@@ -27,9 +27,9 @@ class Gateway:
         self.settings = settings
         self.clients, self.live, self.metrics = Clients(settings), Live(), Metrics()
         self.schema = shared_schema()
-        operations = Operations(self.schema, settings, Callers(self.clients), Traces("gateway", settings.otlp_endpoint), self.metrics)
-        http = GraphHttp(operations, self.clients, self.live, settings)
-        socket = GraphSocket(operations, self.clients, self.live)
+        self.operations = Operations(self.schema, settings, Callers(self.clients), Traces("gateway", settings.otlp_endpoint), self.metrics)
+        http = GraphHttp(self.operations, self.clients, self.live, settings)
+        socket = GraphSocket(self.operations, self.clients, self.live)
         self.app = build_app(self.schema, http, socket, explore=settings.environment != "production")
         self.http: list[HttpServer] = []
         self.port = self.ops_port = 0

@@ -201,6 +201,8 @@ def _status(answer: Answer, wanted: str) -> int:
     code = (answer.body.get("errors") or [{}])[0].get("extensions", {}).get("code")
     if code == "METHOD_NOT_ALLOWED":
         return 405
+    if code == "OVERLOADED":
+        return 503
     if (answer.body.get("errors") or [{}])[0].get("extensions", {}).get("limit") == "budget":
         return 429
     return 400 if not answer.executed and wanted == RESPONSE else 200

@@ -17,6 +17,7 @@ from chassis.kernel.errors import CrmError
 from chassis.observe import purpose
 from chassis.observe.metrics import Metrics
 from chassis.observe.traces import Traces
+from gateway.admission import Admission
 from gateway.budget import Budget
 from gateway.callers import Callers
 from gateway.context import Context
@@ -112,6 +113,7 @@ class Operations:
         self.settings, self.callers = settings, callers
         self.register = Register(settings.documents, open_to_texts=settings.environment != "production")
         self.budget = Budget(settings.most_cost_per_minute)
+        self.admission = Admission(settings.most_at_once, metrics)
         fallbacks = Counter(
             "crm_operation_uncompiled", "Operations that ran without a plan, by reason", ["reason"], registry=metrics.registry
         )
@@ -130,6 +132,13 @@ class Operations:
 
     async def run(self, question: Question, context: Context, *, read_only: bool = False) -> Answer:
         """The answer to a query or mutation."""
+        try:
+            with self.admission.one():
+                return await self._run(question, context, read_only=read_only)
+        except GraphQLError as error:
+            return self._refuse((error,), context)
+
+    async def _run(self, question: Question, context: Context, *, read_only: bool) -> Answer:
         try:
             operation, left = await self._prepare(question, context)
         except _Refused as refusal:

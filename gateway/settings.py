@@ -35,6 +35,7 @@ class Settings(Common):
     most_batch: int = env("CRM_MOST_BATCH", 10, "operations in one request")
 
     most_cost_per_minute: int = env("CRM_MOST_COST_PER_MINUTE", 3_000_000, "cost that one caller may ask for in a minute; 0: no limit")
+    most_at_once: int = env("CRM_MOST_AT_ONCE", 256, "operations under way at once; who comes beyond that is told to come again")
     compress_bytes: int = env("CRM_COMPRESS_BYTES", 8192, "answers of this size and more are compressed where the client takes it")
     documents: str = env("CRM_DOCUMENTS", "", "file of registered documents; in production only those are answered")
 

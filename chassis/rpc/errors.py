@@ -77,6 +77,8 @@ def refusal_of(error: grpc.aio.AioRpcError, department: str) -> CrmError:
         if detail.Unpack(info):
             break
     number = error.code().value[0]
+    if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and not info.reason:  # more calls at once than it takes: none of it was begun
+        return Unavailable(department, timeout=False)
     kind = _KIND.get(number, CrmError)
     if kind is CrmError or not info.reason:
         return CrmError(error.details() or "the department failed", code=info.reason or "INTERNAL")

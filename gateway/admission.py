@@ -1,0 +1,36 @@
+"""How many operations may be under way at once: who comes beyond that is told at once to come again, instead of waiting behind all others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from graphql import GraphQLError
+from prometheus_client import Counter
+
+from chassis.observe.metrics import Metrics
+
+RETRY_SECONDS = 1
+
+
+class Admission:
+    """Counts the operations of one gateway process."""
+
+    def __init__(self, most: int, metrics: Metrics) -> None:
+        self.most, self.running = most, 0
+        self.shed = Counter("crm_operations_shed", "Operations refused because too many were under way", registry=metrics.registry)
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """The time of one operation. Raises GraphQLError (OVERLOADED, retryable) where there are too many already; nothing was done then."""
+        if self.running >= self.most:
+            self.shed.inc()
+            raise GraphQLError(
+                f"{self.running} operations are under way, which is all that is taken at once; ask again in {RETRY_SECONDS} s",
+                extensions={"code": "OVERLOADED", "retryAfter": RETRY_SECONDS, "retryable": True},
+            )
+        self.running += 1
+        try:
+            yield
+        finally:
+            self.running -= 1
