@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import strawberry
 from nats.aio.client import Client
 
@@ -27,7 +29,8 @@ class Gateway:
         self.settings = settings
         self.clients, self.live, self.metrics = Clients(settings), Live(), Metrics()
         self.schema = shared_schema()
-        self.operations = Operations(self.schema, settings, Callers(self.clients), Traces("gateway", settings.otlp_endpoint), self.metrics)
+        self.traces = Traces("gateway", settings.otlp_endpoint)
+        self.operations = Operations(self.schema, settings, Callers(self.clients), self.traces, self.metrics)
         http = GraphHttp(self.operations, self.clients, self.live, settings)
         socket = GraphSocket(self.operations, self.clients, self.live)
         self.app = build_app(self.schema, http, socket, explore=settings.environment != "production")
@@ -57,6 +60,7 @@ class Gateway:
         if self.nats:
             await self.nats.close()
         await self.clients.close()
+        await asyncio.to_thread(self.traces.flush)
 
 
 _built: list[strawberry.Schema] = []

@@ -6,11 +6,13 @@ import logging
 import re
 import time
 from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import strawberry
-from graphql import ExecutionResult, GraphQLError, OperationType
+from graphql import ExecutionResult, GraphQLError, OperationDefinitionNode, OperationType
+from opentelemetry.trace import Span, SpanKind
 from prometheus_client import Counter, Histogram
 
 from chassis.kernel.errors import CrmError
@@ -151,13 +153,21 @@ class Operations:
             return self._refuse((bad_request("only queries may be asked with GET; use POST", "METHOD_NOT_ALLOWED"),), context)
         started = time.perf_counter()
         node = operation.node
-        with self.traces.span(f"graphql {node.name.value if node.name else node.operation.value}"):
+        with self._span(node) as span:
             done = await operation.run.execute(context, question.variables)
+            span.set_attribute("crm.errors", len(done.errors or ()))
+            answer = self._answer(done, context, public=node.operation is OperationType.QUERY)
         self.seconds.labels(node.operation.value, "errors" if done.errors else "ok").observe(time.perf_counter() - started)
-        answer = self._answer(done, context, public=node.operation is OperationType.QUERY)
         if question.counts:
             answer.body["extensions"] = {"cost": {"asked": operation.cost.of(question.variables), "left": left}}
         return answer
+
+    def _span(self, node: OperationDefinitionNode) -> AbstractContextManager[Span]:
+        """The span in which a trace begins: named as the client named its operation, without variables and without text."""
+        kind, name = node.operation.value, node.name.value[:60] if node.name else ""
+        return self.traces.span(
+            name or kind, kind=SpanKind.SERVER, attributes={"graphql.operation.type": kind, "graphql.operation.name": name}
+        )
 
     async def stream(self, question: Question, context: Context, *, read_only: bool = False) -> Answer | AsyncIterator[dict[str, Any]]:
         """A subscription's bodies as they come; or the one answer of a query, a mutation or a refused subscription."""

@@ -15,6 +15,7 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.descriptor_pool import Default
 from google.protobuf.message import DecodeError, Message
 
+from chassis.observe.traces import traceparent
 from chassis.rpc.documents import message_class, personal_fields, to_document, to_message
 
 SCHEMA_VERSION = 1
@@ -129,11 +130,11 @@ def decode(headers: Mapping[str, str], payload: bytes) -> Event:
 
 
 def to_row(event: Event) -> dict[str, Any]:
-    """The outbox row of an event."""
+    """The outbox row of an event; its trace goes on from the span that commits it."""
     return {
         "_id": event.id,
         "subject": event.subject,
-        "headers": event.headers(),
+        "headers": event.headers() | {"traceparent": traceparent()},
         "payload": event.payload,
         "create_time": event.time,
         "pending": True,

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import Error as JetStreamError
+from opentelemetry.trace import Span
 from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
@@ -22,6 +24,7 @@ from chassis.kernel.errors import Conflict, CrmError
 from chassis.messaging.broker import stream_name
 from chassis.messaging.envelope import Event, decode, know
 from chassis.observe.metrics import Metrics
+from chassis.observe.traces import Traces
 from chassis.rpc.call import Call
 from chassis.storage.changes import AUDIT, OUTBOX, Duplicate
 from chassis.storage.client import Database
@@ -90,11 +93,11 @@ class Consumer:
     """Runs one reaction of one department until cancelled."""
 
     def __init__(
-        self, owner: str, reaction: Reaction, context: JetStreamContext, database: Database, make_call: MakeCall, metrics: Metrics, *,
-        managed: bool = False,
+        self, owner: str, reaction: Reaction, context: JetStreamContext, database: Database, make_call: MakeCall, metrics: Metrics,
+        traces: Traces, *, managed: bool = False,
     ) -> None:  # fmt: skip
         self.reaction, self.context, self.database = reaction, context, database
-        self.make_call, self.metrics, self.managed = make_call, metrics, managed
+        self.make_call, self.metrics, self.traces, self.managed = make_call, metrics, traces, managed
         self.read: Callable[[Msg], Event] = checked
         self.durable = durable_name(owner, reaction)
         # Records whose later facts wait for an earlier one.
@@ -165,12 +168,22 @@ class Consumer:
             else:
                 gaps.append((message, event))
         if take:
-            await self._commit([event for _, event in take], seen)
+            events = [event for _, event in take]
+            with self._span(events):
+                await self._commit(events, seen)
         for message in [message for message, _ in take] + repeats:
             await message.ack()
         for message, event in gaps:
             await self._wait_for_gap(message, event)
         self.metrics.events_ignored.labels(self.reaction.name).inc(len(repeats))
+
+    def _span(self, events: Sequence[Event]) -> AbstractContextManager[Span]:
+        """The span of a reaction, in the trace of the facts to which it reacts."""
+        attributes: dict[str, str | int] = {
+            "messaging.system": "nats", "messaging.destination.name": stream_name(self.reaction.department),
+            "messaging.operation.name": "process", "messaging.consumer.group.name": self.durable, "messaging.batch.message_count": len(events),
+        }  # fmt: skip
+        return self.traces.batch(f"process {self.durable}", [event.traceparent for event in events], attributes)
 
     async def _commit(self, events: list[Event], seen: dict[str, int]) -> None:
         call = self.make_call(f"reaction:{self.reaction.name}")
@@ -213,10 +226,11 @@ class Consumer:
         call = self.make_call(f"reaction:{self.reaction.name}")
         call.request_id = event.correlation_id or event.id
         call.changes.only = frozenset((*self.reaction.writes, *ALWAYS))
-        if not row.get("waiting"):  # one that only waited came again and took effect in its turn
-            await self.reaction.handle(call, [event])
-        call.changes.must_match(PARKED, UpdateOne({"_id": row["_id"], "done": None}, {"$set": {"done": now()}}))
-        await call.changes.commit()
+        with self._span([event]):
+            if not row.get("waiting"):  # one that only waited came again and took effect in its turn
+                await self.reaction.handle(call, [event])
+            call.changes.must_match(PARKED, UpdateOne({"_id": row["_id"], "done": None}, {"$set": {"done": now()}}))
+            await call.changes.commit()
         await self.database[PARKED].delete_one({"_id": row["_id"]})
 
     def _key(self, aggregate_id: str) -> str:
@@ -236,6 +250,8 @@ class Consumer:
 
     async def _failed(self, message: Msg, error: BaseException) -> None:
         found = {"reaction": self.reaction.name, "subject": message.subject, "deliveries": message.metadata.num_delivered}
+        if parent := (message.headers or {}).get("traceparent"):
+            found["trace_id"] = parent.split("-")[1]
         if _passes(error):  # somebody is away: the fact waits as long as that takes
             log.info("reaction waits", extra={**found, "reason": str(error)[:200]})
             await message.nak(delay=min(RETRY_SECONDS * message.metadata.num_delivered, LONGEST_SECONDS))

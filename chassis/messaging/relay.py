@@ -10,7 +10,9 @@ from typing import Any
 
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
+from nats.js.api import PubAck
 from nats.js.errors import NotFoundError
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 from pymongo import ASCENDING, IndexModel
 from pymongo.errors import PyMongoError
 
@@ -18,6 +20,7 @@ from chassis.kernel.clock import now
 from chassis.kernel.ids import new_id
 from chassis.messaging.broker import stream_name
 from chassis.observe.metrics import Metrics
+from chassis.observe.traces import Traces, traceparent
 from chassis.storage.changes import OUTBOX
 from chassis.storage.client import Database
 from chassis.storage.lease import Lease
@@ -38,9 +41,11 @@ class Relay:
     `make_stream` makes a stream that is gone, or says who must."""
 
     def __init__(
-        self, department: str, database: Database, context: JetStreamContext, metrics: Metrics, make_stream: Callable[[], Awaitable[None]]
-    ) -> None:
-        self.department, self.database, self.context, self.metrics, self.make_stream = department, database, context, metrics, make_stream
+        self, department: str, database: Database, context: JetStreamContext, metrics: Metrics, traces: Traces,
+        make_stream: Callable[[], Awaitable[None]],
+    ) -> None:  # fmt: skip
+        self.department, self.database, self.context = department, database, context
+        self.metrics, self.traces, self.make_stream = metrics, traces, make_stream
         self.woken = asyncio.Event()
         self.lease = Lease(database, "relay")
         self._sequence, self._look_due = 0, 0.0
@@ -79,8 +84,7 @@ class Relay:
         self.metrics.outbox_pending.set(len(rows))
         if not rows:
             return 0
-        sent = [await self.context.publish_async(row["subject"], row["payload"], headers=_sendable(row["headers"])) for row in rows]
-        acks = await asyncio.wait_for(asyncio.gather(*sent), 10)
+        acks = await self._publish(rows)
         fresh = [ack.seq for ack in acks if not ack.duplicate]
         if fresh and min(fresh) <= self._sequence:
             await self._lost(min(fresh) - 1)
@@ -90,6 +94,29 @@ class Relay:
         for row in rows:
             self.metrics.events_published.labels(row["headers"]["ce-type"]).inc()
         return len(rows)
+
+    async def _publish(self, rows: list[dict[str, Any]]) -> list[PubAck]:
+        """Every row is a span of the trace that made it, and its trace goes on from there."""
+        spans = [self._span(row) for row in rows]
+        try:
+            sent = [
+                await self.context.publish_async(row["subject"], row["payload"], headers=_sendable(row["headers"], span))
+                for row, span in zip(rows, spans, strict=True)
+            ]
+            return await asyncio.wait_for(asyncio.gather(*sent), 10)
+        finally:
+            for span in spans:
+                span.end()
+
+    def _span(self, row: dict[str, Any]) -> Span:
+        stream, type_ = stream_name(self.department), row["headers"]["ce-type"]
+        attributes = {
+            "messaging.system": "nats",
+            "messaging.destination.name": stream,
+            "messaging.operation.name": "publish",
+            "crm.event": type_,
+        }
+        return self.traces.start(f"publish {stream}", row["headers"].get("traceparent", ""), SpanKind.PRODUCER, attributes)
 
     async def _look(self) -> None:
         """See, every two seconds, whether the stream still holds what was published; make it again where it is gone."""
@@ -120,8 +147,9 @@ class Relay:
         await self.lease.keep(sequence=sequence)
 
 
-def _sendable(headers: dict[str, str]) -> dict[str, str]:
-    return {key: value for key, value in headers.items() if value}
+def _sendable(headers: dict[str, str], span: Span) -> dict[str, str]:
+    found = {key: value for key, value in headers.items() if value}
+    return found | {"traceparent": traceparent(span)} if span is not INVALID_SPAN else found
 
 
 async def publish_again(database: Database, query: Mapping[str, Any]) -> int:

@@ -1,4 +1,4 @@
-"""JSON log lines, one a fact, joined by request id. No payloads, no secrets."""
+"""JSON log lines, one a fact, joined by request id and, within a trace, by trace id. No payloads, no secrets."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 
 import orjson
 
+from chassis.observe.traces import place
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 class JsonLines(logging.Formatter):
-    """Every record as one JSON object: time, level, service, message, and whatever was passed as `extra`."""
+    """Every record as one JSON object: time, level, service, message, the trace if there is one, and whatever was passed as `extra`."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
@@ -27,6 +29,7 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        line |= place()
         line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
+
+from opentelemetry.trace import Span, SpanKind
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
+from chassis.observe.traces import begin, failed
+
+_command: ContextVar[Span | None] = ContextVar("command", default=None)  # a task has one command on its way
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 READS = frozenset(("find", "aggregate", "getMore", "count", "distinct"))
 
@@ -49,7 +55,7 @@ class Metrics:
 
 
 class CommandMetrics(CommandListener):
-    """Counts what the driver sends; tests read it to assert one query a call."""
+    """Counts what the driver sends, and gives each command within a span a short one of its own; tests assert one query a call by it."""
 
     def __init__(self, metrics: Metrics) -> None:
         self.metrics = metrics
@@ -60,12 +66,20 @@ class CommandMetrics(CommandListener):
         if event.command_name == "aggregate" and collection == 1:
             stages = event.command.get("pipeline", [])
             collection = next((stage["$lookup"]["from"] for stage in stages if "$lookup" in stage), "")
-        self.metrics.mongo_commands.labels(event.command_name, collection if isinstance(collection, str) else "").inc()
+        where = collection if isinstance(collection, str) else ""
+        self.metrics.mongo_commands.labels(event.command_name, where).inc()
+        attributes = {"db.system.name": "mongodb", "db.operation.name": event.command_name, "db.collection.name": where}
+        _command.set(begin(f"{event.command_name} {where}".strip(), SpanKind.CLIENT, attributes))
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
         """A command came back."""
+        if span := _command.get():
+            span.end()
         self.metrics.mongo_seconds.labels(event.command_name).observe(event.duration_micros / 1e6)
 
     def failed(self, event: CommandFailedEvent) -> None:
         """A command failed."""
+        if span := _command.get():
+            failed(span, str(event.failure.get("codeName", "")))
+            span.end()
         self.metrics.mongo_seconds.labels(event.command_name).observe(event.duration_micros / 1e6)

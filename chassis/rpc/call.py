@@ -34,7 +34,6 @@ class Call:
     request_id: str = ""
     deadline: float | None = None
     now: datetime = field(default_factory=now)
-    traceparent: str = ""
     customers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     seal: str = ""
     address: str = ""

@@ -8,10 +8,11 @@ from typing import Any
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
+from opentelemetry.trace import SpanKind
 
 from chassis.access.identity import Identity
 from chassis.observe import purpose
-from chassis.observe.traces import traceparent
+from chassis.observe.traces import inner, traceparent
 from chassis.rpc.errors import Unavailable, refusal_of
 from chassis.rpc.server import BY_ROLES, LARGEST_MESSAGE
 from chassis.rpc.service import response_class
@@ -79,12 +80,13 @@ class Channel:
             )
             self._methods[path] = stub
         self.calls[method] = self.calls.get(method, 0) + 1
-        try:
-            return await stub(request, timeout=seconds, metadata=_metadata(token, request_id, address, by_roles))
-        except grpc.aio.AioRpcError as error:
-            raise refusal_of(error, self.department) from None
-        except (grpc.aio.UsageError, grpc.aio.InternalError) as closed:
-            raise Unavailable(self.department, timeout=False) from closed
+        with inner(path[1:], SpanKind.CLIENT, {"rpc.system.name": "grpc", "rpc.method": path[1:]}):
+            try:
+                return await stub(request, timeout=seconds, metadata=_metadata(token, request_id, address, by_roles))
+            except grpc.aio.AioRpcError as error:
+                raise refusal_of(error, self.department) from None
+            except (grpc.aio.UsageError, grpc.aio.InternalError) as closed:
+                raise Unavailable(self.department, timeout=False) from closed
 
     async def close(self) -> None:
         """Close the connection."""

@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
+from opentelemetry.trace import Span, SpanKind
 from pymongo.errors import ConnectionFailure, ExecutionTimeout, NetworkTimeout, PyMongoError
 
 from chassis.access.authority import Authority
@@ -24,7 +25,7 @@ from chassis.kernel.errors import CrmError, Invalid, NotAllowed, unauthenticated
 from chassis.kernel.ids import new_id
 from chassis.observe import purpose
 from chassis.observe.metrics import Metrics
-from chassis.observe.traces import Traces, traceparent
+from chassis.observe.traces import Traces, failed
 from chassis.rpc.call import Call
 from chassis.rpc.collaboration import Collaborations
 from chassis.rpc.errors import Unavailable, status_of
@@ -38,6 +39,7 @@ MakeChanges = Callable[[str, str, str], Changes]
 BY_ROLES = "x-by-roles"  # only roles and collaboration count for this question
 LARGEST_MESSAGE = 4 * 1024 * 1024
 ANONYMOUS = Caller("anonymous", frozenset())
+FAULTS = frozenset(("INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED"))  # all other codes are answers
 DRAIN_SECONDS, GRACE_SECONDS = 0.5, 8.0
 OPTIONS = [
     ("grpc.max_receive_message_length", LARGEST_MESSAGE),
@@ -109,27 +111,35 @@ class Server:
         await self.server.stop(GRACE_SECONDS)
 
     def _handler(self, method: MethodDescriptor, service: Service) -> grpc.RpcMethodHandler:
+        name = f"{service.descriptor.full_name}/{method.name}"
+        attributes = {"rpc.system.name": "grpc", "rpc.method": name}
+
         async def handle(raw: bytes, context: grpc.aio.ServicerContext) -> bytes:
             self.calls += 1
-            return await self._serve(method, service, raw, context)
+            metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+            with self.traces.span(name, metadata.get("traceparent", ""), SpanKind.SERVER, attributes) as span:
+                return await self._serve(method, service, raw, metadata, context, span)
 
         return grpc.unary_unary_rpc_method_handler(handle)
 
-    async def _serve(self, method: MethodDescriptor, service: Service, raw: bytes, context: Any) -> bytes:
-        metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+    async def _serve(
+        self, method: MethodDescriptor, service: Service, raw: bytes, metadata: Mapping[str, str], context: Any, span: Span
+    ) -> bytes:
         request_id = metadata.get("x-request-id") or new_id()
         started, code, error = time.perf_counter(), "OK", None
-        with self.traces.span(method.full_name, metadata if "traceparent" in metadata else None):
-            try:
-                service_name = self._calling_service(context)
-                return await self._answer(method, service, raw, metadata, request_id, context.time_remaining(), service_name)
-            except asyncio.CancelledError:
-                code = "CANCELLED"
-                raise
-            except Exception as raised:  # every failure becomes one precise status; nothing of the inside leaves
-                error, code = self._refusal(raised, method, request_id)
-            finally:
-                self.metrics.rpc_seconds.labels(f"{service.descriptor.name}/{method.name}", code).observe(time.perf_counter() - started)
+        try:
+            service_name = self._calling_service(context)
+            return await self._answer(method, service, raw, metadata, request_id, context.time_remaining(), service_name)
+        except asyncio.CancelledError:  # the caller went away, or waited no longer
+            code = "CANCELLED" if context.time_remaining() is None or context.time_remaining() > 0 else "DEADLINE_EXCEEDED"
+            raise
+        except Exception as raised:  # every failure becomes one precise status; nothing of the inside leaves
+            error, code = self._refusal(raised, method, request_id)
+        finally:
+            self.metrics.rpc_seconds.labels(f"{service.descriptor.name}/{method.name}", code).observe(time.perf_counter() - started)
+        span.set_attribute("crm.code", code)
+        if code in FAULTS:
+            failed(span, code)
         await context.abort_with_status(rpc_status.to_status(status_of(error, request_id)))
         raise AssertionError("unreachable")
 
@@ -149,7 +159,7 @@ class Server:
         call = Call(
             caller, self.authority.directory, self.database, self._changes(caller, method, request_id), method.name, request_id, deadline
         )
-        call.traceparent, call.seal = traceparent(), self.entrance.seal
+        call.seal = self.entrance.seal
         call.address = metadata.get("x-client-address", "") if calling in ("", "gateway") else ""
         call.by_roles = BY_ROLES in metadata
         call.customers = await self._customers(caller)

@@ -89,24 +89,18 @@ class Department:
         else:
             self.jetstream = self.nats.jetstream(publish_async_max_pending=4000)
             await broker.ensure_stream(self.jetstream, self.name)
-        self.relay = Relay(self.name, self.database, self.jetstream, self.metrics, self._make_stream)
-        self.consumers = {
-            consumer.durable: consumer
-            for consumer in (
-                Consumer(self.name, reaction, self.jetstream, self.database, self.own_call, self.metrics, managed=bool(identity))
-                for reaction in self.reactions
-            )
-        }
+        self.traces = Traces(self.name, self.settings.otlp_endpoint)
+        self.relay = Relay(self.name, self.database, self.jetstream, self.metrics, self.traces, self._make_stream)
+        self.consumers = {consumer.durable: consumer for consumer in map(self._consumer, self.reactions)}
         for step in self.at_start:
             await step()
-        traces = Traces(self.name, self.settings.otlp_endpoint)
         reflect = self.settings.environment != "production"
         collaborations = Collaborations(self.database)
         asked = events.service(self.wake, self.consumers, lambda: self.reconciler)
         self.reconciler = Reconciler(self.database, list(self.consumers.values()), self._owners(asked))
         self.served = [*self.services, *common.services(self.name, self.stores, collaborations), audits.service(), asked]
         self.server = Server(
-            self.name, self.served, self.authority, self.database, self.metrics, traces, self.changes, collaborations,
+            self.name, self.served, self.authority, self.database, self.metrics, self.traces, self.changes, collaborations,
             reflect=reflect, entrance=Entrance(identity, self.callers, self.settings.seal),
         )  # fmt: skip
         self.port = await self.server.start(self.settings.grpc_address)
@@ -119,6 +113,10 @@ class Department:
         for run in [self.relay.run, self.authority.keep_fresh, self.chain.run, self.vault.run, self.server.reads.run]:
             self._tasks.append(asyncio.create_task(self._watched(run)))
         self._tasks.append(asyncio.create_task(self._serve_when_ready([*consumers, self.reconciler.run, *self.workers, *alone])))
+
+    def _consumer(self, reaction: Reaction) -> Consumer:
+        managed = self.settings.identity is not None
+        return Consumer(self.name, reaction, self.jetstream, self.database, self.own_call, self.metrics, self.traces, managed=managed)
 
     async def _make_stream(self) -> None:
         if self.settings.identity:
@@ -244,3 +242,4 @@ class Department:
             log.warning("not everything was written at the end; the lease ends by itself", extra={"reason": str(error)[:200]})
         await self.nats.close()
         await self.database.client.close()
+        await asyncio.to_thread(self.traces.flush)

@@ -297,7 +297,7 @@ class Records:
 
     def _announce(self, call: Call, before: Document | None, after: Document, event: type[Message], *, quietly: bool = False) -> None:
         call.changes.emit(encode(
-            event, after, id=new_id(), time=call.now, actor_id=call.caller.person_id, correlation_id=call.request_id, traceparent=call.traceparent,
+            event, after, id=new_id(), time=call.now, actor_id=call.caller.person_id, correlation_id=call.request_id,
         ))  # fmt: skip
         changed = quiet(_difference(before, after, self.descriptor), self.personal) if before and not quietly else {}
         call.changes.audit(

@@ -29,6 +29,7 @@ from chassis.messaging.broker import ensure_stream
 from chassis.messaging.envelope import decode, encode
 from chassis.messaging.reactions import INBOX, PARKED, Consumer, Reaction
 from chassis.observe.metrics import Metrics
+from chassis.observe.traces import Traces
 from chassis.rpc.call import Call
 from chassis.rpc.channels import Channel
 from chassis.storage.changes import COMMIT_SECONDS, Changes
@@ -136,7 +137,7 @@ class Room:
         self.seen: list[int] = []
         self.broken = False
         reaction = Reaction("watch", department, (), self._handle, ("seen",))
-        self.consumer = Consumer("tests", reaction, context, database, self._call, Metrics())
+        self.consumer = Consumer("tests", reaction, context, database, self._call, Metrics(), Traces("tests"))
         # The subject is the test's own, so that no department of the same engines hears it; the type is a real one.
         self.consumer.read = lambda message: decode(message.headers or {}, message.data)
 
