@@ -207,13 +207,19 @@ def _reason(child: Child) -> str:
     return (lines or [""])[-1][:200]
 
 
-async def start_nats(data: Path, port: int, log: Path, configuration: str = "") -> tuple[Child, str]:
-    """A server with JetStream in files, synced with every write; the child and its URL. `configuration` replaces the plain one."""
+def monitoring(port: int) -> str:
+    """The line of nats.conf that opens the server's monitoring to this machine; none for 0."""
+    return f'http: "127.0.0.1:{port}"\n' if port else ""
+
+
+async def start_nats(data: Path, port: int, log: Path, configuration: str = "", monitor: int = 0) -> tuple[Child, str]:
+    """A server with JetStream in files, synced with every write; the child and its URL. `configuration` replaces the plain one; `monitor`
+    is the port of its monitoring, if any."""
     data.mkdir(parents=True, exist_ok=True)
     config = data / "nats.conf"
     config.write_text(
         configuration
-        or f"host: 127.0.0.1\nport: {port}\nserver_name: crm\nmax_payload: 8MB\n"
+        or f"host: 127.0.0.1\nport: {port}\nserver_name: crm\nmax_payload: 8MB\n{monitoring(monitor)}"
         f'jetstream {{ store_dir: "{data}", sync_interval: always, max_file_store: 50GB }}\n'
     )
     child = await Child.start("nats-server", [nats_binary(), "-c", str(config)], log)

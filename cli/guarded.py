@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import nats
 from pymongo import AsyncMongoClient
 
 from cli import authority, mongo_users, nats_accounts
-from cli.engines import Child, start_nats
+from cli.engines import Child, monitoring, start_nats
 from cli.plan import DEPARTMENTS, HOST, MONGO_USER, Plan, mongo_tls
 
 
@@ -39,7 +40,7 @@ async def _start_nats(plan: Plan, folder: Path, logs: Path, port: int) -> Child:
     shared, own = data / "jetstream" / "$G", data / "jetstream" / nats_accounts.ACCOUNT
     if shared.exists() and not own.exists():  # facts of before there were accounts
         shared.rename(own)
-    text = nats_accounts.configuration(port, data, known["nats"], DEPARTMENTS, wanted)
+    text = monitoring(urlsplit(plan.nats_monitor).port or 0) + nats_accounts.configuration(port, data, known["nats"], DEPARTMENTS, wanted)
     child, _ = await start_nats(data, port, logs / "nats-server.log", text)
     try:
         connection = await nats.connect(f"tls://{HOST}:{port}", tls=known["cli"].context())

@@ -15,7 +15,7 @@ from cli.plan import DEPARTMENTS, TOOLS, Plan, new_masters, new_secrets
 
 ROOT = Path(__file__).resolve().parent.parent
 PORT_BASE = 8400
-_ENGINE_PORTS = {"mongo": 17, "nats": 22}
+_ENGINE_PORTS = {"mongo": 17, "nats": 22, "monitor": 23}
 _DEMO_MAIL = "demo@xietong.example"
 
 
@@ -86,6 +86,7 @@ class Installation:
 
     def plan(self, mongo_uri: str = "", nats_url: str = "") -> Plan:
         """Where everything runs."""
+        own_monitor = "" if nats_url or os.environ.get("CRM_NATS_URL") else f"http://127.0.0.1:{self.port(_ENGINE_PORTS['monitor'])}"
         return Plan(
             mongo_uri=mongo_uri or os.environ.get("CRM_MONGO_URI", "") or f"mongodb://127.0.0.1:{self.port(17)}/?replicaSet=crm",
             nats_url=nats_url or os.environ.get("CRM_NATS_URL", "") or f"{'tls' if self.kept.get('tls') else 'nats'}://127.0.0.1:{self.port(22)}",
@@ -95,6 +96,7 @@ class Installation:
             secrets=dict(self.kept["secrets"]), masters=dict(self.kept["masters"]),
             log_level=os.environ.get("CRM_LOG_LEVEL", "INFO"), otlp_endpoint=os.environ.get("CRM_OTLP_ENDPOINT", ""),
             documents=os.environ.get("CRM_DOCUMENTS", "") or str(self.folder / "documents.json"),
+            nats_monitor=own_monitor or os.environ.get("CRM_NATS_MONITOR_URL", ""),
             tls=self.folder.resolve() / "tls" if self.kept.get("tls") else None,
         )  # fmt: skip
 
@@ -103,7 +105,8 @@ class Installation:
         wanted = {"the graph": plan.gateway_port, "the FAQ": plan.faq_port, "the inbox": plan.smtp_port}
         wanted |= {f"{name} (gRPC)": port for name, port in plan.grpc.items()} | {f"{name} (ops)": port for name, port in plan.ops.items()}
         wanted |= {} if os.environ.get("CRM_MONGO_URI") else {"MongoDB": self.port(_ENGINE_PORTS["mongo"])}
-        wanted |= {} if os.environ.get("CRM_NATS_URL") else {"NATS": self.port(_ENGINE_PORTS["nats"])}
+        if not os.environ.get("CRM_NATS_URL"):
+            wanted |= {"NATS": self.port(_ENGINE_PORTS["nats"]), "NATS' monitoring": self.port(_ENGINE_PORTS["monitor"])}
         taken = [f"{port} ({name})" for name, port in wanted.items() if not is_free(port)]
         if taken:
             more = f" and {len(taken) - 3} more" if len(taken) > 3 else ""

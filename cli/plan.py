@@ -34,6 +34,7 @@ class Plan:
     log_level: str = "INFO"
     otlp_endpoint: str = ""
     documents: str = ""
+    nats_monitor: str = ""
     tls: Path | None = None
 
     def address(self, department: str) -> str:
@@ -53,7 +54,7 @@ class Plan:
         """The environment variables of one service."""
         common = {
             "CRM_OPS_ADDRESS": f"{HOST}:{self.ops[name]}", "CRM_NATS_URL": self.nats_url, "CRM_LOG_LEVEL": self.log_level,
-            "CRM_OTLP_ENDPOINT": self.otlp_endpoint, "CRM_SERVICE_SECRET": self.secrets.get(name, ""),
+            "CRM_NATS_MONITOR_URL": self.nats_monitor, "CRM_OTLP_ENDPOINT": self.otlp_endpoint, "CRM_SERVICE_SECRET": self.secrets.get(name, ""),
         }  # fmt: skip
         if identity := self.identity(name):
             common |= {"CRM_TLS_AUTHORITY": str(identity.authority), "CRM_TLS_IDENTITY": str(identity.own)}

@@ -116,7 +116,8 @@ class Running:
             child, _ = await start_mongo(folder / "mongo", self.installation.port(17), folder / "logs" / "mongod.log")
             self.engines.append(child)
         if not given_nats:
-            child, _ = await start_nats(folder / "nats", self.installation.port(22), folder / "logs" / "nats-server.log")
+            log, port, monitor = folder / "logs" / "nats-server.log", self.installation.port(22), self.installation.port(23)
+            child, _ = await start_nats(folder / "nats", port, log, monitor=monitor)
             self.engines.append(child)
 
     async def _start_service(self, name: str) -> Child:

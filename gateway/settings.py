@@ -15,6 +15,7 @@ class Settings(Common):
     mongo_uri: str = env("CRM_MONGO_URI", "", "not used: the gateway owns no data")
     service_secret: str = env("CRM_SERVICE_SECRET", "", "not used: the gateway passes its callers' tokens on")
     master_keys: str = env("CRM_MASTER_KEYS", "", "not used: the gateway stores nothing")
+    nats_monitor_url: str = env("CRM_NATS_MONITOR_URL", "", "not used: the gateway stores no facts")
     http_address: str = env("CRM_HTTP_ADDRESS", "127.0.0.1:8400", "host:port of the graph")
     organization_address: str = env("CRM_ORGANIZATION_ADDRESS", ..., "host:port of the organization department's gRPC")
     customer_address: str = env("CRM_CUSTOMER_ADDRESS", ..., "host:port of the customer department's gRPC")

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
+import socket
+from http.client import HTTPException
+from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import ProxyHandler, build_opener
 
 import nats
 from nats.aio.client import Client
@@ -42,6 +48,49 @@ async def connect(url: str, name: str, identity: Identity | None = None) -> Clie
         raise BrokerRefused(
             f"NATS at {where} (CRM_NATS_URL) does not answer: {error or type(error).__name__}; start it or correct the address"
         ) from error
+
+
+async def check_writes(monitor: str) -> None:
+    """Refuse servers that acknowledge what is not on their disk yet. A client cannot see that, the monitoring port tells it: `monitor` is
+    its URL, and every address behind its name is asked, for each is a server of the cluster. Raises BrokerRefused."""
+    if not monitor:
+        raise BrokerRefused(
+            "CRM_NATS_MONITOR_URL is not set: nothing else tells whether NATS writes through to disk; give its monitoring port, e.g. http://nats:8222"
+        )
+    for where, found in await asyncio.to_thread(monitored, monitor, "jsz"):
+        if not found.get("config", {}).get("sync_always"):
+            raise BrokerRefused(
+                f"NATS at {where} acknowledges facts that are not on its disk yet; set «sync_interval: always» in its jetstream block"
+            )
+
+
+def monitored(monitor: str, page: str) -> list[tuple[str, dict[str, Any]]]:
+    """A page of the monitoring port of every server behind the URL that answers, with its address. Blocks. Raises BrokerRefused where
+    none does: one of a cluster may be away."""
+    parts = urlsplit(monitor)
+    opener, port = build_opener(ProxyHandler({})), parts.port or 8222
+    found: list[tuple[str, dict[str, Any]]] = []
+    reason: Exception | None = None
+    for host in _addresses(parts.hostname or "", port):
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        try:
+            with opener.open(f"http://{where}/{page}", timeout=3) as answer:
+                found.append((where, json.load(answer)))
+        except (OSError, ValueError, HTTPException) as error:
+            reason = error
+    if not found:
+        raise BrokerRefused(
+            f"NATS' monitoring at {parts.netloc or monitor} (CRM_NATS_MONITOR_URL) does not answer: {reason or 'no such host'}; "
+            "open it with «http: …:8222» in the server's configuration or correct the address"
+        )
+    return found
+
+
+def _addresses(host: str, port: int) -> list[str]:
+    try:
+        return list(dict.fromkeys(str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+    except OSError:
+        return []
 
 
 def stream_name(department: str) -> str:

@@ -83,6 +83,8 @@ class Department:
         await self.vault.begin()
         identity = self.settings.identity
         self.nats: Client = await broker.connect(self.settings.nats_url, f"crm-{self.name}", identity)
+        if self.settings.nats_monitor_url or self.settings.environment == "production":
+            await broker.check_writes(self.settings.nats_monitor_url)
         if identity:
             self.jetstream = self.nats.jetstream(prefix=broker.MANAGED_API, publish_async_max_pending=4000)
             await broker.check_stream(self.jetstream, self.name)

@@ -31,6 +31,7 @@ class Settings:
     ops_address: str = env("CRM_OPS_ADDRESS", "127.0.0.1:0", "host:port for /healthz, /readyz and /metrics; not for the public")
     mongo_uri: str = env("CRM_MONGO_URI", ..., "MongoDB replica set, e.g. mongodb://127.0.0.1:27017/?replicaSet=crm")
     nats_url: str = env("CRM_NATS_URL", ..., "NATS server with JetStream, e.g. nats://127.0.0.1:4222")
+    nats_monitor_url: str = env("CRM_NATS_MONITOR_URL", "", "NATS' monitoring port, e.g. http://127.0.0.1:8222; required in production")
     organization_address: str = env("CRM_ORGANIZATION_ADDRESS", "", "host:port of the organization department's gRPC")
     service_secret: str = env("CRM_SERVICE_SECRET", ..., "secret by which this department gets its own token")
     master_keys: str = env("CRM_MASTER_KEYS", ..., "base64url keys of 32 bytes joined by commas, this department's own; the first encrypts")

@@ -17,7 +17,7 @@ import pytest_asyncio
 from cli.engines import is_free
 
 ROOT = Path(__file__).resolve().parents[2]
-OFFSETS = (0, 10, 17, 22, 25, 31, 32, 33, 34, 35, 41, 42, 43, 44, 45, 46)
+OFFSETS = (0, 10, 17, 22, 23, 25, 31, 32, 33, 34, 35, 41, 42, 43, 44, 45, 46)
 
 
 def free_base() -> int:

@@ -36,12 +36,15 @@ class Engines:
     nats: Child
     mongo_uri: str
     nats_url: str
+    nats_monitor: str
 
     async def start(self, folder: Path) -> None:
         """Start both beside each other."""
-        self.folder = folder
+        self.folder, monitor = folder, free_port()
+        self.nats_monitor = f"http://127.0.0.1:{monitor}"
         (self.mongo, self.mongo_uri), (self.nats, self.nats_url) = await asyncio.gather(
-            start_mongo(folder / "mongo", free_port(), folder / "mongod.log"), start_nats(folder / "nats", free_port(), folder / "nats.log")
+            start_mongo(folder / "mongo", free_port(), folder / "mongod.log"),
+            start_nats(folder / "nats", free_port(), folder / "nats.log", monitor=monitor),
         )
 
     async def stop(self) -> None:
@@ -54,7 +57,7 @@ class Engines:
             mongo_uri=self.mongo_uri, nats_url=nats_url or self.nats_url,
             grpc={name: free_port() for name in DEPARTMENTS}, ops={name: free_port() for name in (*DEPARTMENTS, "gateway")},
             gateway_port=free_port(), faq_port=free_port(), smtp_port=free_port(), secrets=new_secrets(), masters=new_masters(),
-            database_prefix=f"t{secrets.token_hex(4)}",
+            database_prefix=f"t{secrets.token_hex(4)}", nats_monitor="" if nats_url else self.nats_monitor,
         )  # fmt: skip
 
 
