@@ -19,7 +19,7 @@ from cli.engines import Child, EngineError, mongod_command, start_mongo
 from cli.plan import MONGO_USER, mongo_tls
 
 ADMIN, KEY = "cli", "mongo.key"
-ACTIONS = ("find", "insert", "update", "remove", "createCollection", "createIndex", "listCollections")
+ACTIONS = ("find", "insert", "update", "remove", "createCollection", "createIndex", "listCollections", "listIndexes", "dbStats")
 _ADMIN_ROLES = [{"role": "userAdminAnyDatabase", "db": "admin"}, {"role": "clusterManager", "db": "admin"}]
 _UNAUTHORIZED, _HAS_SET, _NO_USER, _NO_ROLE = 13, 23, 11, 31
 _AGAIN = 0.05

@@ -8,24 +8,25 @@ from contextlib import contextmanager
 from graphql import GraphQLError
 from prometheus_client import Counter
 
-from chassis.observe.metrics import Metrics
-
 RETRY_SECONDS = 1
+
+
+class Overloaded(GraphQLError):
+    """Too much is under way; nothing of this was begun."""
 
 
 class Admission:
     """Counts the operations of one gateway process."""
 
-    def __init__(self, most: int, metrics: Metrics) -> None:
-        self.most, self.running = most, 0
-        self.shed = Counter("crm_operations_shed", "Operations refused because too many were under way", registry=metrics.registry)
+    def __init__(self, most: int, shed: Counter) -> None:
+        self.most, self.running, self.shed = most, 0, shed
 
     @contextmanager
     def one(self) -> Iterator[None]:
-        """The time of one operation. Raises GraphQLError (OVERLOADED, retryable) where there are too many already; nothing was done then."""
+        """The time of one operation. Raises Overloaded (retryable) where there are too many already."""
         if self.running >= self.most:
             self.shed.inc()
-            raise GraphQLError(
+            raise Overloaded(
                 f"{self.running} operations are under way, which is all that is taken at once; ask again in {RETRY_SECONDS} s",
                 extensions={"code": "OVERLOADED", "retryAfter": RETRY_SECONDS, "retryable": True},
             )

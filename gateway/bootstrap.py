@@ -17,6 +17,7 @@ from gateway.clients import Clients
 from gateway.graph import schema
 from gateway.http import GraphHttp
 from gateway.live import Live
+from gateway.metrics import OperationMetrics
 from gateway.operations import Operations
 from gateway.settings import Settings
 from gateway.websocket import GraphSocket
@@ -30,7 +31,7 @@ class Gateway:
         self.clients, self.live, self.metrics = Clients(settings), Live(), Metrics()
         self.schema = shared_schema()
         self.traces = Traces("gateway", settings.otlp_endpoint)
-        self.operations = Operations(self.schema, settings, Callers(self.clients), self.traces, self.metrics)
+        self.operations = Operations(self.schema, settings, Callers(self.clients), self.traces, OperationMetrics(self.metrics, self.clients))
         http = GraphHttp(self.operations, self.clients, self.live, settings)
         socket = GraphSocket(self.operations, self.clients, self.live)
         self.app = build_app(self.schema, http, socket, explore=settings.environment != "production")

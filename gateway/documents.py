@@ -55,18 +55,20 @@ class Documents:
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self.engine, self.schema, self.settings = engine, engine.schema, settings
         self._kept: OrderedDict[str, Prepared] = OrderedDict()
-        self._bytes = 0
+        self._bytes = self.hits = self.misses = 0
 
     def prepare(self, text: str) -> Prepared:
         """Parse, limit and validate a text; the answer for the same text is remembered."""
         found = self._kept.get(text)
         if found is None:
+            self.misses += 1
             found = self._prepare(text)
             self._kept[text] = found
             self._bytes += len(text)
             while len(self._kept) > KEPT or self._bytes > KEPT_BYTES:
                 self._bytes -= len(self._kept.popitem(last=False)[0])
         else:
+            self.hits += 1
             self._kept.move_to_end(text)
         return found
 

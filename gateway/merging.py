@@ -32,6 +32,7 @@ class Merging:
     def __init__(self) -> None:
         self._making: dict[Hashable, _Call] = {}
         self._sent: dict[Hashable, _Call] = {}
+        self.sent = self.joined = 0
 
     async def many(self, question: Hashable, keys: Sequence[str], load: Load) -> list[Any]:
         """The values of the keys; `load` is used if this asker sends the call. `question` must hold the caller's token."""
@@ -40,9 +41,11 @@ class Merging:
             if call is None:
                 call = self._making[question] = _Call()
                 call.keys.update(dict.fromkeys(keys))
+                self.sent += 1
                 await self._send(question, call, load)
             else:
                 call.keys.update(dict.fromkeys(keys))
+                self.joined += 1
                 await asyncio.shield(call.ended)
             if call.values is not None:  # else the one who sent it was cancelled: ask anew
                 return [call.values[key] for key in keys]

@@ -13,13 +13,11 @@ from typing import Any
 import strawberry
 from graphql import ExecutionResult, GraphQLError, OperationDefinitionNode, OperationType
 from opentelemetry.trace import Span, SpanKind
-from prometheus_client import Counter, Histogram
 
 from chassis.kernel.errors import CrmError
 from chassis.observe import purpose
-from chassis.observe.metrics import Metrics
 from chassis.observe.traces import Traces
-from gateway.admission import Admission
+from gateway.admission import Admission, Overloaded
 from gateway.budget import Budget
 from gateway.callers import Callers
 from gateway.context import Context
@@ -27,6 +25,7 @@ from gateway.documents import Documents, Prepared
 from gateway.engine import Engine
 from gateway.graph.readings import Readings
 from gateway.limits import check_cost
+from gateway.metrics import OTHER, OperationMetrics, outcome_of
 from gateway.registered import PREFIX, Register
 from gateway.settings import Settings
 
@@ -111,33 +110,27 @@ def nesting(value: object) -> int:
 class Operations:
     """The graph, ready to be asked."""
 
-    def __init__(self, schema: strawberry.Schema, settings: Settings, callers: Callers, traces: Traces, metrics: Metrics) -> None:
+    def __init__(self, schema: strawberry.Schema, settings: Settings, callers: Callers, traces: Traces, metrics: OperationMetrics) -> None:
         self.settings, self.callers = settings, callers
         self.register = Register(settings.documents, open_to_texts=settings.environment != "production")
         self.budget = Budget(settings.most_cost_per_minute)
-        self.admission = Admission(settings.most_at_once, metrics)
-        fallbacks = Counter(
-            "crm_operation_uncompiled", "Operations that ran without a plan, by reason", ["reason"], registry=metrics.registry
-        )
-        reread = Counter("crm_operation_reread", "Levels read again with every check, by type", ["type"], registry=metrics.registry)
+        self.admission = Admission(settings.most_at_once, metrics.shed)
         engine = Engine(
             schema._schema,
             Readings(schema),
-            lambda reason: fallbacks.labels(reason).inc(),
-            lambda type_name: reread.labels(type_name).inc(),
+            lambda reason: metrics.uncompiled.labels(reason).inc(),
+            lambda type_name: metrics.reread.labels(type_name).inc(),
         )
         self.documents = Documents(engine, settings)
-        self.traces = traces
-        self.seconds = Histogram(
-            "crm_operation_seconds", "Time of an operation, by kind and outcome", ["kind", "outcome"], registry=metrics.registry
-        )
+        self.traces, self.metrics = traces, metrics
+        metrics.watch(self.documents)
 
     async def run(self, question: Question, context: Context, *, read_only: bool = False) -> Answer:
         """The answer to a query or mutation."""
         try:
             with self.admission.one():
                 return await self._run(question, context, read_only=read_only)
-        except GraphQLError as error:
+        except Overloaded as error:
             return self._refuse((error,), context)
 
     async def _run(self, question: Question, context: Context, *, read_only: bool) -> Answer:
@@ -157,7 +150,9 @@ class Operations:
             done = await operation.run.execute(context, question.variables)
             span.set_attribute("crm.errors", len(done.errors or ()))
             answer = self._answer(done, context, public=node.operation is OperationType.QUERY)
-        self.seconds.labels(node.operation.value, "errors" if done.errors else "ok").observe(time.perf_counter() - started)
+        name = node.name.value if node.name and node.name.value in self.register.names else OTHER
+        seconds = time.perf_counter() - started
+        self.metrics.seconds.labels(name, node.operation.value, outcome_of(answer.body)).observe(seconds)
         if question.counts:
             answer.body["extensions"] = {"cost": {"asked": operation.cost.of(question.variables), "left": left}}
         return answer

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -19,6 +20,8 @@ from graphql import GraphQLError
 log = logging.getLogger("crm.gateway")
 PREFIX = "sha256:"
 LOOK_SECONDS = 2.0
+MOST_NAMES = 300
+_NAMED = re.compile(r"^\s*(?:query|mutation|subscription)\s+([A-Za-z_]\w*)", re.MULTILINE)
 KEPT = 500
 
 
@@ -41,6 +44,7 @@ class Register:
     def __init__(self, path: str, *, open_to_texts: bool) -> None:
         self.path, self.open = Path(path) if path else None, open_to_texts
         self._texts: Mapping[str, str] = {}
+        self._names: frozenset[str] = frozenset()
         self._stamp: tuple[int, int] | None = None
         self._looked = 0.0
         self._sent: OrderedDict[str, str] = OrderedDict()
@@ -53,6 +57,12 @@ class Register:
             words = f"PersistedQueryNotFound: no document «{identity[:80]}» is registered; {mend}"
             raise GraphQLError(words, extensions={"code": "PERSISTED_QUERY_NOT_FOUND"})
         return found
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of registered operations, 300 at most."""
+        self._current()
+        return self._names
 
     def has(self, text: str) -> bool:
         """Whether a text is registered."""
@@ -83,6 +93,7 @@ class Register:
             stamp = (state.st_mtime_ns, state.st_size)
             if stamp != self._stamp:
                 self._texts, self._stamp = read_register(path), stamp
+                self._names = frozenset(sorted({name for text in self._texts.values() for name in _NAMED.findall(text)})[:MOST_NAMES])
                 log.info("documents", extra={"count": len(self._texts)})
         except (OSError, ValueError) as error:  # the register that was read stays in force
             log.error("documents not read", extra={"reason": str(error)[:300]})

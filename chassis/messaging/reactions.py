@@ -13,7 +13,7 @@ from typing import Any
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
 from nats.js.errors import Error as JetStreamError
 from opentelemetry.trace import Span
 from pymongo import UpdateOne
@@ -206,7 +206,15 @@ class Consumer:
 
     async def behind(self) -> bool:
         """Whether there are facts in the stream that were not delivered yet."""
-        return bool((await self.context.consumer_info(stream_name(self.reaction.department), self.durable)).num_pending)
+        return bool((await self._info()).num_pending)
+
+    async def waiting(self) -> int:
+        """Facts in the stream that had no effect yet: not delivered, or not acknowledged."""
+        found = await self._info()
+        return int(found.num_pending or 0) + int(found.num_ack_pending or 0)
+
+    async def _info(self) -> ConsumerInfo:
+        return await self.context.consumer_info(stream_name(self.reaction.department), self.durable)
 
     def wants(self, aggregate: str) -> bool:
         """Whether facts about this kind of record (full name of its message) are listened to."""

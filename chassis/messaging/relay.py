@@ -81,7 +81,6 @@ class Relay:
         which the broker and every inbox recognise."""
         cursor = self.database[OUTBOX].find({"pending": True}).sort("_id", ASCENDING).hint("pending").limit(BATCH)
         rows: list[dict[str, Any]] = await cursor.to_list()
-        self.metrics.outbox_pending.set(len(rows))
         if not rows:
             return 0
         acks = await self._publish(rows)

@@ -43,7 +43,7 @@ _OPTIONS = [
 class Channel:
     """A connection to one department. Every method with a request id is repeatable, so UNAVAILABLE is retried for all.
 
-    `calls` counts what was sent, by method: tests assert one call an edge and level.
+    `calls` counts what was sent, by method: tests assert one call an edge and level. `missed` counts what had no answer in time.
     """
 
     def __init__(self, department: str, address: str, identity: Identity | None = None) -> None:
@@ -55,6 +55,7 @@ class Channel:
             else grpc.aio.insecure_channel(address, options=_OPTIONS)
         )
         self.calls: dict[str, int] = {}
+        self.missed = 0
         self._methods: dict[str, Any] = {}
 
     async def call(
@@ -84,6 +85,7 @@ class Channel:
             try:
                 return await stub(request, timeout=seconds, metadata=_metadata(token, request_id, address, by_roles))
             except grpc.aio.AioRpcError as error:
+                self.missed += error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
                 raise refusal_of(error, self.department) from None
             except (grpc.aio.UsageError, grpc.aio.InternalError) as closed:
                 raise Unavailable(self.department, timeout=False) from closed

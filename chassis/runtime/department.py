@@ -29,6 +29,7 @@ from chassis.rpc.call import Call
 from chassis.rpc.collaboration import Collaborations
 from chassis.rpc.server import Entrance, Server
 from chassis.rpc.service import Service
+from chassis.runtime.measures import Measures
 from chassis.runtime.ops import HttpServer, ops_app
 from chassis.runtime.settings import Settings
 from chassis.storage import chain, client
@@ -94,6 +95,7 @@ class Department:
         self.traces = Traces(self.name, self.settings.otlp_endpoint)
         self.relay = Relay(self.name, self.database, self.jetstream, self.metrics, self.traces, self._make_stream)
         self.consumers = {consumer.durable: consumer for consumer in map(self._consumer, self.reactions)}
+        self.measures = Measures(self.metrics.registry, self.database, self.consumers, identity)
         for step in self.at_start:
             await step()
         reflect = self.settings.environment != "production"
@@ -135,7 +137,7 @@ class Department:
         return {**self.owners, self.name: ask_own}
 
     async def _start_http(self) -> None:
-        ops = HttpServer(ops_app(self.name, self.metrics, self.ready), self.settings.ops_address)
+        ops = HttpServer(ops_app(self.name, self.metrics, self.ready, self.measures.take), self.settings.ops_address)
         self._http.append(ops)
         self.ops_port = ops.port
         if self.web:

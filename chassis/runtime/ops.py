@@ -18,8 +18,8 @@ from chassis.observe.metrics import Metrics
 Ready = Callable[[], Awaitable[dict[str, bool]]]
 
 
-def ops_app(service: str, metrics: Metrics, ready: Ready) -> Starlette:
-    """/healthz says that the process runs; /readyz asks what it depends on; /metrics for Prometheus."""
+def ops_app(service: str, metrics: Metrics, ready: Ready, measure: Callable[[], Awaitable[None]] | None = None) -> Starlette:
+    """/healthz says that the process runs; /readyz asks what it depends on; /metrics for Prometheus, after `measure`."""
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"service": service, "status": "ok"})
@@ -29,6 +29,8 @@ def ops_app(service: str, metrics: Metrics, ready: Ready) -> Starlette:
         return JSONResponse({"service": service, **parts}, status_code=200 if all(parts.values()) else 503)
 
     async def show(_: Request) -> Response:
+        if measure:
+            await measure()
         return Response(metrics.text(), media_type="text/plain; version=0.0.4")
 
     return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", show)])

@@ -48,11 +48,13 @@ class Engine:
         self.on_fallback = on_fallback or (lambda reason: None)
         self.on_deviation = on_deviation or (lambda type_name: None)
         self._plans: OrderedDict[tuple[Operation, tuple[object, ...]], Plan | str] = OrderedDict()
+        self.hits = self.misses = 0
 
     def plan(self, operation: Operation, key: tuple[object, ...], make: Callable[[], Plan | str]) -> Plan | str:
         """The plan of an operation under some decisions. The last used are kept, as far as all of them together stay small."""
         found = self._plans.get((operation, key))
         if found is None:
+            self.misses += 1
             found = self._plans[operation, key] = make()
             sizes = [plan.size if isinstance(plan, Plan) else 1 for plan in self._plans.values()]
             total = sum(sizes)
@@ -62,6 +64,7 @@ class Engine:
                 self._plans.popitem(last=False)
                 total -= size
         else:
+            self.hits += 1
             self._plans.move_to_end((operation, key))
         return found
 

@@ -36,7 +36,7 @@ async def test_metrics_count_calls_queries_events_and_operations(crm: Installati
     assert 'crm_mongo_commands_total{collection="customers"' in customer
     assert 'crm_events_published_total{type="crm.customer.v1.CustomerCreated"}' in customer
     assert 'crm_events_handled_total{reaction="timeline"}' in customer
-    assert 'crm_operation_seconds_count{kind="mutation",outcome="ok"}' in gateway
+    assert 'crm_operation_seconds_count{kind="mutation",operation="other",outcome="ok"}' in gateway
     assert 'crm_operation_uncompiled_total{reason="introspection"}' in gateway
 
 
