@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     backup = commands.add_parser("backup", help="everything at one moment: taken, proved, tried, restored")
     backup.add_argument("action", choices=("take", "verify", "drill", "restore"))
     backup.add_argument("folder", type=Path, help="folder of the backup; a new one to take it")
-    commands.add_parser("doctor", help="ask every part of the running installation how it is")
+    commands.add_parser("doctor", help="look at every part of the running installation; says how to mend what is wrong")
     return parser
 
 
@@ -131,12 +131,14 @@ async def _run(options: argparse.Namespace) -> None:
 async def _backup(action: str, folder: Path, installation: Installation) -> None:
     from cli.backup import restore
     from cli.backup.take import take
+    from cli.doctor.machine import took_backup
     from cli.up import restore_into
     from cli.words import say
 
     secret = installation.kept["backup"]
     if action == "take":
         await take(installation.plan(), folder, secret)
+        took_backup(installation.folder, folder.resolve())
         say(f"  {folder} is a backup; keep {installation.folder / 'installation.json'} apart from it: nobody opens it without")
     elif action == "verify":
         restore.verify(folder, secret)

@@ -16,6 +16,7 @@ from chassis.access.identity import Identity
 from chassis.messaging.broker import MANAGED_API as API
 from chassis.messaging.broker import ensure_stream, live, stream_name
 from chassis.messaging.reactions import Reaction, consumer_config, durable_name
+from chassis.runtime.department import Department
 from cli.authority import identity_uri
 from cli.plan import DEPARTMENTS, Plan
 
@@ -42,11 +43,15 @@ class Interest:
 
 def interests(plan: Plan) -> list[Interest]:
     """What every department reacts to, asked of the departments themselves: built, not started."""
+    return [Interest(department.name, reaction) for department in departments_of(plan) for reaction in department.reactions]
+
+
+def departments_of(plan: Plan) -> list[Department]:
+    """The departments of a plan, built and not started."""
     found = []
     for name in DEPARTMENTS:
         settings = importlib.import_module(f"services.{name}.settings").Settings.from_env(plan.environment(name))
-        department = importlib.import_module(f"services.{name}.bootstrap").build(settings)
-        found += [Interest(name, reaction) for reaction in department.reactions]
+        found.append(importlib.import_module(f"services.{name}.bootstrap").build(settings))
     return found
 
 

@@ -116,7 +116,13 @@ async def ensure_stream(context: JetStreamContext, department: str, *, managed: 
     except NotFoundError:
         await context.add_stream(config)
         return
-    if _differences(present, config):
+    wrong = _differences(present, config)
+    if fixed := {"retention", "storage"} & set(wrong):
+        raise BrokerRefused(
+            f"the stream {config.name} was made with another {' and '.join(sorted(fixed))} than safety needs, which cannot be changed; delete "
+            "it: its department makes it anew and publishes again what it holds"
+        )
+    if wrong:
         await context.update_stream(config)
 
 
@@ -128,12 +134,21 @@ async def check_stream(context: JetStreamContext, department: str) -> None:
     except (NotFoundError, TimeoutError, NatsError) as error:
         raise BrokerRefused(f"the stream {name} is not to be had ({error or type(error).__name__}); run the administration step") from error
     subject = f"crm.{department}.v1.>"
-    wanted = StreamConfig(subjects=[subject], discard=DiscardPolicy.NEW, duplicate_window=120, max_msgs=-1, max_bytes=-1, max_age=0)
+    wanted = StreamConfig(
+        subjects=[subject],
+        retention=RetentionPolicy.LIMITS,
+        storage=StorageType.FILE,
+        discard=DiscardPolicy.NEW,
+        duplicate_window=120,
+        max_msgs=-1,
+        max_bytes=-1,
+        max_age=0,
+    )
     if wrong := _differences(present, wanted):
         raise BrokerRefused(f"the stream {name} has not the settings that safety needs ({', '.join(wrong)}); run the administration step")
 
 
 def _differences(present: StreamConfig, wanted: StreamConfig) -> list[str]:
-    names = ("subjects", "discard", "duplicate_window", "max_msgs", "max_bytes", "max_age", "republish")
+    names = ("subjects", "retention", "storage", "discard", "duplicate_window", "max_msgs", "max_bytes", "max_age", "republish")
     known = {name: getattr(wanted, name) for name in names}
     return [name for name, value in known.items() if value is not None and getattr(present, name) != value]

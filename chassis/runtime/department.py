@@ -194,9 +194,9 @@ class Department:
         """Wake the relay after a commit."""
         self.relay.wake(events)
 
-    async def ensure_indexes(self) -> None:
-        """Every index that reads stand on; safe to repeat."""
-        wanted = dict(self.indexes)
+    def wanted_indexes(self) -> dict[str, list[IndexModel]]:
+        """Every index that reads stand on, by collection."""
+        wanted = {name: list(models) for name, models in self.indexes.items()}
         for store in self.stores:
             wanted.setdefault(store.resource, []).extend(store.indexes())
         wanted[collaboration.COLLECTION] = [collaboration.INDEX]
@@ -209,8 +209,12 @@ class Department:
             *chain.INDEXES,
         ]
         wanted[audits.CHECKPOINTS] = [audits.INDEX]
+        return wanted
+
+    async def ensure_indexes(self) -> None:
+        """Every wanted index and every other collection; safe to repeat."""
         existing = set(await self.database.list_collection_names())
-        for name, models in wanted.items():
+        for name, models in self.wanted_indexes().items():
             if name not in existing:
                 await self.database.create_collection(name)
             if models:

@@ -1,0 +1,104 @@
+"""The doctor's look at NATS: connection, version, what it writes to disk, room in its store, streams and consumers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
+from nats.js.errors import NotFoundError
+
+from chassis.kernel.errors import CrmError
+from chassis.messaging.broker import BrokerRefused, check_stream, connect, monitored, stream_name
+from chassis.messaging.reactions import durable_name
+from chassis.runtime.department import Department
+from cli.doctor.finding import Finding, clock
+from cli.plan import Plan
+
+PART, OLDEST, MOST_USED = "NATS", (2, 12), 0.85
+CONNECT_SECONDS = 5.0
+
+
+async def look(plan: Plan, departments: Sequence[Department]) -> list[Finding]:
+    """The servers, then what is in them."""
+    found = await _servers(plan.nats_monitor)
+    try:
+        connection = await asyncio.wait_for(connect(plan.nats_url, "crm-doctor", plan.identity("cli")), CONNECT_SECONDS)
+    except (CrmError, TimeoutError) as error:
+        return [Finding(PART, f"does not answer: {error or 'no connection in time'}", "start it, or correct CRM_NATS_URL"), *found]
+    try:
+        context = connection.jetstream()
+        version = connection.connected_server_version
+        mend = "" if (version.major, version.minor) >= OLDEST else "update it to 2.12 or newer"
+        found.append(Finding(PART, f"version {version.major}.{version.minor}.{version.patch}", mend))
+        for department in departments:
+            found += await _stream(context, department.name)
+            found += await _consumers(context, department)
+    finally:
+        logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of how nats-py ends a TLS connection
+        await connection.close()
+    return found
+
+
+async def _servers(monitor: str) -> list[Finding]:
+    if not monitor:
+        words = "open the server's monitoring and give its URL in CRM_NATS_MONITOR_URL"
+        return [Finding(PART, "whether it writes through to disk cannot be seen", words)]
+    try:
+        before = datetime.now(UTC)
+        pages = await asyncio.to_thread(monitored, monitor, "jsz")
+        after = datetime.now(UTC)
+    except BrokerRefused as error:
+        return [Finding(PART, "monitoring does not answer", error.message)]
+    return [finding for where, page in pages for finding in server(f"{PART} {where}", page, before, after)]
+
+
+def server(part: str, page: dict[str, Any], before: datetime, after: datetime) -> list[Finding]:
+    """What /jsz says of one server."""
+    config, used = page.get("config", {}), int(page.get("storage", 0))
+    sync = "set «sync_interval: always» in its jetstream block: a power cut takes facts that were acknowledged"
+    found = [
+        Finding(part, "writes each fact through to disk") if config.get("sync_always") else Finding(part, "does not write facts through to disk", sync),
+        clock(part, datetime.fromisoformat(page["now"][:19] + "+00:00"), before, after),
+    ]  # fmt: skip
+    if most := int(config.get("max_storage", 0)):
+        mend = "" if used <= MOST_USED * most else "raise max_file_store: what does not fit is not published"
+        found.append(Finding(part, f"{used / 1e9:,.2f} GB of {most / 1e9:,.2f} GB store used", mend))
+    return found
+
+
+async def _stream(context: JetStreamContext, name: str) -> list[Finding]:
+    try:
+        await check_stream(context, name)
+    except BrokerRefused as error:
+        return [
+            Finding(
+                name, error.message.split(";")[0], "restart the department (with --tls: «./xietong up --tls»): it sets the stream right"
+            )
+        ]
+    return [Finding(name, f"stream {stream_name(name)} keeps everything, refuses rather than drops, in files")]
+
+
+async def _consumers(context: JetStreamContext, department: Department) -> list[Finding]:
+    missing = []
+    for reaction in department.reactions:
+        durable = durable_name(department.name, reaction)
+        try:
+            await context.consumer_info(stream_name(reaction.department), durable)
+        except NotFoundError:
+            missing.append(durable)
+        except (NatsError, TimeoutError) as error:
+            return [
+                Finding(department.name, f"its consumers cannot be seen: {error or 'no answer in time'}", "look whether NATS has JetStream")
+            ]
+    if missing:
+        return [
+            Finding(
+                department.name, f"consumers are missing: {', '.join(missing)}", "restart the department (with --tls: «./xietong up --tls»)"
+            )
+        ]
+    return [Finding(department.name, f"all {len(department.reactions)} consumers are there")]
