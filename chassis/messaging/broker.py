@@ -24,6 +24,7 @@ from chassis.kernel.errors import CrmError
 log = logging.getLogger("crm.messaging")
 # Where a service with an account of its own asks for JetStream: `$JS.API` means in every account that account's own, and it has none.
 MANAGED_API = "CRM.API"
+CONNECT_SECONDS = 5.0
 
 
 class BrokerRefused(CrmError):
@@ -31,22 +32,26 @@ class BrokerRefused(CrmError):
 
 
 async def connect(url: str, name: str, identity: Identity | None = None) -> Client:
-    """A connection that notices a dead link within ten seconds and never gives up reconnecting. With an identity it is TLS, and the
-    certificate is the user."""
+    """A connection that notices a dead link within ten seconds and never gives up reconnecting; the first must be there within five.
+    With an identity it is TLS, and the certificate is the user. Raises BrokerRefused."""
+    last = ""
 
     async def quiet(error: Exception) -> None:
-        refused = "permissions violation" in str(error).lower()
+        nonlocal last
+        last = str(error) or type(error).__name__
+        refused = "permissions violation" in last.lower()
         log.log(logging.WARNING if refused else logging.INFO, "nats", extra={"reason": str(error)[:200]})
 
     try:
-        return await nats.connect(
+        connecting = nats.connect(
             url, name=name, max_reconnect_attempts=-1, reconnect_time_wait=0.5, ping_interval=5, max_outstanding_pings=2,
             connect_timeout=3, allow_reconnect=True, error_cb=quiet, tls=identity.context() if identity else None,
         )  # fmt: skip
+        return await asyncio.wait_for(connecting, CONNECT_SECONDS)
     except Exception as error:  # nats-py raises many kinds here; all mean the same to the operator
         where = urlsplit(url).netloc or url
         raise BrokerRefused(
-            f"NATS at {where} (CRM_NATS_URL) does not answer: {error or type(error).__name__}; start it or correct the address"
+            f"NATS at {where} (CRM_NATS_URL) does not answer: {error or last or type(error).__name__}; start it or correct the address"
         ) from error
 
 

@@ -58,6 +58,14 @@ async def test_in_production_nobody_starts_without_knowing(lazy: Plan) -> None:
     assert said.startswith("sales: CRM_NATS_MONITOR_URL is not set: ")
 
 
+async def test_without_nats_a_department_ends_within_seconds_instead_of_waiting(lazy: Plan) -> None:
+    away = f"127.0.0.1:{free_port()}"
+    code, said = await refused(lazy, CRM_NATS_URL=f"nats://{away}")
+    assert code == 1
+    assert said.splitlines()[-1].startswith(f"sales: NATS at {away} (CRM_NATS_URL) does not answer: ")
+    assert said.endswith("; start it or correct the address\n")
+
+
 async def test_a_monitoring_port_that_does_not_answer_is_refused(lazy: Plan) -> None:
     lazy.nats_monitor = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(BrokerRefused, match=re.escape("(CRM_NATS_MONITOR_URL) does not answer: ")):
