@@ -86,15 +86,15 @@ class Traces:
 
 
 def inner(name: str, kind: SpanKind, attributes: Attributes) -> AbstractContextManager[Span]:
-    """A span below the one that runs now, of the same service; the no-op one outside of any."""
+    """A span below the one that runs now, of the same service; the no-op one outside of any, and in a trace that is not kept."""
     tracer = _tracer.get()
-    return _NOTHING if tracer is None else _around(tracer, name, None, kind, attributes)
+    return _NOTHING if tracer is None or not _kept() else _around(tracer, name, None, kind, attributes)
 
 
 def begin(name: str, kind: SpanKind, attributes: Attributes) -> Span | None:
-    """The same without a block, to be ended by whoever begins it; None outside of any span."""
+    """The same without a block, to be ended by whoever begins it; None instead of the no-op one."""
     tracer = _tracer.get()
-    return None if tracer is None else tracer.start_span(name, None, kind, attributes)
+    return None if tracer is None or not _kept() else tracer.start_span(name, None, kind, attributes)
 
 
 def failed(span: Span, code: str) -> None:
@@ -136,6 +136,10 @@ def _around(
                 raise
     finally:
         _tracer.reset(token)
+
+
+def _kept() -> bool:
+    return trace.get_current_span().is_recording()
 
 
 def _extracted(parent: str) -> Context:

@@ -80,6 +80,8 @@ def test_a_trace_that_the_caller_does_not_keep_is_not_kept_here(receiver: Collec
     with traces.span("outer", f"00-{TRACE}-{ABOVE}-00"):
         assert traceparent().startswith(f"00-{TRACE}-")
         assert traceparent().endswith("-00")
+        with inner("inner", SpanKind.CLIENT, {}) as inside:
+            assert (inside, begin("find", SpanKind.CLIENT, {}), traceparent()[-2:]) == (INVALID_SPAN, None, "00")
     traces.flush()
     assert receiver.bodies == []
 
