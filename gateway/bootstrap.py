@@ -31,7 +31,9 @@ class Gateway:
         self.clients, self.live, self.metrics = Clients(settings), Live(), Metrics()
         self.schema = shared_schema()
         self.traces = Traces("gateway", settings.otlp_endpoint)
-        self.operations = Operations(self.schema, settings, Callers(self.clients), self.traces, OperationMetrics(self.metrics, self.clients))
+        self.operations = Operations(
+            self.schema, settings, Callers(self.clients), self.traces, OperationMetrics(self.metrics, self.clients)
+        )
         http = GraphHttp(self.operations, self.clients, self.live, settings)
         socket = GraphSocket(self.operations, self.clients, self.live)
         self.app = build_app(self.schema, http, socket, explore=settings.environment != "production")

@@ -273,8 +273,11 @@ class Checker:
         wrong = []
         for (noun, identity), version in last.items():
             field = noun[0].lower() + noun[1:]
-            answer = await self.crm.graph(f'{{ found: {field}(id: "{to_global(noun, identity)}") {{ version }} }}')
-            seen = (answer.get("data") or {}).get("found") or {}
+            answer: dict[str, Any] = {}
+            for _ in range(5):  # a busy machine may miss a deadline; that is not what is judged here
+                answer = await self.crm.graph(f'{{ found: {field}(id: "{to_global(noun, identity)}") {{ version }} }}')
+                if seen := (answer.get("data") or {}).get("found") or {}:
+                    break
             if seen.get("version", 0) < version:
                 wrong.append(f"{noun} {identity} told at {version}, seen {answer}")
         self.found.must("acknowledged is visible in the graph", wrong, len(last))

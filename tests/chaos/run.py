@@ -109,6 +109,8 @@ async def _torment(stack: Stack, folder: Path, drawn: list[Fault], report: Repor
     report.repeated = sum(worker.repeated for worker in workers)
     checker = Checker(stack)
     try:
+        await stack.ready()
+        await stack.until(lambda: _renewed(stack), 40)
         report.settled = await _quiet(stack, checker, healed if drawn else time.monotonic(), report)
         await _judge(stack, checker, commands, report, mailbox)
     finally:
@@ -178,6 +180,15 @@ async def _launch(stack: Stack) -> None:
             await asyncio.sleep(0.3)
 
 
+async def _renewed(stack: Stack) -> bool:
+    """Fresh tokens for the judgement, before quiet is looked for: they are facts too."""
+    try:
+        await stack.renew()
+    except CrmError:
+        return False
+    return True
+
+
 async def _quiet(stack: Stack, checker: Checker, healed: float, report: Report) -> float:
     """Wait until everything is up, published, heard and sealed; seconds since the last heal."""
     await stack.ready()
@@ -220,7 +231,6 @@ async def _unrest(stack: Stack, checker: Checker) -> str:
 
 
 async def _judge(stack: Stack, checker: Checker, commands: list[Command], report: Report, mailbox: Mailbox) -> None:
-    await stack.renew()
     found = await checker.judge(commands)
     batches = Batches(stack.plan)
     try:
