@@ -37,15 +37,15 @@ def ops_app(service: str, metrics: Metrics, ready: Ready, measure: Callable[[], 
 
 
 class HttpServer:
-    """uvicorn inside an event loop that somebody else runs."""
+    """uvicorn inside an event loop that somebody else runs. WebSockets are served where `largest_message` says how many bytes one may have."""
 
-    def __init__(self, app: Any, address: str, *, backlog: int = 512, largest_message: int = 1_000_000) -> None:
+    def __init__(self, app: Any, address: str, *, backlog: int = 512, largest_message: int = 0) -> None:
         host, _, port = address.rpartition(":")
         self.socket = _listen(host, int(port), address)
         self.port: int = self.socket.getsockname()[1]
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", server_header=False, backlog=backlog, ws="websockets-sansio", ws_max_size=largest_message,
-            timeout_graceful_shutdown=5, h11_max_incomplete_event_size=16384,
+            app, log_config=None, access_log=False, lifespan="off", server_header=False, backlog=backlog,
+            ws="websockets-sansio" if largest_message else "none", ws_max_size=largest_message or 1, timeout_graceful_shutdown=5, h11_max_incomplete_event_size=16384,
         )  # fmt: skip
         self.server = uvicorn.Server(config)
         self.server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
