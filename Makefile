@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONPATH := $(CURDIR):$(CURDIR)/gen
 PROTOS := $(shell find protos -name '*.proto')
 
-.PHONY: help run setup test lint types boundaries contracts unit tests chaos chaos-long protos schema lock bench clean
+.PHONY: help run setup test lint types boundaries contracts unit tests chaos chaos-long protos schema lock image sbom bench clean
 .DEFAULT_GOAL := help
 
 help: ## this help
@@ -56,6 +56,12 @@ schema: .venv/.dev gen/crm.binpb ## gateway/schema.graphql and docs/reference
 
 lock: ## requirements/*.txt from pyproject.toml (needs uv)
 	@sh requirements/compile.sh
+
+image: .venv/.dev ## one service's image: make image S=sales BASE=python:3.11-slim@sha256:…
+	@$(BIN)/python -m cli.image build "$(S)" "$(BASE)" $(FLAGS)
+
+sbom: .venv/.dev ## its bill of materials (CycloneDX): make sbom S=sales
+	@$(BIN)/python -m cli.image sbom "$(S)"
 
 bench: .venv/.dev gen/crm.binpb ## measure; prints figures
 	@$(BIN)/python -m bench

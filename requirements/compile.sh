@@ -8,6 +8,6 @@ lock() {
   # shellcheck disable=SC2086
   uv pip compile -q pyproject.toml --generate-hashes --no-emit-index-url --no-annotate --no-header --universal --python-version 3.11 $groups -o "requirements/$out.txt"
 }
-for service in organization customer sales marketing support gateway; do lock "$service" "$service"; done
-lock run organization customer sales marketing support gateway cli
-lock dev organization customer sales marketing support gateway cli dev
+for service in organization customer sales marketing support gateway contracts; do lock "$service" "$service"; done
+lock run organization customer sales marketing support gateway cli contracts
+lock dev organization customer sales marketing support gateway cli contracts dev
