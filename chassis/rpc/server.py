@@ -67,7 +67,7 @@ class Entrance:
 
 
 class Server:
-    """One department's gRPC server. Build it, `start`, and `stop` when told to; `calls` counts what has begun."""
+    """One department's gRPC server. Build it, `start`, and `stop` when told to; `calls` counts what has begun, `serving` is what health says."""
 
     def __init__(
         self, department: str, services: Sequence[Service], authority: Authority, database: Database, metrics: Metrics, traces: Traces,
@@ -76,7 +76,7 @@ class Server:
         self.department, self.authority, self.database = department, authority, database
         self.metrics, self.traces, self.changes, self.collaborations = metrics, traces, changes, collaborations
         self.entrance, self.reads = entrance, Reads(database)
-        self.calls = 0
+        self.calls, self.serving = 0, False
         validator()  # now, not while the first request waits
         self.server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=512)
         self.health = health.aio.HealthServicer()
@@ -101,6 +101,7 @@ class Server:
 
     async def set_serving(self, serving: bool) -> None:
         """Tell health checkers (and so client-side balancers) whether to send calls."""
+        self.serving = serving
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         await self.health.set("", status)
 

@@ -216,24 +216,29 @@ class Department:
         existing = set(await self.database.list_collection_names())
         for name, models in self.wanted_indexes().items():
             if name not in existing:
-                await self.database.create_collection(name)
+                await client.ensure_collection(self.database, name)
             if models:
                 await self.database[name].create_indexes(models)
         for name in {INBOX, PARKED, POSITIONS, LEASES, chain.BLOCKS, chain.KEYS, audits.CHECKPOINT_KEYS} - existing:
-            await self.database.create_collection(name)
+            await client.ensure_collection(self.database, name)
 
     async def _release(self) -> None:
         for lease in [self.relay.lease, *self._leases]:
             await lease.release()
 
     async def ready(self) -> dict[str, bool]:
-        """What a readiness probe wants to know."""
+        """What a readiness probe wants to know; a replica that drains is not ready, though it still answers."""
         try:
             await self.database.client.admin.command("ping", maxTimeMS=500)
             mongo = True
         except PyMongoError:
             mongo = False
-        return {"mongo": mongo, "nats": self.nats.is_connected, "directory": self.authority.directory.revision > 0}
+        return {
+            "mongo": mongo,
+            "nats": self.nats.is_connected,
+            "directory": self.authority.directory.revision > 0,
+            "serving": self.server.serving,
+        }
 
     async def stop(self) -> None:
         """Drain, then end what runs and close what is open."""

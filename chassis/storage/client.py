@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.monitoring import CommandListener
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
@@ -16,6 +16,7 @@ from pymongo.write_concern import WriteConcern
 from chassis.kernel.errors import CrmError
 
 Database = AsyncDatabase[dict[str, Any]]
+_EXISTS = 48
 
 
 class StorageRefused(CrmError):
@@ -47,6 +48,15 @@ async def check(database: Database, uri: str) -> None:
         ) from error
     if "setName" not in hello:
         raise StorageRefused(f"MongoDB at {where} is no replica set; start it with --replSet and rs.initiate(), one member is enough")
+
+
+async def ensure_collection(database: Database, name: str) -> None:
+    """Make a collection; another replica that starts at the same moment may be quicker."""
+    try:
+        await database.create_collection(name, check_exists=False)
+    except OperationFailure as error:
+        if error.code != _EXISTS:
+            raise
 
 
 def _short(error: Exception) -> str:
