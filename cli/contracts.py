@@ -98,13 +98,19 @@ def _name(file: descriptor_pb2.FileDescriptorProto, path: list[int]) -> str | No
     return ".".join(names)
 
 
+def git(*words: str) -> str:
+    """What git answers; nothing where it does not know."""
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def last_release() -> str:
+    """The last release tag, or the previous commit while there is no release; nothing without a history."""
+    return git("describe", "--tags", "--abbrev=0", "--match", "v*") or git("rev-parse", "--verify", "-q", "HEAD~1")
+
+
 def breaking() -> None:
-    """Compare the contracts with those of the last release tag, or of the previous commit while there is no release."""
-
-    def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
-
-    base = git("describe", "--tags", "--abbrev=0", "--match", "v*") or git("rev-parse", "--verify", "-q", "HEAD~1")
+    """Compare the contracts with those of the last release."""
+    base = last_release()
     if not base or not git("ls-tree", base, "protos/"):
         print("contracts: no earlier contracts to compare with", file=sys.stderr)
         return
