@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONPATH := $(CURDIR):$(CURDIR)/gen
 PROTOS := $(shell find protos -name '*.proto')
 
-.PHONY: help run setup test lint types boundaries contracts unit tests chaos chaos-long protos schema lock image sbom bench clean
+.PHONY: help run setup test lint types boundaries contracts unit tests chaos chaos-long protos schema lock image sbom secrets bench clean
 .DEFAULT_GOAL := help
 
 help: ## this help
@@ -62,6 +62,9 @@ image: .venv/.dev ## one service's image: make image S=sales BASE=python:3.11-sl
 
 sbom: .venv/.dev ## its bill of materials (CycloneDX): make sbom S=sales
 	@$(BIN)/python -m cli.image sbom "$(S)"
+
+secrets: .venv/.dev ## fresh secrets for deploy/compose.yaml
+	@$(BIN)/python -m cli.compose
 
 bench: .venv/.dev gen/crm.binpb ## measure; prints figures
 	@$(BIN)/python -m bench
