@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,7 @@ from chassis.access.tokens import claims_of
 from chassis.kernel.errors import Conflict, unauthenticated
 
 QUEUE = 200
+REMEMBERED = 10_000
 STILL_SECONDS = 2.0
 
 
@@ -36,6 +38,7 @@ class Live:
 
     def __init__(self) -> None:
         self._listeners: set[asyncio.Queue[Fact | None]] = set()
+        self._told: OrderedDict[str, None] = OrderedDict()
 
     async def start(self, nats: Client) -> None:
         """Listen to the facts of every department."""
@@ -48,6 +51,8 @@ class Live:
         event_type, department = headers["ce-type"], message.subject.split(".")[1]
         if event_type.split(".")[1] != department:  # who may publish on a subject is the broker's to say, not a header's
             return
+        if self._repeated(f"{department} {headers['ce-id']}"):
+            return
         fact = Fact(
             headers["ce-id"], event_type, department, headers["ce-aggregate"].rsplit(".", 1)[1], headers["ce-subject"],
             headers.get("ce-customer", ""), datetime.fromisoformat(headers["ce-time"]),
@@ -59,6 +64,15 @@ class Live:
                 queue.put_nowait(None)
             else:
                 queue.put_nowait(fact)
+
+    def _repeated(self, fact: str) -> bool:
+        """Whether this fact was heard lately: a relay that ends before it has marked what it published leaves that to the next one."""
+        if fact in self._told:
+            return True
+        self._told[fact] = None
+        while len(self._told) > REMEMBERED:
+            self._told.popitem(last=False)
+        return False
 
     async def facts(self, wanted: Callable[[Fact], bool], token: str, still: Callable[[], Awaitable[None]]) -> AsyncIterator[Fact]:
         """Facts that are wanted, until the token (verified by a department before) ends. `still` raises when the session was ended; it is

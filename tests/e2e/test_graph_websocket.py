@@ -365,3 +365,27 @@ async def test_a_command_is_never_run_by_a_get_even_as_a_stream(crm: Installatio
         response = await crm.http.get("/graphql", params={"query": query}, headers={**crm.bearer("COORDINATOR"), "Accept": accept})
         assert "METHOD_NOT_ALLOWED" in response.text
     assert await crm.data('{ customers(filter: {name: {eq: "经由 GET"}}) { nodes { id } } }') == {"customers": {"nodes": []}}
+
+
+async def test_a_fact_that_a_relay_publishes_twice_is_told_once(crm: Installation) -> None:
+    customer = await new_customer(crm)
+    change = (
+        "mutation($id: ID!, $v: Long!, $n: String!) { customerUpdate(input: {customerId: $id, version: $v, name: $n}) { errors { code } } }"
+    )
+    query = "subscription($id: ID!) { recordChanged(id: $id) { eventId record { ... on Customer { name } } } }"
+    async with socket(crm) as connection:
+        await crm.settled()
+        before = listeners(crm)
+        await ask(connection, "1", query, id=customer)
+        await listening(crm, before + 1)
+        await crm.data(change, id=customer, v=1, n="一")
+        first = (await heard(connection))["payload"]["data"]["recordChanged"]
+        department = crm.suite["customer"]
+        row = await department.database["outbox"].find_one({"_id": first["eventId"]})
+        assert row is not None
+        headers = {key: value for key, value in row["headers"].items() if value}
+        await department.nats.publish(row["subject"], row["payload"], headers=headers)
+        await crm.data(change, id=customer, v=2, n="二")
+        second = (await heard(connection))["payload"]["data"]["recordChanged"]
+    assert (first["record"]["name"], second["record"]["name"]) == ("一", "二")
+    assert second["eventId"] != first["eventId"]
