@@ -37,6 +37,8 @@ _OPTIONS = [
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.use_local_subchannel_pool", 1),
+    # As it comes half a minute, for which a caller would know none but replicas that are gone.
+    ("grpc.dns_min_time_between_resolutions_ms", 500),
 ]
 
 

@@ -41,12 +41,16 @@ LARGEST_MESSAGE = 4 * 1024 * 1024
 ANONYMOUS = Caller("anonymous", frozenset())
 FAULTS = frozenset(("INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED"))  # all other codes are answers
 DRAIN_SECONDS, GRACE_SECONDS = 0.5, 8.0
+CONNECTION_SECONDS = 20
 OPTIONS = [
     ("grpc.max_receive_message_length", LARGEST_MESSAGE),
     ("grpc.max_send_message_length", LARGEST_MESSAGE),
     ("grpc.so_reuseport", 0),
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    # Callers ask the name server again only when a connection ends; so each ends now and then, in order, and new replicas are found.
+    ("grpc.max_connection_age_ms", CONNECTION_SECONDS * 1000),
+    ("grpc.max_connection_age_grace_ms", 15_000),
 ]
 
 
