@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import subprocess
 import sys
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from gateway.graph.contract import to_global
 
 ROOT = Path(__file__).resolve().parent.parent
 READERS, WRITERS = 6, 2
+RENEW_SECONDS, OVERLAP_SECONDS = 150, 30
 PASSWORD = "four words of our own"
 SIGN_IN = "mutation($id: SessionCreateInput!) { sessionCreate(input: $id) { tokens { accessToken } errors { code } } }"
 READ = "query($id: ID!) { customer(id: $id) { name opportunities(first: 5) { nodes { name stageKey version owner { name } } } } }"
@@ -124,6 +125,7 @@ class Release:
         self.stopped = asyncio.Event()
         self.url = f"http://{HOST}:{plan.gateway_port}/graphql"
         self._tasks: list[asyncio.Task[None]] = []
+        self._known: set[str] = set()
 
     def database(self, department: str) -> Database:
         """A department's database."""
@@ -214,7 +216,6 @@ class Release:
         async with httpx.AsyncClient(timeout=30, trust_env=False) as http:
             answer = (await http.post(self.url, json={"query": SIGN_IN, "variables": variables})).json()
         self.token = str(answer["data"]["sessionCreate"]["tokens"]["accessToken"])
-        self.renewed = asyncio.get_running_loop().time()
 
     async def _ask(self, connection: Connection, query: str, **variables: object) -> dict[str, Any]:
         """One request; what is not answered as it should is noted as failed."""
@@ -239,8 +240,6 @@ class Release:
         connection = await Connection.open(self.url)
         versions = self.seen.moved.setdefault(deal, [])
         while not self.stopped.is_set():
-            if asyncio.get_running_loop().time() - self.renewed > 180:
-                await self._renew()
             for stage in ("second", "first"):
                 found = await self._ask(connection, MOVE, id=to_global("Opportunity", deal), stage=stage)
                 if found.get("opportunity"):
@@ -248,23 +247,40 @@ class Release:
         connection.close()
 
     async def _listen(self) -> None:
-        """Hear what happens with the first writer's customer, until nothing more comes."""
+        """Hear what happens with the first writer's customer. A token ends after five minutes, so each subscription is followed by
+        one with a fresh token, and both hear for a while."""
+        hearing = []
+        while not self.stopped.is_set():
+            await self._renew()
+            hearing.append(asyncio.create_task(self._hear(asyncio.get_running_loop().time() + RENEW_SECONDS + OVERLAP_SECONDS)))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.stopped.wait(), RENEW_SECONDS)
+        await asyncio.gather(*hearing)
+
+    async def _hear(self, ends: float) -> None:
+        """One subscription, until it ends or nothing more comes."""
         address = self.url.replace("http", "ws", 1)
         payload = {"query": ACTIVITY, "variables": {"id": to_global("Customer", self.people[0])}}
         async with open_socket(address, subprotocols=["graphql-transport-ws"]) as socket:  # type: ignore[list-item]
             await socket.send(orjson.dumps({"type": "connection_init", "payload": {"Authorization": f"Bearer {self.token}"}}).decode())
             await socket.recv()
             await socket.send(orjson.dumps({"id": "1", "type": "subscribe", "payload": payload}).decode())
-            while True:
+            mine: list[str] = []
+            while asyncio.get_running_loop().time() < ends:
                 try:
                     message = orjson.loads(await asyncio.wait_for(socket.recv(), 2))
                 except TimeoutError:
                     if self.stopped.is_set():
-                        return
+                        break
                     continue
                 if message["type"] != "next" or message["payload"].get("errors"):
                     raise BenchError(f"the subscription ended: {message}")
-                self.seen.heard.append(message["payload"]["data"]["customerActivity"]["eventId"])
+                mine.append(message["payload"]["data"]["customerActivity"]["eventId"])
+                if mine[-1] not in self._known:
+                    self._known.add(mine[-1])
+                    self.seen.heard.append(mine[-1])
+            if len(mine) != len(set(mine)):
+                raise BenchError("a subscription heard a fact twice")
 
     async def _watch(self) -> None:
         """Who publishes: each new holder of the relay's lease."""
@@ -298,8 +314,3 @@ async def facts(release: Release) -> list[dict[str, Any]]:
     rows = await database["outbox"].find({"headers.ce-subject": {"$in": list(release.seen.moved)}}).sort("_id", 1).to_list()
     await database.client.close()
     return rows
-
-
-def repeated(values: list[str]) -> list[str]:
-    """Those that occur more than once."""
-    return [value for value, count in Counter(values).items() if count > 1]
