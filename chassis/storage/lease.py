@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from pymongo import ReturnDocument
@@ -17,6 +18,7 @@ from chassis.storage.client import Database
 LEASES = "leases"
 LEASE_SECONDS = 5
 LOOK_SECONDS = 1.0
+_PAST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Lease:
@@ -61,9 +63,9 @@ class Lease:
         await self._leases.update_one({"_id": self.name, "holder": self.holder}, {"$set": values})
 
     async def release(self) -> None:
-        """Let another replica have it at once."""
+        """Let another replica have it at once, one of an earlier build too: those look for an `until` that is over, not for none."""
         self._until = 0.0
-        await self._leases.update_one({"_id": self.name, "holder": self.holder}, {"$unset": {"until": ""}, "$set": {"holder": ""}})
+        await self._leases.update_one({"_id": self.name, "holder": self.holder}, {"$set": {"until": _PAST, "holder": ""}})
 
     async def while_held(self, run: Callable[[], Awaitable[None]]) -> None:
         """Run a worker whenever the lease is ours, until cancelled; it is cancelled when the lease is lost. Raises what it raises."""
