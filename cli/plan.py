@@ -36,6 +36,7 @@ class Plan:
     documents: str = ""
     nats_monitor: str = ""
     tls: Path | None = None
+    webhook_networks: str = ""
 
     def address(self, department: str) -> str:
         """host:port of a department's gRPC."""
@@ -66,8 +67,8 @@ class Plan:
             "CRM_MASTER_KEYS": self.masters[name],
         }  # fmt: skip
         if name == "organization":
-            own |= {"CRM_CUSTOMER_ADDRESS": self.address("customer")}
-            return own | {"CRM_SERVICE_SECRETS": ",".join(f"{service}={secret}" for service, secret in sorted(self.secrets.items()))}
+            own["CRM_SERVICE_SECRETS"] = ",".join(f"{service}={secret}" for service, secret in sorted(self.secrets.items()))
+            return own | addresses | ({"CRM_WEBHOOK_NETWORKS": self.webhook_networks} if self.webhook_networks else {})
         own |= {"CRM_ORGANIZATION_ADDRESS": self.address("organization")}
         own |= addresses if name == "customer" else {"CRM_CUSTOMER_ADDRESS": self.address("customer")}
         if name == "marketing":

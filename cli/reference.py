@@ -80,11 +80,7 @@ def _department(name: str) -> str:
 
 def _reactions(name: str) -> str:
     settings = importlib.import_module(f"services.{name}.settings").Settings
-    required = (
-        {"CRM_SERVICE_SECRETS": "cli=x"}
-        if name == "organization"
-        else {f"CRM_{other.upper()}_ADDRESS": "127.0.0.1:1" for other in DEPARTMENTS}
-    )
+    required = {f"CRM_{other.upper()}_ADDRESS": "127.0.0.1:1" for other in DEPARTMENTS} | {"CRM_SERVICE_SECRETS": "cli=x"}
     environment = {
         "CRM_MONGO_URI": "mongodb://127.0.0.1:1",
         "CRM_NATS_URL": "nats://127.0.0.1:1",
@@ -95,7 +91,7 @@ def _reactions(name: str) -> str:
     department = importlib.import_module(f"services.{name}.bootstrap").build(settings.from_env(environment))
     if not department.reactions:
         return "\n## Facts that it reacts to\n\nNone.\n"
-    rows = "".join(f"| {r.name} | {r.department} | {', '.join(r.aggregates)} |\n" for r in department.reactions)
+    rows = "".join(f"| {r.name} | {r.department} | {', '.join(r.aggregates) or 'everything'} |\n" for r in department.reactions)
     return "\n## Facts that it reacts to\n\n| reaction | of | about |\n|---|---|---|\n" + rows
 
 

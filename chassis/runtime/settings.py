@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Self, get_type_hints
 
@@ -100,6 +101,9 @@ def _check(name: str, raw: str) -> None:
         host, _, port = raw.rpartition(":")
         if not host or not port.isdigit() or int(port) > 65535:
             raise ValueError(raw)
+    if name.endswith("_NETWORKS"):
+        for part in filter(None, map(str.strip, raw.split(","))):
+            ip_network(part)
     if name.endswith(("_MILLISECONDS", "_BYTES")) and int(raw) < 1:
         raise ValueError(raw)
 

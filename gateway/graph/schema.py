@@ -18,14 +18,25 @@ from gateway.graph.customer import contact, customer, note, segment, timeline_en
 from gateway.graph.judged import by
 from gateway.graph.marketing import campaign, campaign_message
 from gateway.graph.noun import NOUNS, signed
-from gateway.graph.organization import api_key, department, identity_provider, person, role_definition, session, sharing_contract
+from gateway.graph.organization import (
+    api_key,
+    department,
+    identity_provider,
+    person,
+    role_definition,
+    session,
+    sharing_contract,
+    webhook_delivery,
+    webhook_endpoint,
+)
 from gateway.graph.sales import opportunity, order, pipeline, product
 from gateway.graph.selection import selected
 from gateway.graph.support import article, ticket, ticket_reply
 from gateway.loaders import load_record
 
 _MODULES: tuple[Any, ...] = (
-    department, person, role_definition, sharing_contract, session, api_key, identity_provider, customer, contact, note, segment, timeline_entry,
+    department, person, role_definition, sharing_contract, session, api_key, identity_provider, webhook_endpoint, webhook_delivery,
+    customer, contact, note, segment, timeline_entry,
     product, pipeline, opportunity, order,
     campaign, campaign_message, ticket, ticket_reply, article,
 )  # fmt: skip

@@ -27,7 +27,7 @@ def build(settings: Settings) -> Department:
     department = base.department(
         settings,
         services=[campaigns_api.service(campaigns, segments), messages_api.service(messages)],
-        callers=["customer"],
+        callers=["organization", "customer"],
         owners=[channel],
         stores=[campaigns, messages],
     )

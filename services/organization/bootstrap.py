@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from crm.common.v1.audit_service_pb2 import RecordCheckpointRequest
 
 from chassis.access.authority import Authority
 from chassis.access.caller import Caller
 from chassis.access.tokens import Signer
+from chassis.messaging.reconciler import SERVICE as EVENTS
+from chassis.messaging.reconciler import Ask
 from chassis.observe.metrics import CommandMetrics, Metrics
 from chassis.rpc.audits import DESCRIPTOR as AUDITS
 from chassis.rpc.channels import Channel
 from chassis.runtime.department import Department
+from chassis.runtime.foundation import ASK_SECONDS
 from chassis.storage import client
 from chassis.storage.encryption import Vault
 from services.organization.access import api as access_api
@@ -40,6 +44,15 @@ from services.organization.sessions.store import FAILURES, FAILURES_INDEX, Sessi
 from services.organization.settings import Settings
 from services.organization.sharing_contracts import api as sharing_contracts_api
 from services.organization.sharing_contracts.store import SharingContracts
+from services.organization.webhook_deliveries import api as webhook_deliveries_api
+from services.organization.webhook_deliveries import reactions as webhook_reactions
+from services.organization.webhook_deliveries.lease import Lease
+from services.organization.webhook_deliveries.link import WebhookLink
+from services.organization.webhook_deliveries.store import WebhookDeliveries
+from services.organization.webhook_deliveries.workers import WebhookSender
+from services.organization.webhook_endpoints import api as webhook_endpoints_api
+from services.organization.webhook_endpoints.credentials import SECRETS as WEBHOOK_SECRETS
+from services.organization.webhook_endpoints.store import WebhookEndpoints
 
 
 def build(settings: Settings) -> Department:
@@ -48,7 +61,8 @@ def build(settings: Settings) -> Department:
     database = client.connect(settings.mongo_uri, f"{settings.database_prefix}_organization", [CommandMetrics(metrics)])
     people, departments, sessions, roles, api_keys, signer = People(), Departments(), Sessions(), Roles(), ApiKeys(), Signer()
     providers, provider_link = IdentityProviders(), ProviderLink()
-    contracts = SharingContracts()
+    contracts, endpoints, deliveries = SharingContracts(), WebhookEndpoints(), WebhookDeliveries()
+    channels = {name: Channel(name, address, settings.identity) for name, address in settings.owners.items()}
 
     vault = Vault(database, settings.masters)
     signing = SigningKeys(database, vault, signer, timedelta(hours=settings.key_hours))
@@ -62,14 +76,21 @@ def build(settings: Settings) -> Department:
         await authority.refresh()
         await role_actions.deliver(roles, department.own_call)
 
-    keeper = Channel("customer", settings.customer_address, settings.identity) if settings.customer_address else None
+    def own_token() -> str:
+        return signer.sign(Caller("service-organization", frozenset(("service-organization",))))[0]
 
     async def deliver(checkpoint: str, public_key: bytes) -> None:
-        if keeper:
-            token, _ = signer.sign(Caller("service-organization", frozenset(("service-organization",))))
-            request = RecordCheckpointRequest(checkpoint=checkpoint, public_key=public_key)
-            await keeper.call(AUDITS, "RecordCheckpoint", request, token=token)
+        request = RecordCheckpointRequest(checkpoint=checkpoint, public_key=public_key)
+        await channels["customer"].call(AUDITS, "RecordCheckpoint", request, token=own_token())
 
+    def asking(channel: Channel) -> Ask:
+        async def ask(method: str, request: Any) -> Any:
+            return await channel.call(EVENTS, method, request, token=own_token(), seconds=ASK_SECONDS)
+
+        return ask
+
+    link, lease = WebhookLink(settings.destinations), Lease(database, "webhooks")
+    sender = WebhookSender(endpoints, deliveries, link, lease, lambda method: department.own_call(method))
     authority = Authority(lambda known: access_store.load(database, known), keys)
     department = Department(
         name="organization",
@@ -86,15 +107,21 @@ def build(settings: Settings) -> Department:
             sessions_api.service(sessions, people, api_keys, signer, ProviderSignIn(providers, provider_link, people, sessions)),
             identity_providers_api.service(providers, departments, roles),
             api_keys_api.service(api_keys, roles, departments),
+            webhook_endpoints_api.service(endpoints, deliveries, settings.destinations),
+            webhook_deliveries_api.service(deliveries),
             access_api.service(signer, signing, settings.secrets),
         ],
         callers=frozenset(("gateway", "cli", "customer", "sales", "marketing", "support")),
-        stores=[people, departments, sessions, roles, api_keys, providers, contracts],
-        indexes={name: [] for name in (CREDENTIALS, access_store.META, "signing_keys")} | {FAILURES: [FAILURES_INDEX]} | PROVIDER_INDEXES,
+        stores=[people, departments, sessions, roles, api_keys, providers, contracts, endpoints, deliveries],
+        indexes={name: [] for name in (CREDENTIALS, access_store.META, "signing_keys", WEBHOOK_SECRETS)}
+        | {FAILURES: [FAILURES_INDEX]}
+        | PROVIDER_INDEXES,
         at_start=[begin],
-        workers=[signing.run],
+        reactions=webhook_reactions.reactions(endpoints, deliveries, ("organization", *channels)),
+        owners={name: asking(channel) for name, channel in channels.items()},
+        workers=[signing.run, sender.run],
         alone=[ProvidedRolesEnd(providers, people, lambda method: department.own_call(method)).run],
-        deliver=deliver if keeper else None,
-        closing=[provider_link.close, *([keeper.close] if keeper else [])],
+        deliver=deliver,
+        closing=[provider_link.close, sender.close, *(channel.close for channel in channels.values())],
     )
     return department

@@ -1,4 +1,4 @@
-"""Settings of the organization department."""
+"""Settings of the organization department: the common ones, where the departments are to whose facts it reacts, and where webhooks may go."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from chassis.runtime.settings import Settings as Common
 from chassis.runtime.settings import env
+from services.organization.webhook_endpoints.destinations import Destinations, networks_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +19,28 @@ class Settings(Common):
 
     key_hours: int = env("CRM_KEY_HOURS", 168, "hours after which tokens are signed by a new key")
     customer_address: str = env(
-        "CRM_CUSTOMER_ADDRESS", "", "host:port of the customer department, which keeps the checkpoints of the organization's audit"
+        "CRM_CUSTOMER_ADDRESS", ..., "host:port of the customer department, which also keeps the checkpoints of the organization's audit"
     )
+    sales_address: str = env("CRM_SALES_ADDRESS", ..., "host:port of the sales department's gRPC")
+    marketing_address: str = env("CRM_MARKETING_ADDRESS", ..., "host:port of the marketing department's gRPC")
+    support_address: str = env("CRM_SUPPORT_ADDRESS", ..., "host:port of the support department's gRPC")
+    webhook_networks: str = env(
+        "CRM_WEBHOOK_NETWORKS",
+        "",
+        "networks in CIDR form, joined by commas, to which webhooks may go beside the internet; loopback in development only",
+    )
+
+    @property
+    def owners(self) -> dict[str, str]:
+        """Department → host:port."""
+        return {
+            "customer": self.customer_address, "sales": self.sales_address, "marketing": self.marketing_address, "support": self.support_address,
+        }  # fmt: skip
+
+    @property
+    def destinations(self) -> Destinations:
+        """Where webhooks may go."""
+        return Destinations(networks_of(self.webhook_networks), self.environment == "development")
 
     @property
     def seal(self) -> str:

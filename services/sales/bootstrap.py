@@ -34,7 +34,7 @@ def build(settings: Settings) -> Department:
             opportunities_api.service(opportunities, pipelines, products, customers, contacts),
             orders_api.service(orders, opportunities, products, customers),
         ],
-        callers=["customer", "support"],
+        callers=["organization", "customer", "support"],
         owners=[channel],
         stores=[products, pipelines, opportunities, orders],
     )

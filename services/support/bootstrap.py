@@ -41,7 +41,7 @@ def build(settings: Settings) -> Department:
             tickets_api.replies_service(replies, tickets),
             articles_api.service(articles),
         ],
-        callers=["customer", "support"],  # support: its own public pages
+        callers=["organization", "customer", "support"],  # support: its own public pages
         owners=[channel, sales],
         stores=[tickets, replies, articles],
     )

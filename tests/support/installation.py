@@ -57,7 +57,7 @@ class Engines:
             mongo_uri=self.mongo_uri, nats_url=nats_url or self.nats_url,
             grpc={name: free_port() for name in DEPARTMENTS}, ops={name: free_port() for name in (*DEPARTMENTS, "gateway")},
             gateway_port=free_port(), faq_port=free_port(), smtp_port=free_port(), secrets=new_secrets(), masters=new_masters(),
-            database_prefix=f"t{secrets.token_hex(4)}", nats_monitor="" if nats_url else self.nats_monitor,
+            database_prefix=f"t{secrets.token_hex(4)}", nats_monitor="" if nats_url else self.nats_monitor, webhook_networks="127.0.0.0/8",
         )  # fmt: skip
 
 

@@ -145,6 +145,8 @@ ROLES: dict[str, Rights] = {
         "explanations": rights(ALL, "read"),
         "api_keys": rights(ALL, "read", "create", "update"),
         "identity_providers": rights(ALL, *EDIT),
+        "webhook_endpoints": rights(ALL, *EDIT),
+        "webhook_deliveries": rights(ALL, "read", "update"),
         "departments": rights(ALL, *EDIT, "import"),
         "sessions": rights(ALL, "read", "update"),
         "graph": rights(ALL, "read"),
@@ -172,7 +174,7 @@ ADDED_ACTIONS = {"graph": ("read",), "role_definitions": ("assign",), "directory
 # What is somebody's own and no work: a deputy does not take it over.
 PERSONAL = (
     "people", "api_keys", "identity_providers", "departments", "sessions", "grants", "role_definitions", "sharing_contracts", "explanations", "graph",
-    "directory",
+    "directory", "webhook_endpoints", "webhook_deliveries",
 )  # fmt: skip
 _OWNED_BY_SERVICE = {
     "organization": (
@@ -186,6 +188,8 @@ _OWNED_BY_SERVICE = {
         "api_keys",
         "identity_providers",
         "sharing_contracts",
+        "webhook_endpoints",
+        "webhook_deliveries",
     ),
     "customer": ("customers", "contacts", "notes", "timeline_entries", "segments"),
     "sales": ("products", "pipelines", "opportunities", "orders"),

@@ -51,6 +51,13 @@ def shared() -> dict[str, frozenset[str]]:
 
 
 @cache
+def facts() -> frozenset[str]:
+    """The full name of every fact that a department announces."""
+    messages = (message for module in _modules() for message in module.DESCRIPTOR.message_types_by_name.values())
+    return frozenset(message.full_name for message in messages if message.GetOptions().Extensions[annotations_pb2.subject])
+
+
+@cache
 def copies() -> dict[tuple[str, str], tuple[tuple[str, str], ...]]:
     """(resource, field) → the fields of other resources that repeat its value."""
     found: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {}
