@@ -170,8 +170,14 @@ class Matrix:
         contract = (
             await ask("CreateSharingContract", display_name="矩阵", purpose="矩阵", resource="orders", fields=["number"], **sides, **later)
         ).sharing_contract
+        endpoint = (
+            await ask("CreateWebhookEndpoint", display_name="矩阵", url="https://hooks.invalid/", event_types=["crm.sales.v1.OrderCreated"])
+        ).webhook_endpoint
+        delivery = (await ask("SendWebhookEndpointTest", webhook_endpoint_id=endpoint.id)).webhook_delivery
         found = {
             "api_keys": key.id,
+            "webhook_endpoints": endpoint.id,
+            "webhook_deliveries": delivery.id,
             "identity_providers": provider.id,
             "sharing_contracts": contract.id,
             "products": product,

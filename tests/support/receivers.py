@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from chassis.runtime.ops import HttpServer
+from chassis.storage.client import Database
 from tests.support.checks import equals
 from tests.support.installation import Installation
 
@@ -50,6 +52,7 @@ class Receiver:
 
     def __init__(self, address: str = "127.0.0.1:0") -> None:
         self.got: list[Got] = []
+        self.closing = asyncio.Event()
         self.status, self.pause, self.body, self.location = 204, 0.0, b"", ""
         self.server = HttpServer(Starlette(routes=[Route("/{path:path}", self._take, methods=["POST", "GET"])]), address)
         self.url = f"http://127.0.0.1:{self.server.port}/hooks"
@@ -59,12 +62,13 @@ class Receiver:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.server.server.force_exit = True
+        self.closing.set()
         await self.server.stop()
 
     async def _take(self, request: Request) -> Response:
         self.got.append(Got(dict(request.headers), await request.body()))
-        await asyncio.sleep(self.pause)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.closing.wait(), self.pause)
         more = {"location": self.location} if self.location else {}
         return Response(self.body if self.status not in (204, 304) else b"", self.status, more)
 
@@ -102,8 +106,7 @@ async def become(crm: Installation, record: Any, *states: str) -> list[Any]:
     return await deliveries(crm, record)
 
 
-async def due(crm: Installation, record: Any) -> None:
+async def due(database: Database, record: Any) -> None:
     """Let every delay of an endpoint be over."""
-    rows = crm.suite["organization"].database["webhook_deliveries"]
     query = {"webhook_endpoint_id": record.id, "state": "PENDING"}
-    await rows.update_many(query, [{"$set": {"next_attempt_time": "$create_time"}}])
+    await database["webhook_deliveries"].update_many(query, [{"$set": {"next_attempt_time": "$create_time"}}])

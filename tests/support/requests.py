@@ -21,6 +21,7 @@ GIVEN: dict[str, Any] = {
     "password": "four more words here", "lines": [LINE], "amount": cny(5), "author": 1, "internal": True, "criteria": CRITERIA,
     "stages": [STAGE], "stage_key": "first", "reader_key": "reader-of-the-matrix", "version": FUTURE, "channel": 1, "category": "x",
     "issuer": "https://id.example.com", "redirect_uris": ["https://crm.example.com/back"],
+    "url": "https://hooks.invalid/", "event_types": ["crm.sales.v1.OrderCreated"],
     "resource": "orders", "fields": ["number"], "start_time": {"seconds": 4_000_000_000}, "end_time": {"seconds": 4_000_000_001},
 }  # fmt: skip
 CHANGED = ("description", "name", "subject", "text", "title", "post", "is_default", "display_name")

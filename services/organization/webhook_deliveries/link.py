@@ -120,6 +120,8 @@ class WebhookLink:
 
 def _why(error: Exception) -> str:
     """In a few words of our own: what others write into errors is not for the log."""
+    if isinstance(error, httpx.InvalidURL):
+        return "the address cannot be used"
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -11,6 +12,8 @@ from chassis.kernel.errors import Invalid
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
+# What ends in a number is an address in a form that only some resolvers read.
+_NAME, _NUMBER = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*"), re.compile(r"\d+|0x[0-9a-f]*")
 _NAT64, _COMPATIBLE = ip_network("64:ff9b::/96"), ip_network("::/96")
 # What not every Python knows to be none of the internet, and a cloud's own services on an address that looks like one of it (Azure).
 _SPECIAL = tuple(ip_network(one) for one in ("192.0.0.0/24", "168.63.129.16/32", "64:ff9b:1::/48", "2001::/23", "3fff::/20", "5f00::/16"))
@@ -50,7 +53,7 @@ class Destinations:
         near = host == "localhost" or (literal is not None and literal.is_loopback)
         if parts.scheme != "https" and not (parts.scheme == "http" and near and self._loopback):
             raise _refused("facts go out over TLS only; write an address that begins with https://")
-        if not host or port == 0:
+        if port == 0 or not (literal or (_NAME.fullmatch(host) and not _NUMBER.fullmatch(host.rpartition(".")[2]))):
             raise _refused("there is no host in it; write an address like https://erp.example.com/hooks/crm")
         if (port or 443) != 443 and (port or 0) < 1024:
             raise _refused(f"port {port} is none of a web server's; use 443 or one from 1024 on")

@@ -140,7 +140,7 @@ async def test_what_fails_is_tried_again_under_the_same_id(crm: Installation) ->
         stored = await crm.suite["organization"].database["webhook_deliveries"].find_one({"_id": row.id})
         assert "inner secret" not in str(stored)
         receiver.status = 200
-        await due(crm, made)
+        await due(crm.suite["organization"].database, made)
         (row,) = await become(crm, made, "DELIVERED")
         assert receiver.times == {row.id: 2}
         assert all(one.is_from(secret) for one in receiver.got)

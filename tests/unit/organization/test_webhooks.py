@@ -163,6 +163,7 @@ def test_a_fact_that_no_contract_has_is_refused_with_the_nearest() -> None:
     "https://erp.example.com/#x", "https://erp.example.com:22/", "https://erp.example.com:80/", "https://erp.example.com:0/",
     "https://erp.example.com:99999/", "https://erp.example.com/a b", "https://erp.example.com\\@10.0.0.1/", "https://例子.example/",
     "https://127.0.0.1/", "https://[::1]/", "https://10.1.2.3:8443/", "https://169.254.169.254/latest", "https://[::ffff:10.0.0.1]/",
+    "https://2130706433/", "https://0x7f.1/", "https://127.1/", "https://0177.0.0.1/", "https://a.0x/", "https://.example.com/", "https://[::1]x/",
     "http://127.0.0.1:9000/", "http://localhost:9000/", "https://[::1", "https://erp.example.com/\n", "",
 ])  # fmt: skip
 def test_an_address_that_could_never_be_sent_to_is_refused(url: str) -> None:
