@@ -46,7 +46,6 @@ from services.organization.sharing_contracts import api as sharing_contracts_api
 from services.organization.sharing_contracts.store import SharingContracts
 from services.organization.webhook_deliveries import api as webhook_deliveries_api
 from services.organization.webhook_deliveries import reactions as webhook_reactions
-from services.organization.webhook_deliveries.lease import Lease
 from services.organization.webhook_deliveries.link import WebhookLink
 from services.organization.webhook_deliveries.store import WebhookDeliveries
 from services.organization.webhook_deliveries.workers import WebhookSender
@@ -89,8 +88,8 @@ def build(settings: Settings) -> Department:
 
         return ask
 
-    link, lease = WebhookLink(settings.destinations), Lease(database, "webhooks")
-    sender = WebhookSender(endpoints, deliveries, link, lease, lambda method: department.own_call(method))
+    link = WebhookLink(settings.destinations)
+    sender = WebhookSender(endpoints, deliveries, link, lambda method: department.own_call(method))
     authority = Authority(lambda known: access_store.load(database, known), keys)
     department = Department(
         name="organization",
@@ -119,9 +118,9 @@ def build(settings: Settings) -> Department:
         at_start=[begin],
         reactions=webhook_reactions.reactions(endpoints, deliveries, ("organization", *channels)),
         owners={name: asking(channel) for name, channel in channels.items()},
-        workers=[signing.run, sender.run],
-        alone=[ProvidedRolesEnd(providers, people, lambda method: department.own_call(method)).run],
+        workers=[signing.run],
+        alone=[ProvidedRolesEnd(providers, people, lambda method: department.own_call(method)).run, sender.run],
         deliver=deliver,
-        closing=[provider_link.close, sender.close, *(channel.close for channel in channels.values())],
+        closing=[provider_link.close, link.close, *(channel.close for channel in channels.values())],
     )
     return department

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -20,7 +19,6 @@ from chassis.kernel.errors import Conflict
 from chassis.rpc.call import Call
 from chassis.storage.changes import settle
 from services.organization.webhook_deliveries import model
-from services.organization.webhook_deliveries.lease import Lease
 from services.organization.webhook_deliveries.link import WebhookLink
 from services.organization.webhook_deliveries.store import WebhookDeliveries
 from services.organization.webhook_endpoints import credentials
@@ -52,12 +50,12 @@ class Line:
 
 
 class WebhookSender:
-    """Sends while it holds the lease. What a paused process that lost it still sends is sent twice, never lost."""
+    """Sends, in one replica at a time. What a paused process that lost its lease still sends is sent twice, never lost."""
 
     def __init__(
-        self, endpoints: WebhookEndpoints, deliveries: WebhookDeliveries, link: WebhookLink, lease: Lease, own_call: Callable[[str], Call]
+        self, endpoints: WebhookEndpoints, deliveries: WebhookDeliveries, link: WebhookLink, own_call: Callable[[str], Call]
     ) -> None:
-        self.endpoints, self.deliveries, self.link, self.lease, self.own_call = endpoints, deliveries, link, lease, own_call
+        self.endpoints, self.deliveries, self.link, self.own_call = endpoints, deliveries, link, own_call
         self._lines: dict[str, Line] = {}
 
     async def run(self) -> None:
@@ -65,21 +63,12 @@ class WebhookSender:
         try:
             while True:
                 try:
-                    if await self.lease.hold():
-                        await self._take()
-                    else:
-                        await self._drop(list(self._lines))
+                    await self._take()
                 except PyMongoError as error:
                     log.warning("webhooks wait", extra={"reason": str(error)[:200]})
                 await asyncio.sleep(PAUSE_SECONDS)
         finally:
             await self._drop(list(self._lines))
-
-    async def close(self) -> None:
-        """Let another replica go on at once."""
-        with suppress(PyMongoError):
-            await self.lease.release()
-        await self.link.close()
 
     async def _take(self) -> None:
         """Bring what is due into the lines of those endpoints that have room; end the lines of those that are out of use."""

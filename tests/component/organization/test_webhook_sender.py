@@ -21,9 +21,9 @@ from chassis.rpc.call import Call
 from chassis.storage.changes import Changes
 from chassis.storage.client import Database, connect
 from chassis.storage.encryption import Masters, Vault
+from chassis.storage.lease import Lease
 from cli.plan import new_master
 from services.organization.webhook_deliveries import model
-from services.organization.webhook_deliveries.lease import Lease
 from services.organization.webhook_deliveries.link import WebhookLink
 from services.organization.webhook_deliveries.store import WebhookDeliveries
 from services.organization.webhook_deliveries.workers import WebhookSender
@@ -51,7 +51,7 @@ class Log:
         )
 
     def sender(self) -> WebhookSender:
-        return WebhookSender(WebhookEndpoints(), self.stored, WebhookLink(LAPTOP), Lease(self.database, "webhooks"), self.call)
+        return WebhookSender(WebhookEndpoints(), self.stored, WebhookLink(LAPTOP), self.call)
 
     async def endpoint(self, url: str) -> str:
         identity, call = new_id(), self.call("test")
@@ -90,27 +90,16 @@ async def log(engines: Engines) -> AsyncIterator[Log]:
     await database.client.close()
 
 
-async def test_a_lease_has_one_holder_until_it_ends_or_is_given_back(log: Log) -> None:
-    first, second = Lease(log.database, "x"), Lease(log.database, "x")
-    assert [await first.hold(), await second.hold(), await first.hold()] == [True, False, True]
-    await first.release()
-    assert [await second.hold(), await first.hold()] == [True, False]
-    await log.database["leases"].update_one({"_id": "x"}, {"$set": {"until": datetime.now(UTC) - timedelta(seconds=1)}})
-    assert await first.hold()
-    second._renew_at = 0.0  # two and a half seconds later
-    assert not await second.hold()
-
-
 async def test_of_two_senders_one_sends_and_the_other_takes_over_from_a_dead_one(log: Log) -> None:
     async with Receiver() as receiver:
         identity = await log.endpoint(receiver.url)
         await log.take(identity, 60)
-        senders = [log.sender(), log.sender()]
-        running = [asyncio.create_task(sender.run()) for sender in senders]
+        senders, leases = [log.sender(), log.sender()], [Lease(log.database, "webhooks"), Lease(log.database, "webhooks")]
+        running = [asyncio.create_task(lease.while_held(sender.run)) for lease, sender in zip(leases, senders, strict=True)]
         await log.delivered(60)
         assert sorted(receiver.times.values()) == [1] * 60
         lease = await log.database["leases"].find_one({"_id": "webhooks"})
-        holds = next(index for index, sender in enumerate(senders) if sender.lease.holder == lease["holder"])
+        holds = next(index for index, one in enumerate(leases) if one.holder == lease["holder"])
         running[holds].cancel()  # it does not give the lease back, like a killed process
         await log.take(identity, 1)
         await asyncio.sleep(0.6)
@@ -119,7 +108,7 @@ async def test_of_two_senders_one_sends_and_the_other_takes_over_from_a_dead_one
         await log.delivered(61)
         running[1 - holds].cancel()
         for sender in senders:
-            await sender.close()
+            await sender.link.close()
 
 
 async def test_what_was_sent_and_not_written_down_is_sent_again_under_the_same_id(log: Log) -> None:
@@ -130,13 +119,13 @@ async def test_what_was_sent_and_not_written_down_is_sent_again_under_the_same_i
         running = asyncio.create_task(first.run())
         await receiver.receives(1)
         running.cancel()
-        await first.close()
+        await first.link.close()
         assert await log.states() == {"PENDING": 1}
         second = log.sender()
         running = asyncio.create_task(second.run())
         await log.delivered(1)
         running.cancel()
-        await second.close()
+        await second.link.close()
         assert list(receiver.times.values()) == [2]
         assert receiver.got[0].body == receiver.got[1].body
 
@@ -169,7 +158,7 @@ async def test_two_endpoints_far_behind_get_their_turns_beside_each_other(log: L
         assert len(dead.got) == 4
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        await sender.close()
+        await sender.link.close()
 
 
 async def test_a_killed_organization_loses_no_delivery(own_crm: Installation, tmp_path: Path) -> None:
