@@ -68,6 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     backup = commands.add_parser("backup", help="everything at one moment: taken, proved, tried, restored")
     backup.add_argument("action", choices=("take", "verify", "drill", "restore"))
     backup.add_argument("folder", type=Path, help="folder of the backup; a new one to take it")
+    platform = commands.add_parser("platform", help="on a cluster: users, streams and consumers (prepare), NATS' accounts (accounts)")
+    platform.add_argument("action", choices=("prepare", "accounts"))
+    platform.add_argument("--to", type=Path, help="file for accounts (default: print)")
     commands.add_parser("doctor", help="ask every part of the running installation how it is")
     return parser
 
@@ -116,6 +119,10 @@ async def _run(options: argparse.Namespace) -> None:
         rotate_master(installation) if options.action == "rotate-master" else await rotate(installation.plan())
     elif options.command == "backup":
         await _backup(options.action, options.folder, Installation.open())
+    elif options.command == "platform":
+        from cli import platform
+
+        await platform.prepare() if options.action == "prepare" else platform.accounts(options.to)
     elif options.command == "events":
         await _events(options, Installation.open().plan())
     elif options.command == "inbox":
