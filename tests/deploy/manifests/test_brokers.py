@@ -23,7 +23,7 @@ from cli import authority, mongo_users, platform
 from cli.engines import Child, EngineError, free_port, mongod_command, nats_binary
 from cli.plan import DEPARTMENTS, MONGO_USER, mongo_tls
 
-NATS = Path(__file__).parents[2] / "deploy" / "platform" / "nats"
+NATS = Path(__file__).parents[3] / "deploy" / "platform" / "nats"
 
 
 @dataclass
