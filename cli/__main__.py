@@ -68,9 +68,11 @@ def _parser() -> argparse.ArgumentParser:
     backup = commands.add_parser("backup", help="everything at one moment: taken, proved, tried, restored")
     backup.add_argument("action", choices=("take", "verify", "drill", "restore"))
     backup.add_argument("folder", type=Path, help="folder of the backup; a new one to take it")
-    platform = commands.add_parser("platform", help="on a cluster: users, streams and consumers (prepare), NATS' accounts (accounts)")
-    platform.add_argument("action", choices=("prepare", "accounts"))
+    platform = commands.add_parser("platform", help="what an administrator does for a cluster")
+    platform.add_argument("action", choices=("prepare", "accounts", "secrets", "administrator"))
     platform.add_argument("--to", type=Path, help="file for accounts (default: print)")
+    platform.add_argument("--email", default="", help="mail address of the first person, for administrator")
+    platform.add_argument("--company", default="公司", help="name of the company, for administrator")
     commands.add_parser("doctor", help="ask every part of the running installation how it is")
     return parser
 
@@ -120,9 +122,7 @@ async def _run(options: argparse.Namespace) -> None:
     elif options.command == "backup":
         await _backup(options.action, options.folder, Installation.open())
     elif options.command == "platform":
-        from cli import platform
-
-        await platform.prepare() if options.action == "prepare" else platform.accounts(options.to)
+        await _platform(options)
     elif options.command == "events":
         await _events(options, Installation.open().plan())
     elif options.command == "inbox":
@@ -151,6 +151,22 @@ async def _backup(action: str, folder: Path, installation: Installation) -> None
         await restore.drill(installation, folder, secret)
     else:
         await restore_into(installation, folder, secret)
+
+
+async def _platform(options: argparse.Namespace) -> None:
+    from cli import platform
+    from cli.installation import Installation
+
+    if options.action == "prepare":
+        await platform.prepare()
+    elif options.action == "accounts":
+        platform.accounts(options.to)
+    elif options.action == "secrets":
+        platform.secrets(Installation.open())
+    elif not options.email:
+        raise EngineError("say who: xietong platform administrator --email ADDRESS")
+    else:
+        await platform.administrator(Installation.open().plan(), options.email, options.company)
 
 
 async def _events(options: argparse.Namespace, plan: Plan) -> None:

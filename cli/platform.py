@@ -5,21 +5,30 @@ On one machine `xietong up --tls` does the same by itself (cli/guarded.py).
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_urlsafe
 
 import nats
+from crm.organization.v1 import department_pb2, department_service_pb2, person_pb2, person_service_pb2
 from nats.errors import Error as NatsError
 from nats.js.errors import Error as JetStreamError
 from pymongo.errors import PyMongoError
 
+from chassis.kernel.ids import new_id
 from chassis.runtime.settings import Settings as Common
 from chassis.runtime.settings import SettingsError, env
 from cli import mongo_users, nats_accounts
+from cli.batches import Batches
 from cli.engines import EngineError
+from cli.installation import Installation
 from cli.plan import DEPARTMENTS, Plan, new_masters, new_secrets
 from cli.words import say
+
+_DEPARTMENTS = department_service_pb2.DESCRIPTOR.services_by_name["DepartmentService"]
+_PEOPLE = person_service_pb2.DESCRIPTOR.services_by_name["PersonService"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,3 +94,46 @@ async def prepare() -> None:
         logging.getLogger("asyncio").setLevel(logging.ERROR)
         await connection.close()
     say(f"  NATS          {len(DEPARTMENTS)} streams with {settings.nats_replicas} copies, {len(interests)} consumers")
+
+
+def secrets(installation: Installation) -> None:
+    """The Secrets that the manifests name, as a list for `kubectl apply`, from an installation's installation.json. That file is kept apart:
+    without it nobody opens the backups or reads the personal data."""
+    if not installation.kept.get("tls"):
+        installation.kept |= {"tls": True, "sample": "loaded"}
+        installation.save()
+    kept = installation.kept
+    pairs = ",".join(f"{name}={secret}" for name, secret in sorted(kept["secrets"].items()))
+    given = {name: {"service-secret": kept["secrets"].get(name, ""), "master-keys": kept["masters"][name]} for name in DEPARTMENTS}
+    given["organization"] = {"service-secrets": pairs, "master-keys": kept["masters"]["organization"]}
+    made = [_secret(f"{name}-secrets", values) for name, values in given.items()]
+    made.append(_secret("installation", {"installation.json": json.dumps(kept)}))
+    say(json.dumps({"apiVersion": "v1", "kind": "List", "items": made}, indent=1))
+
+
+def _secret(name: str, values: dict[str, str]) -> dict[str, object]:
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": "Opaque", "stringData": values}
+
+
+async def administrator(plan: Plan, email: str, company: str) -> None:
+    """The first person of an empty installation, who makes all others: an administrator at the head of the company. The password is said once."""
+    password, request_id = token_urlsafe(12), new_id()
+    batches = Batches(plan)
+    try:
+        request = department_service_pb2.CreateDepartmentRequest(
+            request_id=request_id, name=company, kind=department_pb2.DEPARTMENT_KIND_COMPANY
+        )
+        unit = (await batches.call("organization", _DEPARTMENTS, "CreateDepartment", request)).department
+        person = person_service_pb2.CreatePersonRequest(
+            request_id=request_id,
+            name=email.partition("@")[0],
+            email=email,
+            roles=[person_pb2.ROLE_ADMINISTRATOR],
+            home_department_id=unit.id,
+        )
+        made = (await batches.call("organization", _PEOPLE, "CreatePerson", person)).person
+        set_password = person_service_pb2.SetPasswordRequest(request_id=request_id, person_id=made.id, password=password)
+        await batches.call("organization", _PEOPLE, "SetPassword", set_password)
+    finally:
+        await batches.close()
+    say(f"  {email} is the administrator of {company}; password {password}")
