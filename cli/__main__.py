@@ -69,7 +69,8 @@ def _parser() -> argparse.ArgumentParser:
     backup.add_argument("action", choices=("take", "verify", "drill", "restore"))
     backup.add_argument("folder", type=Path, help="folder of the backup; a new one to take it")
     platform = commands.add_parser("platform", help="what an administrator does for a cluster")
-    platform.add_argument("action", choices=("prepare", "accounts", "secrets", "administrator"))
+    platform.add_argument("action", choices=("prepare", "accounts", "secrets", "administrator", "restore"))
+    platform.add_argument("folder", type=Path, nargs="?", help="folder of a backup, for restore into the databases of CRM_MONGO_URI")
     platform.add_argument("--to", type=Path, help="file for accounts (default: print)")
     platform.add_argument("--email", default="", help="mail address of the first person, for administrator")
     platform.add_argument("--company", default="公司", help="name of the company, for administrator")
@@ -155,6 +156,7 @@ async def _backup(action: str, folder: Path, installation: Installation) -> None
 
 async def _platform(options: argparse.Namespace) -> None:
     from cli import platform
+    from cli.backup.restore import restore
     from cli.installation import Installation
 
     if options.action == "prepare":
@@ -163,6 +165,11 @@ async def _platform(options: argparse.Namespace) -> None:
         platform.accounts(options.to)
     elif options.action == "secrets":
         platform.secrets(Installation.open())
+    elif options.action == "restore":
+        if not options.folder:
+            raise EngineError("say which: xietong platform restore FOLDER")
+        installation = Installation.open()
+        await restore(installation.plan(), options.folder, installation.kept["backup"])
     elif not options.email:
         raise EngineError("say who: xietong platform administrator --email ADDRESS")
     else:

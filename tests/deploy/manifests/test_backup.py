@@ -1,4 +1,4 @@
-"""The nightly backup as its CronJob runs it: the same arguments, environment and files, against a real mongod that knows its users."""
+"""The nightly backup and its restore as their CronJobs run them: the same arguments, environment and files, against a real mongod that knows its users."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def laid_out(volume: dict[str, Any], known: Path, folder: Path) -> None:
 
 async def run(container: dict[str, Any], there: dict[str, str]) -> str:
     """The container's command on this machine; fails with its complaints."""
-    told = {entry["name"]: entry.get("value", "backup-1") for entry in container["env"]}
+    told = {"POD_NAME": "backup-1"} | {entry["name"]: entry.get("value", "backup-1") for entry in container["env"]}
     command = [argument.replace("$(POD_NAME)", told["POD_NAME"]) for argument in container["args"]]
     for place, here in there.items():
         told = {name: value.replace(place, here) for name, value in told.items()}
@@ -60,7 +60,7 @@ async def run(container: dict[str, Any], there: dict[str, str]) -> str:
     return out.decode()
 
 
-async def test_the_nightly_backup_takes_every_department_by_its_own_certificate_and_proves_it(tmp_path: Path) -> None:
+async def test_the_nightly_backup_takes_every_department_by_its_own_certificate_and_comes_back(tmp_path: Path) -> None:
     known, port = authority.ensure(tmp_path / "tls"), free_port()
     child = await mongo_users.start(tmp_path / "mongo", port, tmp_path / "mongod.log", known["mongo"], known["cli"])
     try:
@@ -80,6 +80,14 @@ async def test_the_nightly_backup_takes_every_department_by_its_own_certificate_
         }  # fmt: skip
         await run(found.spec["initContainers"][0], there)
         proved = await run(found.spec["containers"][0], there)
+        for name in DEPARTMENTS:
+            async with AsyncMongoClient(f"{where}&{mongo_tls(known[name])}{MONGO_USER}") as client:
+                await client[f"crm_{name}"]["probes"].delete_many({})
+        again = next(pods([one(objects("platform/overlays/prod"), "CronJob", "restore")])).spec["containers"][0]
+        await run({**again, "args": [argument.replace("BACKUP", "backup-1") for argument in again["args"]]}, there)
+        for name in DEPARTMENTS:
+            async with AsyncMongoClient(f"{where}&{mongo_tls(known[name])}{MONGO_USER}") as client:
+                assert await client[f"crm_{name}"]["probes"].find().sort("_id").to_list() == [{"_id": number} for number in range(3)]
     finally:
         await child.stop()
     assert [line.split() for line in proved.splitlines()] == [
