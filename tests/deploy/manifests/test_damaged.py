@@ -114,6 +114,12 @@ def gateway_dies_with_the_broker(found: Objects) -> None:
 
 
 @damage("probes")
+def gateway_leaves_with_the_broker(found: Objects) -> None:
+    probe = one(found, "Deployment", "gateway")["spec"]["template"]["spec"]["containers"][0]["readinessProbe"]
+    probe["httpGet"] = {"path": "/readyz", "port": "ops"}
+
+
+@damage("probes")
 def probed_on_a_wrong_port(found: Objects) -> None:
     container(found)["livenessProbe"]["grpc"]["port"] = 9100
 

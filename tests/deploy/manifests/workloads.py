@@ -87,6 +87,8 @@ def probes(objects: Objects) -> Iterator[str]:
                 yield f"{where} is killed when something that it waits for is away: its liveness is not «{LIVE}» by gRPC"
             if live.get("httpGet", {}).get("path") == "/readyz":
                 yield f"{where} is killed when something that it waits for is away: its liveness asks /readyz"
+            if container["readinessProbe"].get("httpGet", {}).get("path") == "/readyz":
+                yield f"{where} leaves with all its replicas when something that it can do without is away: its readiness asks /readyz"
 
 
 def _port(probe: dict[str, Any]) -> Any:
