@@ -144,3 +144,28 @@ def test_each_overlay_names_its_own_image_tag() -> None:
 def test_every_rule_says_what_it_is_for() -> None:
     assert len(RULES) >= 24
     assert [name for name, check in RULES.items() if not check.__doc__] == []
+
+
+UNITS = {"m": 0.001, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
+
+
+def amount(text: str) -> float:
+    """A quantity of Kubernetes as a number."""
+    unit = next((unit for unit in UNITS if text.endswith(unit)), "")
+    return float(text.removesuffix(unit)) * UNITS.get(unit, 1)
+
+
+@pytest.mark.parametrize("side", ["requests", "limits"])
+@pytest.mark.parametrize("kind", ["cpu", "memory"])
+def test_the_quota_has_room_for_every_replica_that_autoscalers_may_make_and_for_a_release(side: str, kind: str) -> None:
+    found = objects("environments/prod")
+    most = {item["metadata"]["name"]: item["spec"]["maxReplicas"] + 1 for item in of(found, "HorizontalPodAutoscaler")}
+    needed = 0.0
+    for item in pods(found):
+        replicas = (
+            most.get(item.labels[NAME])
+            if item.owner["kind"] == "Deployment"
+            else item.owner["spec"].get("replicas") or item.owner["spec"].get("members", 1)
+        )
+        needed += float(replicas or 1) * sum(amount(each["resources"][side][kind]) for each in item.spec["containers"])
+    assert 0 < needed <= amount(one(found, "ResourceQuota", "crm")["spec"]["hard"][f"{side}.{kind}"])
