@@ -11,7 +11,7 @@ from tests.deploy.manifests.objects import COMPONENT, named, of, peers, pods, se
 from tests.deploy.manifests.rendering import Objects
 from tests.deploy.manifests.rules import rule
 
-GRPC, MONGO, NATS, WEB = 9000, 27017, 4222, 8410
+GRPC, MONGO, NATS, MONITOR = 9000, 27017, 4222, 8222
 # The policies that name addresses: the mail server, the identity provider, the API server for the database's operator.
 OUTSIDE = {"marketing-mail": {25}, "organization-provider": {443}, "mongo-agent": {443, 6443}}
 INSIDE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16")
@@ -157,10 +157,12 @@ def _behind(objects: Objects, name: str, entry: dict[str, Any]) -> Iterator[str]
 
 @rule
 def monitored_only_from_monitoring(objects: Objects) -> Iterator[str]:
-    """The inside doors (metrics, NATS' monitor) are for the namespace of the monitoring."""
+    """The inside doors (metrics, NATS' monitor) are for the namespace of the monitoring; NATS' one for departments too."""
     for policy in of(objects, "NetworkPolicy"):
         for entry in policy["spec"].get("ingress", []):
-            inside = {port["port"] for port in entry.get("ports", [])} & {9001, 9002, 8222}
+            inside = {port["port"] for port in entry.get("ports", [])} & {9001, 9002, MONITOR}
+            if inside == {MONITOR} and peers([entry], "from", MONITOR) == set(DEPARTMENTS):
+                continue
             from_there = [peer.get("namespaceSelector", {}).get("matchLabels") for peer in entry.get("from", [])]
             if inside and from_there != [{"kubernetes.io/metadata.name": "monitoring"}]:
                 yield f"{named(policy)} opens the inside door {sorted(inside)}"
