@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONPATH := $(CURDIR):$(CURDIR)/gen
 PROTOS := $(shell find protos -name '*.proto')
 
-.PHONY: help run setup test lint types boundaries contracts unit tests chaos chaos-long protos schema lock image sbom secrets bench clean
+.PHONY: help run setup test lint types boundaries contracts unit tests manifests chaos chaos-long protos schema lock image sbom secrets bench clean
 .DEFAULT_GOAL := help
 
 help: ## this help
@@ -17,7 +17,7 @@ run: .venv/.run gen/crm.binpb ## start everything on this machine; Ctrl-C stops 
 setup: .venv/.run gen/crm.binpb ## only set up .venv and generated code
 
 ##@ Check
-test: .venv/.dev gen/crm.binpb ## everything that CI checks
+test: .venv/.dev .cache/checks/.made gen/crm.binpb ## everything that CI checks
 	@$(MAKE) --no-print-directory lint types boundaries contracts
 	@$(BIN)/pytest tests
 
@@ -39,6 +39,9 @@ contracts: .venv/.dev gen/crm.binpb ## protos linted and compatible, schema as c
 
 unit: .venv/.dev gen/crm.binpb ## the pure tests, in seconds
 	@$(BIN)/pytest tests/unit
+
+manifests: .venv/.dev .cache/checks/.made gen/crm.binpb ## deploy/ rendered and judged, without a cluster
+	@$(BIN)/pytest tests/deploy/manifests
 
 chaos: .venv/.dev gen/crm.binpb ## faults drawn from SEED (1, or 1-20) for MINUTES each, then judgement
 	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),1) $(if $(KEEP),--keep $(KEEP))
@@ -90,6 +93,13 @@ clean: ## remove what was made, but not .data
 	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements/dev.txt | sed -u -n 's/^Collecting \([^ ]*\).*/  \1/p; s/^Installing collected.*/  installing …/p'
 	@$(BIN)/python -c 'import grpc, pytest, mypy' 2>/dev/null || { echo "pip could not install everything; its message stands above" >&2; exit 1; }
 	@touch $@ .venv/.run
+
+# checkov wants an older packaging than pytest does, so it lives apart.
+.cache/checks/.made: requirements/checks.txt | .venv/bin/python
+	@echo "installing what judges the manifests (hashed; about a minute the first time)"
+	@$(PYTHON) -m venv .cache/checks
+	@.cache/checks/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/checks.txt
+	@touch $@
 
 gen/crm.binpb: $(PROTOS) cli/contracts.py | .venv/.run
 	@$(BIN)/python -m cli.contracts

@@ -68,6 +68,12 @@ def _parser() -> argparse.ArgumentParser:
     backup = commands.add_parser("backup", help="everything at one moment: taken, proved, tried, restored")
     backup.add_argument("action", choices=("take", "verify", "drill", "restore"))
     backup.add_argument("folder", type=Path, help="folder of the backup; a new one to take it")
+    platform = commands.add_parser("platform", help="what an administrator does for a cluster")
+    platform.add_argument("action", choices=("prepare", "accounts", "secrets", "administrator", "restore"))
+    platform.add_argument("folder", type=Path, nargs="?", help="folder of a backup, for restore into the databases of CRM_MONGO_URI")
+    platform.add_argument("--to", type=Path, help="file for accounts (default: print)")
+    platform.add_argument("--email", default="", help="mail address of the first person, for administrator")
+    platform.add_argument("--company", default="公司", help="name of the company, for administrator")
     commands.add_parser("doctor", help="look at every part of the running installation; says how to mend what is wrong")
     return parser
 
@@ -116,6 +122,8 @@ async def _run(options: argparse.Namespace) -> None:
         rotate_master(installation) if options.action == "rotate-master" else await rotate(installation.plan())
     elif options.command == "backup":
         await _backup(options.action, options.folder, Installation.open())
+    elif options.command == "platform":
+        await _platform(options)
     elif options.command == "events":
         await _events(options, Installation.open().plan())
     elif options.command == "inbox":
@@ -146,6 +154,28 @@ async def _backup(action: str, folder: Path, installation: Installation) -> None
         await restore.drill(installation, folder, secret)
     else:
         await restore_into(installation, folder, secret)
+
+
+async def _platform(options: argparse.Namespace) -> None:
+    from cli import platform
+    from cli.backup.restore import restore
+    from cli.installation import Installation
+
+    if options.action == "prepare":
+        await platform.prepare()
+    elif options.action == "accounts":
+        platform.accounts(options.to)
+    elif options.action == "secrets":
+        platform.secrets(Installation.open())
+    elif options.action == "restore":
+        if not options.folder:
+            raise EngineError("say which: xietong platform restore FOLDER")
+        installation = Installation.open()
+        await restore(installation.plan(), options.folder, installation.kept["backup"])
+    elif not options.email:
+        raise EngineError("say who: xietong platform administrator --email ADDRESS")
+    else:
+        await platform.administrator(Installation.open().plan(), options.email, options.company)
 
 
 async def _events(options: argparse.Namespace, plan: Plan) -> None:

@@ -62,6 +62,24 @@ async def ensure_users(client: AsyncMongoClient[dict[str, Any]], departments: Se
         await _made(client["$external"], "User", subject(name), roles=[{"role": "department", "db": database.name}])
 
 
+async def begin(uri: str, departments: Sequence[str], prefix: str = "crm") -> None:
+    """A set on a cluster, as `uri` says one member and its own certificate: made if it is new, with the administrator and the departments'
+    users. mongod takes who shows a certificate like its own for a member of the set, who may do everything."""
+    address = uri.removeprefix("mongodb://").partition("/")[0]
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(uri, directConnection=True, serverSelectionTimeoutMS=5000)
+    async with client:
+        options = await client.admin.command("getCmdLineOpts")
+        member = {"_id": 0, "host": address}
+        with suppress_codes(_HAS_SET):
+            await client.admin.command("replSetInitiate", {"_id": options["parsed"]["replication"]["replSet"], "members": [member]})
+        for _ in range(600):
+            if (await client.admin.command("hello")).get("isWritablePrimary"):
+                break
+            await asyncio.sleep(_AGAIN)
+        await _made(client["$external"], "User", subject(ADMIN), roles=_ADMIN_ROLES)
+        await ensure_users(client, departments, prefix)
+
+
 async def _made(database: Any, kind: str, name: str, **wanted: Any) -> None:
     try:
         await database.command(f"update{kind}", name, **wanted)

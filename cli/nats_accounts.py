@@ -74,30 +74,35 @@ def rights_of(name: str, wanted: Iterable[Interest]) -> Rights:
     return Rights(tuple(requests), feeds, ("crm.organization.v1.>",))
 
 
-async def prepare(context: JetStreamContext, departments: Sequence[str], wanted: Sequence[Interest]) -> None:
+async def prepare(context: JetStreamContext, departments: Sequence[str], wanted: Sequence[Interest], replicas: int = 1) -> None:
     """Make or correct every stream and consumer, as the cli. Safe to repeat, with facts in them."""
     for name in departments:
-        await ensure_stream(context, name, managed=True)
+        await ensure_stream(context, name, managed=True, replicas=replicas)
     for interest in wanted:
         await context.add_consumer(interest.stream, consumer_config(interest.durable, interest.reaction))
 
 
 def configuration(port: int, store: Path, tls: Identity, departments: Sequence[str], wanted: Sequence[Interest]) -> str:
-    """The text of nats.conf.
-
-    Each service has an account of its own: with one account for all, a reply subject of another's (`crm.sales.v1.…`) would make the
-    server itself write there what the replier may not. Streams live in the account CRM, which exports each right to one account.
-    """
-    rights = {name: rights_of(name, wanted) for name in departments} | {"gateway": Rights(facts=("crm.*.v1.>",))}
-    exports = [line for name, right in rights.items() for line in _exports(name, right)] + _fact_exports(rights)
-    accounts = "\n".join(_account(name, right) for name, right in rights.items())
+    """The text of nats.conf for the one server of this machine."""
     return f"""host: 127.0.0.1
 port: {port}
 server_name: crm
 max_payload: 8MB
 jetstream {{ store_dir: "{store}", sync_interval: always, max_file_store: 50GB }}
 tls {{ cert_file: "{tls.own}", key_file: "{tls.own}", ca_file: "{tls.authority}", verify_and_map: true, timeout: 5 }}
-accounts {{
+{accounts(departments, wanted)}"""
+
+
+def accounts(departments: Sequence[str], wanted: Sequence[Interest]) -> str:
+    """The part of nats.conf that says who may do what: the same on a laptop and on a cluster.
+
+    Each service has an account of its own: with one account for all, a reply subject of another's (`crm.sales.v1.…`) would make the
+    server itself write there what the replier may not. Streams live in the account CRM, which exports each right to one account.
+    """
+    rights = {name: rights_of(name, wanted) for name in departments} | {"gateway": Rights(facts=("crm.*.v1.>",))}
+    exports = [line for name, right in rights.items() for line in _exports(name, right)] + _fact_exports(rights)
+    each = "\n".join(_account(name, right) for name, right in rights.items())
+    return f"""accounts {{
   {ACCOUNT} {{
     jetstream: enabled
     users: [ {_user("cli", ["$JS.API.>"], ["_INBOX.>"])} ]
@@ -105,7 +110,7 @@ accounts {{
       {_lines(exports)}
     ]
   }}
-{accounts}
+{each}
 }}
 """
 

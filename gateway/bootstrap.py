@@ -52,6 +52,9 @@ class Gateway:
             await server.start()
         self.port, self.ops_port = graph.port, ops.port
 
+    async def migrate(self) -> None:
+        """Nothing: a gateway owns no data."""
+
     async def ready(self) -> dict[str, bool]:
         """A gateway is ready when it hears facts; a department that is away is the answer's business."""
         return {"nats": bool(self.nats and self.nats.is_connected)}

@@ -16,6 +16,8 @@ class Settings(Common):
     service_secret: str = env("CRM_SERVICE_SECRET", "", "not used: the gateway passes its callers' tokens on")
     master_keys: str = env("CRM_MASTER_KEYS", "", "not used: the gateway stores nothing")
     nats_monitor_url: str = env("CRM_NATS_MONITOR_URL", "", "not used: the gateway stores no facts")
+    health_address: str = env("CRM_HEALTH_ADDRESS", "", "not used: the gateway is asked over HTTP")
+    nats_replicas: int = env("CRM_NATS_REPLICAS", 1, "not used: the gateway has no stream")
     http_address: str = env("CRM_HTTP_ADDRESS", "127.0.0.1:8400", "host:port of the graph")
     organization_address: str = env("CRM_ORGANIZATION_ADDRESS", ..., "host:port of the organization department's gRPC")
     customer_address: str = env("CRM_CUSTOMER_ADDRESS", ..., "host:port of the customer department's gRPC")

@@ -108,13 +108,14 @@ def live(subject: str) -> str:
     return f"live.{subject}"
 
 
-async def ensure_stream(context: JetStreamContext, department: str, *, managed: bool = False) -> None:
-    """Make the department's stream, or bring its settings to what safety needs. A managed one tells listeners in other accounts."""
+async def ensure_stream(context: JetStreamContext, department: str, *, managed: bool = False, replicas: int = 1) -> None:
+    """Make the department's stream, or bring its settings to what safety needs. A managed one tells listeners in other accounts.
+    `replicas` servers keep a copy of it."""
     subject = f"crm.{department}.v1.>"
     republish = RePublish(src=subject, dest=live(subject), headers_only=True) if managed else None
     config = StreamConfig(
         name=stream_name(department), subjects=[subject], retention=RetentionPolicy.LIMITS, discard=DiscardPolicy.NEW,
-        storage=StorageType.FILE, duplicate_window=120, num_replicas=1, max_msgs=-1, max_bytes=-1, max_age=0, republish=republish,
+        storage=StorageType.FILE, duplicate_window=120, num_replicas=replicas, max_msgs=-1, max_bytes=-1, max_age=0, republish=republish,
     )  # fmt: skip
     try:
         present = (await context.stream_info(stream_name(department))).config
@@ -154,6 +155,17 @@ async def check_stream(context: JetStreamContext, department: str) -> None:
 
 
 def _differences(present: StreamConfig, wanted: StreamConfig) -> list[str]:
-    names = ("subjects", "retention", "storage", "discard", "duplicate_window", "max_msgs", "max_bytes", "max_age", "republish")
+    names = (
+        "subjects",
+        "retention",
+        "storage",
+        "discard",
+        "duplicate_window",
+        "max_msgs",
+        "max_bytes",
+        "max_age",
+        "republish",
+        "num_replicas",
+    )
     known = {name: getattr(wanted, name) for name in names}
     return [name for name, value in known.items() if value is not None and getattr(present, name) != value]

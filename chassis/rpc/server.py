@@ -42,6 +42,7 @@ ANONYMOUS = Caller("anonymous", frozenset())
 FAULTS = frozenset(("INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED"))  # all other codes are answers
 DRAIN_SECONDS, GRACE_SECONDS = 0.5, 8.0
 CONNECTION_SECONDS = 20
+LIVE = "live"  # what a liveness probe asks for: the process answers, whatever it waits for
 OPTIONS = [
     ("grpc.max_receive_message_length", LARGEST_MESSAGE),
     ("grpc.max_send_message_length", LARGEST_MESSAGE),
@@ -81,6 +82,7 @@ class Server:
         self.metrics, self.traces, self.changes, self.collaborations = metrics, traces, changes, collaborations
         self.entrance, self.reads = entrance, Reads(database)
         self.calls, self.serving = 0, False
+        self.probes: grpc.aio.Server | None = None
         validator()  # now, not while the first request waits
         self.server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=512)
         self.health = health.aio.HealthServicer()
@@ -93,14 +95,18 @@ class Server:
             names = [service.descriptor.full_name for service in services]
             reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self.server)
 
-    async def start(self, address: str) -> int:
-        """Listen and serve; returns the port. Raises OSError when the address is taken."""
-        try:
-            port = self.entrance.open(self.server, address)
-        except RuntimeError as error:
-            raise OSError(f"{address} is in use; stop what listens there or choose another port") from error
+    async def start(self, address: str, probes: str = "") -> int:
+        """Listen and serve; returns the port. At `probes` gRPC health answers without TLS. Raises OSError when an address is taken."""
+        port = _open(self.server, address, self.entrance)
+        if probes:  # the kubelet's gRPC probes can show no certificate
+            self.probes = grpc.aio.server(maximum_concurrent_rpcs=16)
+            health_pb2_grpc.add_HealthServicer_to_server(self.health, self.probes)
+            _open(self.probes, probes, Entrance())
         await self.set_serving(False)
+        await self.health.set(LIVE, health_pb2.HealthCheckResponse.SERVING)
         await self.server.start()
+        if self.probes:
+            await self.probes.start()
         return port
 
     async def set_serving(self, serving: bool) -> None:
@@ -114,6 +120,8 @@ class Server:
         await self.set_serving(False)
         await asyncio.sleep(DRAIN_SECONDS)
         await self.server.stop(GRACE_SECONDS)
+        if self.probes:
+            await self.probes.stop(0)
 
     def _handler(self, method: MethodDescriptor, service: Service) -> grpc.RpcMethodHandler:
         name = f"{service.descriptor.full_name}/{method.name}"
@@ -228,3 +236,10 @@ class Server:
         kind = "database" if isinstance(raised, PyMongoError) else "code"
         log.error("failed", extra={"method": method.name, "request_id": request_id, "code": "INTERNAL", "kind": kind}, exc_info=raised)
         return internal(), "INTERNAL"
+
+
+def _open(server: Any, address: str, entrance: Entrance) -> int:
+    try:
+        return entrance.open(server, address)
+    except RuntimeError as error:
+        raise OSError(f"{address} is in use; stop what listens there or choose another port") from error

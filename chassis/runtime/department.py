@@ -91,7 +91,7 @@ class Department:
             await broker.check_stream(self.jetstream, self.name)
         else:
             self.jetstream = self.nats.jetstream(publish_async_max_pending=4000)
-            await broker.ensure_stream(self.jetstream, self.name)
+            await broker.ensure_stream(self.jetstream, self.name, replicas=self.settings.nats_replicas)
         self.traces = Traces(self.name, self.settings.otlp_endpoint)
         self.relay = Relay(self.name, self.database, self.jetstream, self.metrics, self.traces, self._make_stream)
         self.consumers = {consumer.durable: consumer for consumer in map(self._consumer, self.reactions)}
@@ -107,7 +107,7 @@ class Department:
             self.name, self.served, self.authority, self.database, self.metrics, self.traces, self.changes, collaborations,
             reflect=reflect, entrance=Entrance(identity, self.callers, self.settings.seal),
         )  # fmt: skip
-        self.port = await self.server.start(self.settings.grpc_address)
+        self.port = await self.server.start(self.settings.grpc_address, self.settings.health_address)
         await self._start_http()
         await self.nats.subscribe("crm.organization.v1.>", cb=self._organization_changed)
         consumers = [consumer.run for consumer in self.consumers.values()]
@@ -122,11 +122,21 @@ class Department:
         managed = self.settings.identity is not None
         return Consumer(self.name, reaction, self.jetstream, self.database, self.own_call, self.metrics, self.traces, managed=managed)
 
+    async def migrate(self) -> None:
+        """Bring the database to what this build needs, and end: safe to repeat, beside running replicas of this build or the last one."""
+        try:
+            await client.check(self.database, self.settings.mongo_uri)
+            await self.ensure_indexes()
+        finally:
+            for close in self.closing:
+                await close()
+            await self.database.client.close()
+
     async def _make_stream(self) -> None:
         if self.settings.identity:
             await broker.check_stream(self.jetstream, self.name)  # says that the administration step is to be run
         else:
-            await broker.ensure_stream(self.jetstream, self.name)
+            await broker.ensure_stream(self.jetstream, self.name, replicas=self.settings.nats_replicas)
 
     def _owners(self, own: Service) -> dict[str, Ask]:
         """How to ask each department about its facts; about those of one's own without a call."""

@@ -21,6 +21,9 @@ from chassis.runtime.settings import Settings, SettingsError
 STOP_SECONDS = 12
 
 
+MIGRATE = "--migrate"
+
+
 class Startable(Protocol):
     """What can be started and stopped."""
 
@@ -32,8 +35,14 @@ class Startable(Protocol):
 
 
 def run(name: str, settings: type[Settings], build: Callable[[Any], Startable]) -> None:
-    """The main function of a service process. Exits 0 after a signal, 2 for wrong settings, 1 when it cannot start."""
+    """The main function of a service process. Exits 0 after a signal, 2 for wrong settings, 1 when it cannot start. With `--migrate` it
+    brings the service's database to what this build needs and ends."""
     die_with_parent()
+    if unknown := [argument for argument in sys.argv[1:] if argument != MIGRATE]:
+        print(
+            f"{name}: {' '.join(unknown)} is not known; settings come from the environment, the only argument is {MIGRATE}", file=sys.stderr
+        )
+        raise SystemExit(2)
     try:
         values = settings.from_env()
     except SettingsError as error:
@@ -42,7 +51,7 @@ def run(name: str, settings: type[Settings], build: Callable[[Any], Startable]) 
         raise SystemExit(2) from None
     logs.configure(name, values.log_level)
     try:
-        uvloop.run(_run(build, values))
+        uvloop.run(_migrate(build, values) if MIGRATE in sys.argv[1:] else _run(build, values))
     except (CrmError, OSError) as error:
         print(f"{name}: {getattr(error, 'message', error)}", file=sys.stderr)
         raise SystemExit(1) from None
@@ -68,6 +77,10 @@ async def _run(build: Callable[[Any], Startable], values: Settings) -> None:
         await asyncio.wait_for(service.stop(), STOP_SECONDS)
     except TimeoutError:  # what it depends on is gone; nothing is lost, for nothing is acknowledged before it is committed
         os._exit(1)
+
+
+async def _migrate(build: Callable[[Any], Any], values: Settings) -> None:
+    await build(values).migrate()
 
 
 def stop_event() -> asyncio.Event:

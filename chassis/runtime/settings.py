@@ -30,9 +30,15 @@ class Settings:
 
     grpc_address: str = env("CRM_GRPC_ADDRESS", "127.0.0.1:0", "host:port on which the department answers gRPC")
     ops_address: str = env("CRM_OPS_ADDRESS", "127.0.0.1:0", "host:port for /healthz, /readyz and /metrics; not for the public")
+    health_address: str = env(
+        "CRM_HEALTH_ADDRESS", "", "host:port of gRPC health without TLS, for probes that know no certificate; none when empty"
+    )
     mongo_uri: str = env("CRM_MONGO_URI", ..., "MongoDB replica set, e.g. mongodb://127.0.0.1:27017/?replicaSet=crm")
     nats_url: str = env("CRM_NATS_URL", ..., "NATS server with JetStream, e.g. nats://127.0.0.1:4222")
     nats_monitor_url: str = env("CRM_NATS_MONITOR_URL", "", "NATS' monitoring port, e.g. http://127.0.0.1:8222; required in production")
+    nats_replicas: int = env(
+        "CRM_NATS_REPLICAS", 1, "servers that keep a copy of each stream: 1, 3 or 5, as many as the cluster of NATS has at most"
+    )
     organization_address: str = env("CRM_ORGANIZATION_ADDRESS", "", "host:port of the organization department's gRPC")
     service_secret: str = env("CRM_SERVICE_SECRET", ..., "secret by which this department gets its own token")
     master_keys: str = env("CRM_MASTER_KEYS", ..., "base64url keys of 32 bytes joined by commas, this department's own; the first encrypts")
@@ -109,7 +115,11 @@ def _check(name: str, raw: str) -> None:
 
 
 _SECRET = frozenset(("CRM_MASTER_KEYS", "CRM_SERVICE_SECRET", "CRM_SERVICE_SECRETS"))
-_CHOICES = {"CRM_LOG_LEVEL": ("DEBUG", "INFO", "WARNING", "ERROR"), "CRM_ENVIRONMENT": ("development", "production")}
+_CHOICES = {
+    "CRM_LOG_LEVEL": ("DEBUG", "INFO", "WARNING", "ERROR"),
+    "CRM_ENVIRONMENT": ("development", "production"),
+    "CRM_NATS_REPLICAS": ("1", "3", "5"),
+}
 
 
 def _convert(raw: str, kind: type) -> Any:

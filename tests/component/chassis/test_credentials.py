@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import nats
 import pytest
 import pytest_asyncio
@@ -29,6 +30,8 @@ from cli.guarded import start_guarded
 from cli.plan import DEPARTMENTS, HOST, MONGO_USER, Plan, mongo_tls, new_masters, new_secrets
 from gateway.graph.contract import to_global
 from gateway.graph.noun import NOUNS
+from services.support.bootstrap import build as build_support
+from services.support.settings import Settings as SupportSettings
 from tests.e2e.test_graph_websocket import ask, heard, listening, socket
 from tests.support.installation import Installation
 
@@ -279,3 +282,18 @@ async def test_who_is_no_user_reads_nothing(guarded: Installation) -> None:
         with pytest.raises(PyMongoError):
             await client["crm_customer"]["customers"].find_one({})
         await client.close()
+
+
+async def test_public_pages_of_a_department_that_listens_on_every_address_reach_it_under_its_certificate(guarded: Installation) -> None:
+    grpc_port, web_port = free_port(), free_port()
+    environment = guarded.plan.environment("support") | {
+        "CRM_GRPC_ADDRESS": f"0.0.0.0:{grpc_port}", "CRM_WEB_ADDRESS": f"127.0.0.1:{web_port}", "CRM_OPS_ADDRESS": "127.0.0.1:0",
+    }  # fmt: skip
+    replica = build_support(SupportSettings.from_env(environment))
+    await replica.start()
+    try:
+        async with httpx.AsyncClient(trust_env=False, timeout=10) as http:
+            await Installation.until(lambda: replica.authority.directory.revision)
+            assert (await http.get(f"http://127.0.0.1:{web_port}/faq")).status_code == 200
+    finally:
+        await replica.stop()

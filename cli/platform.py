@@ -1,0 +1,139 @@
+"""`xietong platform`: what an administrator does on a cluster before the departments start, and may do again at any time.
+
+On one machine `xietong up --tls` does the same by itself (cli/guarded.py).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_urlsafe
+
+import nats
+from crm.organization.v1 import department_pb2, department_service_pb2, person_pb2, person_service_pb2
+from nats.errors import Error as NatsError
+from nats.js.errors import Error as JetStreamError
+from pymongo.errors import PyMongoError
+
+from chassis.kernel.ids import new_id
+from chassis.runtime.settings import Settings as Common
+from chassis.runtime.settings import SettingsError, env
+from cli import mongo_users, nats_accounts
+from cli.batches import Batches
+from cli.engines import EngineError
+from cli.installation import Installation
+from cli.plan import DEPARTMENTS, Plan, new_masters, new_secrets
+from cli.words import say
+
+_DEPARTMENTS = department_service_pb2.DESCRIPTOR.services_by_name["DepartmentService"]
+_PEOPLE = person_service_pb2.DESCRIPTOR.services_by_name["PersonService"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Common):
+    """The common settings, as the administrator has them."""
+
+    mongo_uri: str = env(
+        "CRM_MONGO_URI", "", "one member of a set that shall get users, as its own certificate; empty where an operator makes them"
+    )
+    service_secret: str = env("CRM_SERVICE_SECRET", "", "not used: the administrator calls no department")
+    master_keys: str = env("CRM_MASTER_KEYS", "", "not used: the administrator opens no data")
+
+
+def wanted() -> list[nats_accounts.Interest]:
+    """What the departments of this build react to. They are built with addresses that nobody asks, and not started."""
+    ports = dict.fromkeys((*DEPARTMENTS, "gateway"), 1)
+    nowhere = Plan(
+        mongo_uri="mongodb://127.0.0.1:1/", nats_url="nats://127.0.0.1:1", grpc=ports, ops=ports, gateway_port=1, faq_port=1, smtp_port=1,
+        secrets=new_secrets(), masters=new_masters(),
+    )  # fmt: skip
+    return nats_accounts.interests(nowhere)
+
+
+def accounts(path: Path | None) -> None:
+    """The accounts of nats.conf, printed or written: `deploy/platform/nats/accounts.conf` is made so."""
+    text = nats_accounts.accounts(DEPARTMENTS, wanted())
+    if path:
+        path.write_text(text)
+    else:
+        say(text.rstrip())
+
+
+async def prepare() -> None:
+    """Users in MongoDB (where CRM_MONGO_URI is given), streams and consumers in NATS: made or corrected. Raises EngineError with one line."""
+    try:
+        settings = Settings.from_env()
+    except SettingsError as error:
+        raise EngineError(str(error).replace("\n", "; ")) from None
+    identity = settings.identity
+    if identity is None:
+        raise EngineError(
+            "CRM_TLS_AUTHORITY and CRM_TLS_IDENTITY are not set; streams and users are the administrator's where there are certificates"
+        )
+    if settings.mongo_uri:
+        try:
+            await mongo_users.begin(settings.mongo_uri, DEPARTMENTS, settings.database_prefix)
+        except PyMongoError as error:
+            raise EngineError(f"MongoDB (CRM_MONGO_URI) does not do what the administrator asks: {str(error)[:300]}") from error
+        say(f"  MongoDB       a user for each of {', '.join(DEPARTMENTS)}")
+    interests = wanted()
+    try:
+        connection = await nats.connect(settings.nats_url, tls=identity.context(), allow_reconnect=False, connect_timeout=5)
+    except Exception as error:  # nats-py raises many kinds here; all mean the same to the operator
+        raise EngineError(f"NATS at {settings.nats_url} (CRM_NATS_URL) does not answer: {error or type(error).__name__}") from error
+    try:
+        await nats_accounts.prepare(connection.jetstream(timeout=15), DEPARTMENTS, interests, settings.nats_replicas)
+    except (NatsError, JetStreamError, TimeoutError) as error:
+        raise EngineError(
+            f"NATS does not make the streams with {settings.nats_replicas} copies: {error or type(error).__name__}"
+        ) from error
+    finally:
+        # asyncio warns of how nats-py ends a TLS connection; nobody can do anything about it here.
+        logging.getLogger("asyncio").setLevel(logging.ERROR)
+        await connection.close()
+    say(f"  NATS          {len(DEPARTMENTS)} streams with {settings.nats_replicas} copies, {len(interests)} consumers")
+
+
+def secrets(installation: Installation) -> None:
+    """The Secrets that the manifests name, as a list for `kubectl apply`, from an installation's installation.json. That file is kept apart:
+    without it nobody opens the backups or reads the personal data."""
+    if not installation.kept.get("tls"):
+        installation.kept |= {"tls": True, "sample": "loaded"}
+        installation.save()
+    kept = installation.kept
+    pairs = ",".join(f"{name}={secret}" for name, secret in sorted(kept["secrets"].items()))
+    given = {name: {"service-secret": kept["secrets"].get(name, ""), "master-keys": kept["masters"][name]} for name in DEPARTMENTS}
+    given["organization"] = {"service-secrets": pairs, "master-keys": kept["masters"]["organization"]}
+    made = [_secret(f"{name}-secrets", values) for name, values in given.items()]
+    made.append(_secret("installation", {"installation.json": json.dumps(kept)}))
+    say(json.dumps({"apiVersion": "v1", "kind": "List", "items": made}, indent=1))
+
+
+def _secret(name: str, values: dict[str, str]) -> dict[str, object]:
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "type": "Opaque", "stringData": values}
+
+
+async def administrator(plan: Plan, email: str, company: str) -> None:
+    """The first person of an empty installation, who makes all others: an administrator at the head of the company. The password is said once."""
+    password, request_id = token_urlsafe(12), new_id()
+    batches = Batches(plan)
+    try:
+        request = department_service_pb2.CreateDepartmentRequest(
+            request_id=request_id, name=company, kind=department_pb2.DEPARTMENT_KIND_COMPANY
+        )
+        unit = (await batches.call("organization", _DEPARTMENTS, "CreateDepartment", request)).department
+        person = person_service_pb2.CreatePersonRequest(
+            request_id=request_id,
+            name=email.partition("@")[0],
+            email=email,
+            roles=[person_pb2.ROLE_ADMINISTRATOR],
+            home_department_id=unit.id,
+        )
+        made = (await batches.call("organization", _PEOPLE, "CreatePerson", person)).person
+        set_password = person_service_pb2.SetPasswordRequest(request_id=request_id, person_id=made.id, password=password)
+        await batches.call("organization", _PEOPLE, "SetPassword", set_password)
+    finally:
+        await batches.close()
+    say(f"  {email} is the administrator of {company}; password {password}")
