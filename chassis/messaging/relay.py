@@ -29,6 +29,8 @@ log = logging.getLogger("crm.relay")
 BATCH = 500
 IDLE_SECONDS = 0.2
 KEEP_DAYS = 90
+# An acknowledgement that was lost on its way is missed after this; publishing once more does no harm.
+ACK_SECONDS = 3
 LOOK_SECONDS = 2.0
 INDEXES = [
     IndexModel([("pending", ASCENDING), ("_id", ASCENDING)], name="pending", partialFilterExpression={"pending": True}),
