@@ -18,13 +18,14 @@ from cli.engines import EngineError
 from cli.plan import DEPARTMENTS
 
 SERVICES = (*DEPARTMENTS, "gateway")
+IMAGES = (*SERVICES, "cli")
 BUILDERS = ("docker", "podman", "buildah")
 BY_DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 
 
 def dockerfile(service: str) -> Path:
-    """Where the Dockerfile of a service is, from the repository's root."""
-    return Path("gateway" if service == "gateway" else f"services/{service}") / "Dockerfile"
+    """Where the Dockerfile of a service, or of the command line, is, from the repository's root."""
+    return Path(f"services/{service}" if service in DEPARTMENTS else service) / "Dockerfile"
 
 
 def builder() -> str:
@@ -70,7 +71,7 @@ def sbom(service: str, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     raw = target.with_suffix(".new")
     with tempfile.TemporaryDirectory() as folder:
-        python = lay_out(ROOT / "requirements" / f"{service}.txt", Path(folder))
+        python = lay_out(ROOT / "requirements" / f"{'run' if service == 'cli' else service}.txt", Path(folder))
         command = [
             sys.executable, "-m", "cyclonedx_py", "environment", str(python), "--pyproject", str(ROOT / "pyproject.toml"),
             "--spec-version", "1.6", "--output-reproducible", "--validate", "--output-file", str(raw),
@@ -89,7 +90,7 @@ def main() -> None:
     """`build` or `sbom` for one service."""
     parser = argparse.ArgumentParser(prog="image")
     parser.add_argument("action", choices=("build", "sbom"))
-    parser.add_argument("service", choices=SERVICES, help="the service: make image S=sales")
+    parser.add_argument("service", choices=IMAGES, help="the service, or cli: make image S=sales")
     parser.add_argument("base", nargs="?", default="", help="the base by digest: BASE=python:3.11-slim@sha256:…")
     options, more = parser.parse_known_args()
     try:

@@ -209,6 +209,15 @@ def test_every_image_runs_as_nobody_and_says_what_it_is(images: dict[str, Image]
     assert titles == {f"xietong/{name}" for name in SERVICES}
 
 
+def test_the_image_of_the_command_line_writes_the_accounts_that_the_platform_has(tmp_path: Path) -> None:
+    image = Image(dockerfile("cli"), tmp_path)
+    assert image.final.user == "65532:65532"
+    command = [*image.command(image.final.entrypoint), "platform", "accounts"]
+    folder = image.final.inside(".")
+    answer = subprocess.run(command, env=image.environment(), cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    assert answer.stdout.strip() == (ROOT / "deploy/platform/nats/accounts.conf").read_text().strip(), answer.stderr
+
+
 def test_the_dockerfiles_are_one_but_for_names() -> None:
     def bare(name: str) -> str:
         text = re.sub(rf"\b{name}\b(?: department)?", "X", (ROOT / dockerfile(name)).read_text())

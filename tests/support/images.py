@@ -94,7 +94,7 @@ class Image:
         self.stage.entrypoint = json.loads(rest)
 
     def _healthcheck(self, rest: str) -> None:
-        self.stage.health = json.loads(rest.split("CMD ", 1)[1])
+        self.stage.health = json.loads(rest.split("CMD ", 1)[1]) if rest != "NONE" else []
 
     def _copy(self, rest: str) -> None:
         sources = shlex.split(rest)
