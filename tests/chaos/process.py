@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import runpy
+import sys
 import time
 from datetime import timedelta
 from typing import Any
@@ -101,6 +102,7 @@ def main() -> None:
     if asked.broken:
         BROKEN[asked.broken]()
         _without_reconciler()
+    sys.argv = sys.argv[:1]  # the rest was for us
     runpy.run_module("gateway" if asked.department == "gateway" else f"services.{asked.department}", run_name="__main__")
 
 

@@ -42,6 +42,7 @@ class Stack(Installation):
         self.clocks: dict[str, float] = {}
         self.held: set[str] = set()
         self.ended_alone: dict[str, int] = {}
+        self.connected = False
         self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -54,6 +55,7 @@ class Stack(Installation):
             await self.begin(name)
         await self.ready()
         self.connect()
+        self.connected = True
         await self.populate()
         self._watch = asyncio.create_task(self._start_again())
 
@@ -61,9 +63,10 @@ class Stack(Installation):
         """Everything down, however it is."""
         if self._watch:
             self._watch.cancel()
-        await self.http.aclose()
-        for channel in self.channels.values():
-            await channel.close()
+        if self.connected:
+            await self.http.aclose()
+            for channel in self.channels.values():
+                await channel.close()
         for child in self.children.values():
             if not child.ended:
                 child.process.send_signal(signal.SIGCONT)
