@@ -36,7 +36,7 @@ class Engines:
     nats: Child
     mongo_uri: str
     nats_url: str
-    nats_monitor: str
+    nats_monitor: str = ""
 
     async def start(self, folder: Path) -> None:
         """Start both beside each other."""

@@ -39,7 +39,7 @@ LABELS = {
     "crm_events_parked": {"reaction"}, "crm_event_lag_seconds": {"reaction"}, "crm_access_refused": {"resource"},
     "crm_consumer_pending": {"consumer"}, "crm_operation_seconds": {"operation", "kind", "outcome"},
     "crm_operation_uncompiled": {"reason"}, "crm_operation_reread": {"type"}, "crm_operation_documents": {"outcome"},
-    "crm_operation_plans": {"outcome"}, "crm_merged_questions": {"outcome"}, "crm_deadlines_missed": {"department"},
+    "crm_operation_plans": {"outcome"}, "crm_operations_shed": set(), "crm_merged_questions": {"outcome"}, "crm_deadlines_missed": {"department"},
     "crm_outbox_pending": set(), "crm_outbox_age_seconds": set(), "crm_parked_events": set(), "crm_audit_unsealed_seconds": set(),
     "crm_mongo_disk_free_ratio": set(),
 }  # fmt: skip
