@@ -114,16 +114,20 @@ class Stack(Installation):
                 self.links[link.name] = link
 
     async def ready(self, seconds: float = 40) -> None:
-        """Wait until everything says that it is ready; fails when it does not in time."""
+        """Wait until everything says that it is ready; fails, with what each says, when it does not in time."""
         async with httpx.AsyncClient(timeout=2, trust_env=False) as http:
-            for name in SERVICES:
-                await self.until(lambda name=name: self._is_ready(http, name), seconds)
+            end = asyncio.get_running_loop().time() + seconds
+            while waited := {name: said for name in SERVICES if (said := await self._not_ready(http, name))}:
+                assert asyncio.get_running_loop().time() < end, f"not ready within {seconds:.0f} s: {waited}"
+                await asyncio.sleep(0.1)
 
-    async def _is_ready(self, http: httpx.AsyncClient, name: str) -> bool:
+    async def _not_ready(self, http: httpx.AsyncClient, name: str) -> str:
+        """What a service says to whoever asks whether it is ready; "" when it is."""
         try:
-            return (await http.get(f"http://{HOST}:{self.plan.ops[name]}/readyz")).status_code == 200
-        except httpx.HTTPError:
-            return False
+            answer = await http.get(f"http://{HOST}:{self.plan.ops[name]}/readyz")
+        except httpx.HTTPError as error:
+            return type(error).__name__
+        return "" if answer.status_code == 200 else answer.text[:200]
 
     def send(self, name: str, number: int) -> None:
         """Send a signal to a process that runs."""

@@ -181,7 +181,7 @@ async def test_the_administration_step_without_certificates_says_what_is_missing
         await platform.prepare()
 
 
-def test_the_committed_accounts_are_those_of_the_departments() -> None:
+async def test_the_committed_accounts_are_those_of_the_departments() -> None:
     made = platform.nats_accounts.accounts(DEPARTMENTS, platform.wanted())
     assert (NATS / "accounts.conf").read_text() == made, "run ./xietong platform accounts --to deploy/platform/nats/accounts.conf"
 
