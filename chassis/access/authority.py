@@ -7,7 +7,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from time import time
+from time import monotonic, time
 
 from crm.common.v1 import access_pb2
 from joserfc.jwk import OKPKey
@@ -58,9 +58,9 @@ class Authority:
 
     async def _load_keys(self) -> bool:
         """Whether there are keys that were not known; a forged token costs at most one question in two seconds."""
-        if time() < getattr(self, "_keys_until", 0.0):
+        if monotonic() < getattr(self, "_keys_until", 0.0):
             return False
-        self._keys_until = time() + REFRESH_SECONDS
+        self._keys_until = monotonic() + REFRESH_SECONDS
         try:
             found = await self.fetch_keys()
         except CrmError as error:

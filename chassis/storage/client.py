@@ -14,8 +14,10 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from chassis.kernel.errors import CrmError
+from chassis.storage import waits
 
 Database = AsyncDatabase[dict[str, Any]]
+waits.mend()
 _EXISTS = 48
 
 
