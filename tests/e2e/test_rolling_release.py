@@ -11,6 +11,7 @@ from typing import Any
 import pytest_asyncio
 
 from bench.release import ROOT, Release, earlier_tree, facts, settled
+from cli.engines import free_port, start_nats
 from cli.words import say
 from tests.support.installation import Engines
 
@@ -19,10 +20,12 @@ FIELD, INDEX = "stage_rank", "by_stage_rank"
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def release(engines: Engines, tmp_path: Path) -> AsyncIterator[Release]:
-    """Sales on its earlier version, under load, with the gateway and the departments beside it."""
-    found = Release(engines.plan(), tmp_path)
+    """Sales on its earlier version, under load, with the gateway, the departments and a broker of their own beside it."""
+    nats, url = await start_nats(tmp_path / "nats", free_port(), tmp_path / "nats.log")
+    found = Release(engines.plan(url), tmp_path)
     yield found
     await found.stop()
+    await nats.stop()
 
 
 async def _migrate(collection: Any) -> None:

@@ -81,7 +81,14 @@ def test_the_way_from_the_operation_to_the_effects_effects_in_a_third_department
         ("crm-customer", "publish CRM_CUSTOMER"),
         ("crm-marketing", "process marketing-collaboration-customer"),
     ]
-    assert {span.service for span in trace} == {"crm-gateway", "crm-sales", "crm-customer", "crm-marketing", "crm-support"}
+    assert {span.service for span in trace} == {
+        "crm-gateway",
+        "crm-sales",
+        "crm-customer",
+        "crm-marketing",
+        "crm-support",
+        "crm-organization",
+    }
 
 
 def test_a_department_that_asks_another_one_and_the_commands_of_its_database_are_in_it(told: list[Found]) -> None:

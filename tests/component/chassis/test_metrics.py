@@ -36,7 +36,7 @@ from tests.support.installation import Engines, Installation
 LABELS = {
     "crm_rpc_seconds": {"method", "code"}, "crm_mongo_commands": {"command", "collection"}, "crm_mongo_seconds": {"command"},
     "crm_events_published": {"type"}, "crm_events_handled": {"reaction"}, "crm_events_ignored": {"reaction"},
-    "crm_events_parked": {"reaction"}, "crm_event_lag_seconds": {"reaction"}, "crm_access_refused": {"resource"},
+    "crm_events_parked": {"reaction"}, "crm_event_lag_seconds": {"reaction"}, "crm_timer_late_seconds": {"timer"}, "crm_access_refused": {"resource"},
     "crm_consumer_pending": {"consumer"}, "crm_operation_seconds": {"operation", "kind", "outcome"},
     "crm_operation_uncompiled": {"reason"}, "crm_operation_reread": {"type"}, "crm_operation_documents": {"outcome"},
     "crm_operation_plans": {"outcome"}, "crm_operations_shed": set(), "crm_merged_questions": {"outcome"}, "crm_deadlines_missed": {"department"},
@@ -115,7 +115,7 @@ async def test_what_cannot_be_seen_is_no_number() -> None:
 async def test_no_client_can_multiply_labels(crm: Installation, tmp_path: Path) -> None:
     (tmp_path / "one.graphql").write_text("query Known { viewer { name } }")
     register(tmp_path, tmp_path / "register.json")
-    given = crm.plan.environment("gateway") | {"CRM_DOCUMENTS": str(tmp_path / "register.json")}
+    given = crm.plan.environment("gateway") | {"CRM_DOCUMENTS": str(tmp_path / "register.json"), "CRM_READ_MILLISECONDS": "3000"}
     gateway = build(Settings.from_env(given | {"CRM_HTTP_ADDRESS": "127.0.0.1:0", "CRM_OPS_ADDRESS": "127.0.0.1:0"}))
     await gateway.start()
     try:
