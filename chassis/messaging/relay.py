@@ -104,7 +104,7 @@ class Relay:
                 await self.context.publish_async(row["subject"], row["payload"], headers=_sendable(row["headers"], span))
                 for row, span in zip(rows, spans, strict=True)
             ]
-            return await asyncio.wait_for(asyncio.gather(*sent), 10)
+            return await asyncio.wait_for(asyncio.gather(*sent), ACK_SECONDS)
         finally:
             for span in spans:
                 span.end()
