@@ -50,6 +50,13 @@ class Metrics:
             registry=self.registry,
             buckets=BUCKETS,
         )
+        self.timer_late_seconds = Histogram(
+            "crm_timer_late_seconds",
+            "From the moment that was set to its effect, by timer",
+            ["timer"],
+            registry=self.registry,
+            buckets=BUCKETS,
+        )
         self.access_refused = Counter("crm_access_refused", "Calls refused by policy, by resource", ["resource"], registry=self.registry)
 
     def text(self) -> bytes:

@@ -32,6 +32,7 @@ from chassis.rpc.service import Service
 from chassis.runtime.measures import Measures
 from chassis.runtime.ops import HttpServer, ops_app
 from chassis.runtime.settings import Settings
+from chassis.runtime.timers import Timer, Timers
 from chassis.storage import chain, client
 from chassis.storage.changes import AUDIT, OUTBOX, REQUESTS, Changes, settle
 from chassis.storage.encryption import INDEX as VAULT_INDEX
@@ -65,6 +66,7 @@ class Department:
     owners: dict[str, Ask] = field(default_factory=dict)
     workers: Sequence[Worker] = ()
     alone: Sequence[Worker] = ()
+    timers: Sequence[Timer] = ()
     indexes: dict[str, list[IndexModel]] = field(default_factory=dict)
     at_start: Sequence[Worker] = ()
     web: tuple[Any, str] | None = None
@@ -111,12 +113,14 @@ class Department:
         await self._start_http()
         await self.nats.subscribe("crm.organization.v1.>", cb=self._organization_changed)
         consumers = [consumer.run for consumer in self.consumers.values()]
-        self._leases = [Lease(self.database, work.__qualname__) for work in self.alone]
-        alone = [partial(lease.while_held, work) for lease, work in zip(self._leases, self.alone, strict=True)]
+        timers = [Timers(self.timers, self.database, self.own_call, self.metrics).run] if self.timers else []
+        alone = {work.__qualname__: work for work in (*self.alone, *timers)}
+        self._leases = [Lease(self.database, name) for name in alone]
+        beside = [partial(lease.while_held, work) for lease, work in zip(self._leases, alone.values(), strict=True)]
         self.chain = chain.Chain(self.name, self.database, self.vault, self.deliver)
         for run in [self.relay.run, self.authority.keep_fresh, self.chain.run, self.vault.run, self.server.reads.run]:
             self._tasks.append(asyncio.create_task(self._watched(run)))
-        self._tasks.append(asyncio.create_task(self._serve_when_ready([*consumers, self.reconciler.run, *self.workers, *alone])))
+        self._tasks.append(asyncio.create_task(self._serve_when_ready([*consumers, self.reconciler.run, *self.workers, *beside])))
 
     def _consumer(self, reaction: Reaction) -> Consumer:
         managed = self.settings.identity is not None
@@ -209,6 +213,8 @@ class Department:
         wanted = {name: list(models) for name, models in self.indexes.items()}
         for store in self.stores:
             wanted.setdefault(store.resource, []).extend(store.indexes())
+        for timer in self.timers:
+            wanted[timer.store.resource].append(timer.index)
         wanted[collaboration.COLLECTION] = [collaboration.INDEX]
         wanted[OUTBOX] = OUTBOX_INDEXES
         wanted[REQUESTS] = [IndexModel([("create_time", ASCENDING)], name="expire", expireAfterSeconds=REQUEST_HOURS * 3600)]

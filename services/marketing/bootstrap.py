@@ -9,6 +9,7 @@ from chassis.rpc.remote import RemoteRecords
 from chassis.runtime.department import Department
 from chassis.runtime.foundation import Foundation
 from services.marketing.campaigns import api as campaigns_api
+from services.marketing.campaigns.actions import launching
 from services.marketing.campaigns.store import Campaigns
 from services.marketing.messages import api as messages_api
 from services.marketing.messages.mail import Mailer
@@ -37,5 +38,6 @@ def build(settings: Settings) -> Department:
         Audience(campaigns, messages, asked, department.own_call).run,
         Sender(campaigns, messages, asked, mailer, department.own_call).run,
     ]
+    department.timers = [launching(campaigns)]
     department.closing = [*department.closing, channel.close]
     return department

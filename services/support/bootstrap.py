@@ -17,7 +17,7 @@ from services.support.articles import api as articles_api
 from services.support.articles.store import STATISTICS, VOTES, Articles
 from services.support.settings import Settings
 from services.support.tickets import api as tickets_api
-from services.support.tickets.actions import Others
+from services.support.tickets.actions import Others, wait_ending
 from services.support.tickets.store import LOADS, Replies, Tickets
 from services.support.web.app import build_app
 from services.support.web.client import OwnDepartment
@@ -46,6 +46,7 @@ def build(settings: Settings) -> Department:
         stores=[tickets, replies, articles],
     )
     department.indexes = {name: [] for name in (LOADS, VOTES, STATISTICS)}
+    department.timers = [wait_ending(tickets)]
     own = OwnDepartment(base.link, settings.identity)
 
     async def open_door() -> None:

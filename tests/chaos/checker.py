@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import nats
@@ -91,6 +92,7 @@ class Checker:
         await self._totals()
         await self._money(commands)
         await self._campaigns()
+        await self._timers()
         await self._streams()
         await self._visible([command for command in commands if command.outcome == ACKNOWLEDGED])
         return self.found
@@ -236,6 +238,24 @@ class Checker:
             if states["SENT"] != campaign.get("sent_count", 0) or states["PLANNED"]:
                 wrong.append(f"{campaign['name']} counts {campaign.get('sent_count', 0)} sent, its messages are {dict(states)}")
         self.found.must("counts of campaigns = their messages", wrong, checked)
+
+    async def _timers(self) -> None:
+        """Each wait that ended by itself had been begun or moved since the last one that did; none that is over still waits."""
+        steps: dict[str, list[str]] = defaultdict(list)
+        for fact in sorted(self.facts, key=lambda fact: fact.version):
+            if fact.noun == "Ticket":
+                steps[fact.record].append(fact.subject.split(".")[4])
+        wrong, fired = [], 0
+        for ticket, kinds in steps.items():
+            waits = False
+            for kind in kinds:
+                fired += kind == "wait_ended"
+                if kind == "wait_ended" and not waits:
+                    wrong.append(f"{ticket}: {kinds}")
+                waits = kind == "waiting" or (waits and kind == "assigned")
+        self.found.must("each timer fired once", wrong, fired)
+        late = self.databases["support"]["tickets"].find({"state": "PENDING", "wait_until_time": {"$lt": datetime.now(UTC)}}, {"_id": 1})
+        self.found.must("no timer is overdue", [row["_id"] async for row in late], len(steps))
 
     async def _streams(self) -> None:
         """Each stream holds each fact, and nothing else; each consumer has heard each record to its end; nothing is set aside."""

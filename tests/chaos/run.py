@@ -217,6 +217,8 @@ async def _unrest(stack: Stack, checker: Checker) -> str:
                     return f"{collection} of {name}"
         if await checker.databases["marketing"]["campaign_messages"].find_one({"state": "PLANNED"}):
             return "mails"
+        if await checker.databases["support"]["tickets"].find_one({"state": "PENDING", "wait_until_time": {"$exists": True}}):
+            return "timers"
         connection = await nats.connect(stack.plan.nats_url, max_reconnect_attempts=1, connect_timeout=1)
         try:
             context = connection.jetstream()

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ class Worker:
             return
         choices: list[tuple[int, Callable[[], tuple[str, dict[str, Any]] | None]]] = [
             (4, self._customer), (3, self._opportunity), (6, self._move), (6, self._move_shared), (2, self._order), (2, self._confirm),
-            (3, self._ticket), (2, self._reply), (2, self._resolve), (2, self._note), (2, self._nonsense), (1, self._assign),
+            (3, self._ticket), (2, self._reply), (2, self._resolve), (2, self._wait), (2, self._note), (2, self._nonsense), (1, self._assign),
         ]  # fmt: skip
         made = self.dice.choices([make for _, make in choices], [weight for weight, _ in choices])[0]()
         if made is not None:
@@ -214,6 +215,11 @@ class Worker:
     def _resolve(self) -> tuple[str, dict[str, Any]] | None:
         ticket = self._any("Ticket")
         return ticket and ("ticketResolve", {"ticketId": ticket["id"], "version": ticket["version"], "resolution": "done"})
+
+    def _wait(self) -> tuple[str, dict[str, Any]] | None:
+        ticket = self._any("Ticket")
+        until = datetime.now(UTC) + timedelta(seconds=self.dice.uniform(0.5, 5))
+        return ticket and ("ticketWait", {"ticketId": ticket["id"], "version": ticket["version"], "untilTime": until.isoformat()})
 
     def _note(self) -> tuple[str, dict[str, Any]] | None:
         customer = self._any("Customer")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from crm.common.v1 import access_service_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from graphql import GraphQLEnumType, GraphQLInputObjectType, GraphQLList, GraphQLNonNull, get_nullable_type
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -166,6 +166,14 @@ async def test_a_method_refuses_random_messages_without_a_fault(crm: Installatio
     assert [fault for faults_ in found for fault in faults_] == []
 
 
+def is_message(method: MethodDescriptor, raw: bytes) -> bool:
+    try:
+        request_class(method).FromString(raw)
+    except DecodeError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize(("department", "method"), METHODS[::10], ids=[method.name for _, method in METHODS[::10]])
 async def test_bytes_that_are_no_message_are_refused_without_a_fault(crm: Installation, department: str, method: MethodDescriptor) -> None:
     import grpc
@@ -173,6 +181,8 @@ async def test_bytes_that_are_no_message_are_refused_without_a_fault(crm: Instal
     call = crm.channels[department].channel.unary_unary(f"/{method.containing_service.full_name}/{method.name}")
     token = await crm.link.token()
     for raw in (b"\xff" * 40, b"\x0a\xff\xff\xff\xff\x0f", b"\x0a\x02\xff\xfe", bytes(range(256))):
+        if is_message(method, raw):  # a message without fields takes any as one that a later build knows
+            continue
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call(raw, metadata=[("authorization", f"Bearer {token}")], timeout=5)
         assert caught.value.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from crm.marketing.v1 import campaign_events_pb2 as events
 
 from chassis.rpc.call import Call
+from chassis.runtime.timers import Timer
 from services.marketing.campaigns import model
 from services.marketing.campaigns.store import Campaigns
 
@@ -23,9 +25,30 @@ async def launch(campaigns: Campaigns, call: Call, *, campaign_id: str, version:
     """Start: the audience is collected by a worker, then messages go out."""
     before = await _load(campaigns, call, campaign_id, version)
     changes = model.launched(before)
-    if not before.get("start_time"):
+    if not before.get("start_time") or before["state"] == "SCHEDULED":
         changes["start_time"] = call.now
     return campaigns.change(call, before, changes, events.CampaignLaunched)
+
+
+async def schedule(campaigns: Campaigns, call: Call, *, campaign_id: str, start_time: datetime, version: int | None = None) -> Document:
+    """Have it launch by itself."""
+    before = await _load(campaigns, call, campaign_id, version)
+    return campaigns.change(call, before, model.scheduled(before, start_time, call.now), events.CampaignScheduled)
+
+
+async def unschedule(campaigns: Campaigns, call: Call, *, campaign_id: str, version: int | None = None) -> Document:
+    """Make it a draft again."""
+    before = await _load(campaigns, call, campaign_id, version)
+    return campaigns.change(call, before, model.moved(before, "DRAFT"), events.CampaignUnscheduled)
+
+
+def launching(campaigns: Campaigns) -> Timer:
+    """Launches scheduled campaigns at their start."""
+
+    async def launch_due(call: Call, campaign: Document) -> None:
+        campaigns.change(call, campaign, model.launched(campaign), events.CampaignLaunched)
+
+    return Timer("launch", campaigns, "start_time", {"state": "SCHEDULED"}, launch_due)
 
 
 async def pause(campaigns: Campaigns, call: Call, *, campaign_id: str, reason: str, version: int | None = None) -> Document:

@@ -25,6 +25,8 @@ def service(campaigns: Campaigns, segments: RemoteRecords) -> Service:
     noun = Noun(campaigns, descriptor, campaign_events_pb2, model.check, known_segment, changeable=model.must_be_draft)
     return noun.serve(
         LaunchCampaign=partial(actions.launch, campaigns),
+        ScheduleCampaign=partial(actions.schedule, campaigns),
+        UnscheduleCampaign=partial(actions.unschedule, campaigns),
         PauseCampaign=partial(actions.pause, campaigns),
         ResumeCampaign=partial(actions.resume, campaigns),
         CompleteCampaign=partial(actions.complete, campaigns),

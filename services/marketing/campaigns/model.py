@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from chassis.kernel.errors import Invalid, WrongState
@@ -9,19 +10,27 @@ from chassis.kernel.money import currency, micros, total
 
 Document = dict[str, Any]
 _FROM = {
-    "PREPARING": ("DRAFT",),
+    "DRAFT": ("SCHEDULED",),
+    "PREPARING": ("DRAFT", "SCHEDULED"),
+    "SCHEDULED": ("DRAFT", "SCHEDULED"),
     "RUNNING": ("PREPARING", "PAUSED"),
     "PAUSED": ("RUNNING",),
     "COMPLETED": ("RUNNING", "PAUSED"),
-    "CANCELLED": ("DRAFT", "PREPARING", "RUNNING", "PAUSED"),
+    "CANCELLED": ("DRAFT", "SCHEDULED", "PREPARING", "RUNNING", "PAUSED"),
 }
 COUNTS = ("planned_count", "sent_count", "opened_count", "clicked_count", "unsubscribed_count", "failed_count")
 _NEEDED = {"segment_id": "the segment it goes to", "subject": "the subject of the mail", "body": "the text of the mail"}
 
 
 def check(campaign: Document) -> None:
-    """Complete a campaign; refuse an end before the start and money below zero or in two currencies."""
+    """Complete a campaign; refuse an end before the start, money below zero or in two currencies, and a schedule that could not be kept."""
     campaign.setdefault("state", "DRAFT")
+    if campaign["state"] == "SCHEDULED":
+        _must_be_complete(campaign)
+        if not campaign.get("start_time"):
+            raise Invalid(
+                "a scheduled campaign needs the time of its launch; give its start", code="CAMPAIGN_INCOMPLETE", field="start_time"
+            )
     begin, end = campaign.get("start_time"), campaign.get("end_time")
     if begin and end and end < begin:
         raise Invalid("the end lies before the start; correct one of the times", code="CAMPAIGN_TIMES_REVERSED", field="end_time")
@@ -34,11 +43,10 @@ def check(campaign: Document) -> None:
 
 def must_be_draft(campaign: Document) -> None:
     """Only a draft can be edited: what people were told must not change afterwards."""
-    if campaign["state"] != "DRAFT":
-        raise WrongState(
-            f"a campaign that is {campaign['state'].lower()} cannot be edited; cancel it and plan a new one",
-            code="CAMPAIGN_STATE_NOT_ALLOWED",
-        )
+    if campaign["state"] == "DRAFT":
+        return
+    way = "unschedule it first" if campaign["state"] == "SCHEDULED" else "cancel it and plan a new one"
+    raise WrongState(f"a campaign that is {campaign['state'].lower()} cannot be edited; {way}", code="CAMPAIGN_STATE_NOT_ALLOWED")
 
 
 def moved(campaign: Document, state: str, reason: str | None = None) -> Document:
@@ -61,12 +69,23 @@ def resumed(campaign: Document) -> Document:
 def launched(campaign: Document) -> Document:
     """The changes at launch. A mail campaign needs audience and text; others only go on record."""
     changes = moved(campaign, "PREPARING")
-    if campaign["channel"] == "EMAIL":
-        missing = [words for name, words in _NEEDED.items() if not campaign.get(name)]
-        if missing:
-            raise Invalid(f"before launch the campaign needs {' and '.join(missing)}", code="CAMPAIGN_INCOMPLETE")
-        return changes
-    return {"state": "RUNNING"}  # what is no mail only goes on record
+    _must_be_complete(campaign)
+    return changes if campaign["channel"] == "EMAIL" else {"state": "RUNNING"}  # what is no mail only goes on record
+
+
+def _must_be_complete(campaign: Document) -> None:
+    missing = [words for name, words in _NEEDED.items() if not campaign.get(name)]
+    if missing and campaign["channel"] == "EMAIL":
+        raise Invalid(f"before launch the campaign needs {' and '.join(missing)}", code="CAMPAIGN_INCOMPLETE")
+
+
+def scheduled(campaign: Document, start_time: datetime, now: datetime) -> Document:
+    """The changes when it is to launch by itself, or at another time than it was to."""
+    changes = moved(campaign, "SCHEDULED") | {"start_time": start_time}
+    if start_time <= now:
+        raise Invalid("the start lies in the past; give a later time, or launch the campaign now", code="TIME_IN_PAST", field="start_time")
+    check({**campaign, **changes})
+    return changes
 
 
 def with_cost(campaign: Document, amount: Document) -> Document:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from crm.support.v1 import ticket_events_pb2 as events
@@ -13,6 +14,7 @@ from chassis.kernel.ids import new_id
 from chassis.rpc.call import Call
 from chassis.rpc.noun import references
 from chassis.rpc.remote import RemoteRecords, first_of
+from chassis.runtime.timers import Timer
 from chassis.storage.records import OWNER_FIELDS
 from services.support.tickets import model
 from services.support.tickets.store import Replies, Tickets
@@ -87,10 +89,19 @@ async def _load(tickets: Tickets, call: Call, ticket_id: str, version: int | Non
     return before
 
 
-async def wait(tickets: Tickets, call: Call, *, ticket_id: str, version: int | None = None) -> Document:
-    """Wait for the customer."""
+async def wait(tickets: Tickets, call: Call, *, ticket_id: str, until_time: datetime | None = None, version: int | None = None) -> Document:
+    """Wait for the customer, with `until_time` not for ever."""
     before = await _load(tickets, call, ticket_id, version)
-    return tickets.change(call, before, model.moved(before, "PENDING", call.now, call.caller.person_id), events.TicketWaiting)
+    return tickets.change(call, before, model.waiting(before, until_time, call.now, call.caller.person_id), events.TicketWaiting)
+
+
+def wait_ending(tickets: Tickets) -> Timer:
+    """Opens tickets again that have waited until the time that was set."""
+
+    async def end_wait(call: Call, ticket: Document) -> None:
+        tickets.change(call, ticket, model.moved(ticket, "OPEN", call.now, call.caller.person_id), events.TicketWaitEnded)
+
+    return Timer("wait_end", tickets, "wait_until_time", {"state": "PENDING"}, end_wait)
 
 
 async def resolve(tickets: Tickets, call: Call, *, ticket_id: str, resolution: str, version: int | None = None) -> Document:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from chassis.kernel.errors import WrongState
+from chassis.kernel.errors import Invalid, WrongState
 
 Document = dict[str, Any]
 WORKED_ON = frozenset(("NEW", "OPEN", "PENDING"))
@@ -31,7 +31,8 @@ def begun(ticket: Document, now: datetime, actor_id: str) -> None:
     stay: Document = {"state": ticket["state"], "enter_time": ticket.get("create_time", now), "actor_id": actor_id}
     ticket.setdefault("state_history", [stay])
     if ticket["state_history"][-1]["state"] != ticket["state"]:  # an import that tells of a later state
-        ticket.update(_entered(ticket, ticket["state"], now, actor_id))
+        kept = {"wait_until_time": ticket.get("wait_until_time")}
+        ticket.update(_entered(ticket, ticket["state"], now, actor_id) | kept)
 
 
 def moved(ticket: Document, state: str, now: datetime, actor_id: str) -> Document:
@@ -40,6 +41,17 @@ def moved(ticket: Document, state: str, now: datetime, actor_id: str) -> Documen
         text = f"a ticket that is {ticket['state'].lower()} cannot become {state.lower()}"
         raise WrongState(f"{text}; allowed before it: {', '.join(_FROM[state]).lower()}", code="TICKET_STATE_NOT_ALLOWED")
     return _entered(ticket, state, now, actor_id)
+
+
+def waiting(ticket: Document, until: datetime | None, now: datetime, actor_id: str) -> Document:
+    """The changes when it waits for the customer, with `until` not for ever; another time may be set while it waits."""
+    if until and until <= now:
+        raise Invalid(
+            "the time lies in the past; give a later one, or none to wait for the customer alone", code="TIME_IN_PAST", field="until_time"
+        )
+    if until and ticket["state"] == "PENDING":
+        return {"wait_until_time": until}
+    return moved(ticket, "PENDING", now, actor_id) | {"wait_until_time": until}
 
 
 def resolved(ticket: Document, resolution: str, now: datetime, actor_id: str) -> Document:
@@ -75,7 +87,8 @@ def _entered(ticket: Document, state: str, now: datetime, actor_id: str) -> Docu
     history = [dict(stay) for stay in ticket.get("state_history", [])]
     if history:
         history[-1].setdefault("leave_time", now)
-    return {"state": state, "state_history": [*history, {"state": state, "enter_time": now, "actor_id": actor_id}][-200:]}
+    history = [*history, {"state": state, "enter_time": now, "actor_id": actor_id}][-200:]
+    return {"state": state, "state_history": history, "wait_until_time": None}
 
 
 def least_loaded(candidates: Iterable[str], loads: Mapping[str, int]) -> str | None:

@@ -14,10 +14,11 @@ from services.marketing.campaigns import model as campaigns
 from services.marketing.messages import model as messages
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
-STATES = ("DRAFT", "PREPARING", "RUNNING", "PAUSED", "COMPLETED", "CANCELLED")
+STATES = ("DRAFT", "SCHEDULED", "PREPARING", "RUNNING", "PAUSED", "COMPLETED", "CANCELLED")
 ALLOWED = {
     ("DRAFT", "PREPARING"), ("PREPARING", "RUNNING"), ("PAUSED", "RUNNING"), ("RUNNING", "PAUSED"), ("RUNNING", "COMPLETED"),
-    ("PAUSED", "COMPLETED"), ("DRAFT", "CANCELLED"), ("PREPARING", "CANCELLED"), ("RUNNING", "CANCELLED"), ("PAUSED", "CANCELLED"),
+    ("PAUSED", "COMPLETED"), ("DRAFT", "CANCELLED"), ("DRAFT", "SCHEDULED"), ("SCHEDULED", "SCHEDULED"), ("SCHEDULED", "DRAFT"),
+    ("SCHEDULED", "PREPARING"), ("SCHEDULED", "CANCELLED"), ("PREPARING", "CANCELLED"), ("RUNNING", "CANCELLED"), ("PAUSED", "CANCELLED"),
 }  # fmt: skip
 
 
@@ -25,7 +26,7 @@ def money(micros: int, currency: str = "CNY") -> dict[str, Any]:
     return {"currency_code": currency, "amount_micros": micros}
 
 
-@pytest.mark.parametrize(("present", "following"), list(product(STATES, STATES[1:])))
+@pytest.mark.parametrize(("present", "following"), list(product(STATES, STATES)))
 def test_a_campaign_goes_the_allowed_ways_only(present: str, following: str) -> None:
     if (present, following) in ALLOWED:
         assert campaigns.moved({"state": present}, following, "r") == {"state": following, "state_reason": "r"}
@@ -154,3 +155,20 @@ def test_an_imported_message_must_not_contradict_itself() -> None:
         with pytest.raises(Invalid) as refused:
             messages.check(dict(values))
         assert refused.value.field == field
+
+
+def test_a_campaign_is_scheduled_for_a_time_to_come_and_complete() -> None:
+    draft: dict[str, Any] = {"state": "DRAFT", "channel": "EVENT", "end_time": NOW + timedelta(days=2)}
+    assert campaigns.scheduled(draft, NOW + timedelta(1), NOW) == {"state": "SCHEDULED", "start_time": NOW + timedelta(1)}
+    mail = {**draft, "channel": "EMAIL"}
+    for campaign, start, code in (
+        (draft, NOW, "TIME_IN_PAST"),
+        (draft, NOW + timedelta(3), "CAMPAIGN_TIMES_REVERSED"),
+        (mail, NOW + timedelta(1), "CAMPAIGN_INCOMPLETE"),
+    ):
+        with pytest.raises(Invalid) as refused:
+            campaigns.scheduled(campaign, start, NOW)
+        assert refused.value.code == code
+    with pytest.raises(Invalid) as refused:
+        campaigns.check({"state": "SCHEDULED", "channel": "EVENT"})
+    assert (refused.value.code, refused.value.field) == ("CAMPAIGN_INCOMPLETE", "start_time")

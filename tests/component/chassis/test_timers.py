@@ -1,0 +1,185 @@
+"""What fires at a moment that was set: once, not before, late rather than never, and one record's trouble is not another's."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from chassis.kernel.errors import Invalid
+from chassis.rpc.call import Call
+from chassis.runtime.timers import Timer, Timers
+from tests.support.checks import refused, trace
+from tests.support.installation import Installation
+
+TICKETS = "support.tickets"
+SOON, LONG = timedelta(seconds=1.0), timedelta(hours=1)
+STATES = {"OPEN": 2, "PENDING": 3, "RESOLVED": 4}
+
+
+def at(moment: datetime) -> dict[str, int]:
+    return {"seconds": int(moment.timestamp()), "nanos": moment.microsecond * 1000}
+
+
+def later(step: timedelta) -> datetime:
+    return datetime.now(UTC) + step
+
+
+async def waiting(crm: Installation, until: datetime, **more: Any) -> str:
+    made = await crm.ask("CreateTicket", subject="等回复", channel=1, owner_id=crm.people["SUPPORT_AGENT"], **more)
+    await crm.ask("WaitTicket", role="SUPPORT_AGENT", ticket_id=made.ticket.id, until_time=at(until))
+    return str(made.ticket.id)
+
+
+async def ticket(crm: Installation, ticket_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = await crm.suite["support"].database["tickets"].find_one({"_id": ticket_id})
+    return found
+
+
+async def types(crm: Installation, ticket_id: str) -> list[str]:
+    rows = crm.suite["support"].database["outbox"].find({"headers.ce-subject": ticket_id}).sort("_id", 1)
+    return [row["headers"]["ce-type"].rsplit(".", 1)[1] async for row in rows]
+
+
+async def become(crm: Installation, ticket_id: str, state: str, seconds: float = 10) -> dict[str, Any]:
+    async def there() -> bool:
+        return bool((await ticket(crm, ticket_id))["state"] == state)
+
+    await crm.until(there, seconds)
+    return await ticket(crm, ticket_id)
+
+
+async def test_a_ticket_that_waited_long_enough_is_worked_on_again(crm: Installation) -> None:
+    due = later(SOON)
+    made = await waiting(crm, due)
+    found = await become(crm, made, "OPEN")
+    assert due <= found["update_time"] < due + timedelta(seconds=5)
+    assert "wait_until_time" not in found
+    assert [stay["state"] for stay in found["state_history"]] == ["NEW", "PENDING", "OPEN"]
+    assert found["state_history"][-1]["actor_id"] == "service-support"
+    await asyncio.sleep(1.2)  # and not once more
+    assert await types(crm, made) == ["TicketCreated", "TicketWaiting", "TicketWaitEnded"]
+
+
+async def test_a_time_that_was_moved_or_taken_away_fires_at_the_new_one_or_never(crm: Installation) -> None:
+    moved, answered, resolved = await asyncio.gather(*(waiting(crm, later(SOON)) for _ in range(3)))
+    await crm.ask("WaitTicket", role="SUPPORT_AGENT", ticket_id=moved, until_time=at(later(LONG)))
+    await crm.ask("CreateTicketReply", role="SUPPORT_AGENT", ticket_id=answered, author=1, text="好了")
+    await crm.ask("ResolveTicket", role="SUPPORT_AGENT", ticket_id=resolved, resolution="好了")
+    await asyncio.sleep(2)
+    assert (await ticket(crm, moved))["state"] == "PENDING"
+    assert await types(crm, answered) == ["TicketCreated", "TicketWaiting", "TicketUpdated"]
+    assert await types(crm, resolved) == ["TicketCreated", "TicketWaiting", "TicketResolved"]
+    assert "wait_until_time" not in await ticket(crm, answered)
+    await crm.ask("WaitTicket", role="SUPPORT_AGENT", ticket_id=moved, until_time=at(later(SOON)))
+    await become(crm, moved, "OPEN")
+    assert await types(crm, moved) == ["TicketCreated", "TicketWaiting", "TicketWaiting", "TicketWaiting", "TicketWaitEnded"]
+
+
+async def test_a_time_that_has_passed_is_refused(crm: Installation) -> None:
+    made = await waiting(crm, later(LONG))
+    action = crm.ask("WaitTicket", role="SUPPORT_AGENT", ticket_id=made, until_time=at(later(-SOON)))
+    await refused(crm, TICKETS, action, "TIME_IN_PAST", field="until_time", record_id=made)
+
+
+async def test_what_was_due_while_the_department_stood_still_fires_when_it_is_back(own_crm: Installation) -> None:
+    made = await waiting(own_crm, later(SOON))
+    await own_crm.suite.stop("support")
+    await asyncio.sleep(2)
+    await own_crm.suite.start(["support"])
+    await become(own_crm, made, "OPEN", 20)
+    assert await types(own_crm, made) == ["TicketCreated", "TicketWaiting", "TicketWaitEnded"]
+
+
+async def test_a_campaign_launches_by_itself_at_its_start(crm: Installation) -> None:
+    made = (await crm.ask("CreateCampaign", role="MARKETER", name="展会", channel=2)).campaign.id
+    key = {"role": "MARKETER", "campaign_id": made}
+    where = "marketing.campaigns"
+    await refused(
+        crm, where, crm.ask("ScheduleCampaign", **key, start_time=at(later(-SOON))), "TIME_IN_PAST", field="start_time", record_id=made
+    )
+    await crm.ask("ScheduleCampaign", **key, start_time=at(later(LONG)))
+    await refused(
+        crm,
+        where,
+        crm.ask("UpdateCampaign", **key, version=2, update_mask={"paths": ["name"]}, name="x"),
+        "CAMPAIGN_STATE_NOT_ALLOWED",
+        record_id=made,
+    )
+    assert (await crm.ask("UnscheduleCampaign", **key)).campaign.state == 1
+    await crm.ask("ScheduleCampaign", **key, start_time=at(later(LONG)))
+    await crm.ask("ScheduleCampaign", **key, start_time=at(later(SOON)))
+
+    async def running() -> bool:
+        return bool((await crm.ask("GetCampaign", campaign_id=made)).campaign.state == 3)
+
+    await crm.until(running, 10)
+    stored, facts = await trace(crm, "marketing", "campaigns", made)
+    assert (facts, stored["version"], stored["updater_id"]) == (6, 6, "service-marketing")
+    await crm.ask("CompleteCampaign", campaign_id=made)
+
+
+async def test_a_mail_campaign_without_text_cannot_be_scheduled(crm: Installation) -> None:
+    made = (await crm.ask("CreateCampaign", name="没写完", channel=1)).campaign.id
+    action = crm.ask("ScheduleCampaign", campaign_id=made, start_time=at(later(LONG)))
+    await refused(crm, "marketing.campaigns", action, "CAMPAIGN_INCOMPLETE", record_id=made)
+
+
+async def alone(crm: Installation, fire: Any) -> tuple[list[Timers], Timer, Any]:
+    """Two workers of a timer that nobody else runs: tickets of a product of their own, found by the index of the department's timer."""
+    support = crm.suite["support"]
+    mark = f"p{secrets.token_hex(4)}"
+    (real,) = support.timers
+    timer = Timer("wait_end", real.store, real.due, {"state": "PENDING", "product": mark}, fire or real.fire)
+    workers = [Timers([timer], support.database, support.own_call, support.metrics) for _ in range(2)]
+    return workers, timer, mark
+
+
+async def test_two_workers_at_once_fire_each_record_once(crm: Installation) -> None:
+    workers, timer, mark = await alone(crm, None)
+    ids = await asyncio.gather(*(waiting(crm, later(LONG), product=mark) for _ in range(20)))
+    await asyncio.gather(*(worker.fire_due(timer, later(2 * LONG)) for worker in workers))
+    for identity in ids:
+        assert await types(crm, identity) == ["TicketCreated", "TicketWaiting", "TicketWaitEnded"]
+
+
+@pytest.mark.parametrize("error", [Invalid("not now"), RuntimeError("broken")])
+async def test_one_record_that_cannot_fire_holds_up_no_other_and_is_tried_again_later(crm: Installation, error: Exception) -> None:
+    bad: list[str] = []
+    fire = crm.suite["support"].timers[0].fire
+
+    async def sometimes(call: Call, record: dict[str, Any]) -> None:
+        if record["_id"] in bad:
+            raise error
+        await fire(call, record)
+
+    (worker, _), timer, mark = await alone(crm, sometimes)
+    first, second = [await waiting(crm, later(LONG + step * SOON), product=mark) for step in range(2)]
+    bad.append(first)
+    moment = later(2 * LONG)
+    assert await worker.fire_due(timer, moment) == 2
+    assert ((await ticket(crm, first))["state"], (await ticket(crm, second))["state"]) == ("PENDING", "OPEN")
+    assert await worker.fire_due(timer, moment) == 0  # it waits for two seconds
+    bad.clear()
+    await asyncio.sleep(2)
+    assert await worker.fire_due(timer, moment) == 1
+    assert (await ticket(crm, first))["state"] == "OPEN"
+
+
+async def test_the_search_for_what_is_due_reads_only_what_is_due(crm: Installation) -> None:
+    await asyncio.gather(*(waiting(crm, later(LONG)) for _ in range(5)))
+    for name in ("support", "marketing"):
+        database = crm.suite[name].database
+        for timer in crm.suite[name].timers:
+            find = {
+                "find": timer.store.resource,
+                "filter": {**timer.where, timer.due: {"$lte": later(timedelta())}},
+                "sort": {timer.due: 1},
+            }
+            found = await database.command("explain", {**find, "hint": timer.index.document["name"]}, verbosity="executionStats")
+            assert found["executionStats"]["totalKeysExamined"] <= 1
+            unhinted = await database.command("explain", find, verbosity="executionStats")
+            assert "COLLSCAN" not in str(unhinted["queryPlanner"]["winningPlan"])
