@@ -65,6 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     events.add_argument("--department", choices=DEPARTMENTS, action="append", help="only this one; may be given several times")
     events.add_argument("--reason", default="", help="why facts are dropped; stands in the audit")
     events.add_argument("--from-beginning", action="store_true", help="compare everything that is kept, not only what is new")
+    rebuild = commands.add_parser("rebuild", help="fold a read model anew from the facts, beside live traffic")
+    rebuild.add_argument("model", help="timeline, or work (who holds open work for a customer)")
     backup = commands.add_parser("backup", help="everything at one moment: taken, proved, tried, restored")
     backup.add_argument("action", choices=("take", "verify", "drill", "restore"))
     backup.add_argument("folder", type=Path, help="folder of the backup; a new one to take it")
@@ -122,6 +124,10 @@ async def _run(options: argparse.Namespace) -> None:
         rotate_master(installation) if options.action == "rotate-master" else await rotate(installation.plan())
     elif options.command == "backup":
         await _backup(options.action, options.folder, Installation.open())
+    elif options.command == "rebuild":
+        from cli.rebuild import rebuild
+
+        await rebuild(Installation.open().plan(), options.model)
     elif options.command == "platform":
         await _platform(options)
     elif options.command == "events":

@@ -18,6 +18,7 @@ from chassis.access.caller import Caller
 from chassis.kernel.errors import CrmError
 from chassis.kernel.ids import new_id
 from chassis.messaging import broker
+from chassis.messaging.models import Model
 from chassis.messaging.reactions import INBOX, PARKED, Consumer, Reaction
 from chassis.messaging.reconciler import POSITIONS, Ask, Reconciler
 from chassis.messaging.relay import INDEXES as OUTBOX_INDEXES
@@ -67,6 +68,7 @@ class Department:
     workers: Sequence[Worker] = ()
     alone: Sequence[Worker] = ()
     timers: Sequence[Timer] = ()
+    models: Sequence[Model] = ()
     indexes: dict[str, list[IndexModel]] = field(default_factory=dict)
     at_start: Sequence[Worker] = ()
     web: tuple[Any, str] | None = None

@@ -45,8 +45,10 @@ def build(settings: Settings) -> Department:
     )
     department.closing = [*department.closing, *(channel.close for channel in owners)]
     department.indexes = {WORK: [WORK_INDEX]}
+    accesses = Accesses()
+    department.models = [timeline_reactions.model(timeline), access_reactions.model(accesses)]
     department.reactions += [
-        *access_reactions.reactions(Accesses()),
+        *access_reactions.reactions(accesses),
         *contact_reactions.reactions(contacts),
         *timeline_reactions.reactions(timeline),
         *segment_reactions.reactions(segments, customers, department.own_call),

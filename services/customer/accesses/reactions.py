@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chassis.messaging.envelope import Event
+from chassis.messaging.models import Model
 from chassis.messaging.reactions import Reaction
 from chassis.rpc.call import Call
 from chassis.rpc.collaboration import COLLECTION
 from services.customer.accesses.model import work_of
-from services.customer.accesses.store import WORK, Accesses
+from services.customer.accesses.store import WORK, Accesses, Document
 
 _RESOURCES = {"Opportunity": "opportunities", "Order": "orders", "Ticket": "tickets"}
 WRITES = (COLLECTION, WORK)
@@ -19,10 +20,7 @@ def reactions(accesses: Accesses) -> list[Reaction]:
     """The consumers of work and of customers."""
 
     async def work(call: Call, announced: Sequence[Event]) -> None:
-        newest = {event.aggregate_id: event for event in announced}
-        await accesses.move(
-            call, {identity: work_of(_RESOURCES[event.aggregate.rsplit(".", 1)[1]], event.record) for identity, event in newest.items()}
-        )
+        await accesses.move(call, _moved(announced))
 
     async def customers(call: Call, announced: Sequence[Event]) -> None:
         await accesses.renew(call, {event.aggregate_id for event in announced}, {})
@@ -32,3 +30,25 @@ def reactions(accesses: Accesses) -> list[Reaction]:
         Reaction("accesses", "support", ("Ticket",), work, WRITES),
         Reaction("accesses", "customer", ("Customer",), customers, WRITES),
     ]
+
+
+def model(accesses: Accesses) -> Model:
+    """Open work, as it is folded anew; who works with the customers of what was wrong is reckoned again."""
+
+    async def work(call: Call, announced: Sequence[Event]) -> None:
+        moved = _moved(announced)
+        before = await accesses.of_records(call, moved)
+        for identity, after in moved.items():
+            accesses.keep(call, identity, before.get(identity), after)
+
+    async def renew(call: Call, differing: Sequence[Document]) -> None:
+        await accesses.renew(call, {row["customer_id"] for row in differing}, {})
+
+    names = [("sales", ("Opportunity", "Order")), ("support", ("Ticket",))]
+    return Model("work", WORK, tuple(Reaction("accesses", department, nouns, work, (WORK,)) for department, nouns in names), renew)
+
+
+def _moved(announced: Sequence[Event]) -> dict[str, Document | None]:
+    """By record: the open work that it is after its last fact."""
+    newest = {event.aggregate_id: event for event in announced}
+    return {identity: work_of(_RESOURCES[event.aggregate.rsplit(".", 1)[1]], event.record) for identity, event in newest.items()}

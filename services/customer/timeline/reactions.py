@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chassis.messaging.envelope import Event
+from chassis.messaging.models import Model
 from chassis.messaging.reactions import Reaction
 from chassis.rpc.call import Call
 from services.customer.timeline.model import entry_of
 from services.customer.timeline.store import Timeline
 
+# Facts about customers after which their entries are written anew.
+FOLLOWED = ("CustomerAssigned", "CustomerUpdated", "CustomerErased")
 SOURCES: dict[str, tuple[str, ...]] = {
     "customer": ("Customer", "Contact", "Note", "SegmentMember"),
     "sales": ("Opportunity", "Order"),
@@ -23,10 +26,15 @@ def reactions(timeline: Timeline) -> list[Reaction]:
 
     async def enter(call: Call, events: Sequence[Event]) -> None:
         entries = [entry for event in events if (entry := entry_of(event))]
-        owners = await timeline.owners(call, {entry["customer_id"] for entry in entries})
+        customers = await timeline.customers(call, {entry["customer_id"] for entry in entries})
         for entry in entries:
-            timeline.add(call, entry, owners.get(entry["customer_id"], {}))
-        for identity in {event.aggregate_id for event in events if event.name in ("CustomerAssigned", "CustomerUpdated")}:
-            timeline.set_owner_of(call, identity, owners.get(identity, {}))
+            timeline.add(call, entry, customers.get(entry["customer_id"], {}))
+        for identity in {event.aggregate_id for event in events if event.name in FOLLOWED}:
+            timeline.follow(call, identity, customers.get(identity, {}))
 
     return [Reaction("timeline", department, aggregates, enter, (timeline.resource,)) for department, aggregates in SOURCES.items()]
+
+
+def model(timeline: Timeline) -> Model:
+    """The timeline, as it is folded anew."""
+    return Model("timeline", timeline.resource, tuple(reactions(timeline)))

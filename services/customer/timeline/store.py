@@ -64,19 +64,22 @@ class Timeline(Records):
             ("notes", entry["record_id"], ("text",)) for entry in entries if entry["resource"] == "notes" and entry.get("subject")
         ]
 
-    async def owners(self, call: Call, ids: set[str]) -> dict[str, Document]:
-        """The owner fields of customers."""
-        rows = call.database["customers"].find({"_id": {"$in": list(ids)}}, dict.fromkeys(OWNER_FIELDS, 1))
-        return {row["_id"]: {name: row[name] for name in OWNER_FIELDS if row.get(name)} async for row in rows}
+    async def customers(self, call: Call, ids: set[str]) -> dict[str, Document]:
+        """What of customers their entries carry: the owner, and whether nothing may tell of them any more."""
+        rows = call.database["customers"].find({"_id": {"$in": list(ids)}}, dict.fromkeys((*OWNER_FIELDS, "erase_time"), 1))
+        return {row["_id"]: row async for row in rows}
 
-    def add(self, call: Call, entry: Document, owner: Document) -> None:
+    def add(self, call: Call, entry: Document, customer: Document) -> None:
         """One more entry."""
-        call.changes.write(self.resource, InsertOne({**entry, **owner}))
+        owner = {name: customer[name] for name in OWNER_FIELDS if customer.get(name)}
+        shown = {name: value for name, value in entry.items() if name != "subject"} if customer.get("erase_time") else entry
+        call.changes.write(self.resource, InsertOne({**shown, **owner}))
 
-    def set_owner_of(self, call: Call, customer_id: str, owner: Document) -> None:
-        """All entries of a customer follow its owner."""
-        values = {name: owner.get(name) for name in OWNER_FIELDS}
-        call.changes.write(self.resource, UpdateMany({"customer_id": customer_id}, {"$set": values}))
+    def follow(self, call: Call, customer_id: str, customer: Document) -> None:
+        """All entries of a customer follow its owner; they forget the names of things when it is erased."""
+        values = {name: customer.get(name) for name in OWNER_FIELDS}
+        gone = {"$unset": {"subject": ""}} if customer.get("erase_time") else {}
+        call.changes.write(self.resource, UpdateMany({"customer_id": customer_id}, {"$set": values, **gone}))
 
 
 def _quiet(call: Call, entries: Iterable[Document]) -> None:

@@ -28,6 +28,7 @@ from cli import authority
 from cli.engines import free_port
 from cli.guarded import start_guarded
 from cli.plan import DEPARTMENTS, HOST, MONGO_USER, Plan, mongo_tls, new_masters, new_secrets
+from cli.rebuild import rebuild
 from gateway.graph.contract import to_global
 from gateway.graph.noun import NOUNS
 from services.support.bootstrap import build as build_support
@@ -101,6 +102,18 @@ async def refusal(call: Awaitable[Any]) -> str:
 def listing(guarded: Installation, noun: str, method: str, channel: Channel, token: str) -> Awaitable[Any]:
     service = NOUNS[noun].service
     return channel.call(service, method, request_class(service.methods_by_name[method])(), token=token, seconds=2)
+
+
+async def test_a_model_is_folded_anew_between_accounts(guarded: Installation) -> None:
+    await guarded.ask("CreateCustomer", role="COORDINATOR", kind=1, name="折叠公司")
+    await guarded.settled()
+    entries = guarded.suite["customer"].database["timeline_entries"]
+    lost = await entries.find_one_and_delete({})
+    assert lost is not None
+    found = await rebuild(guarded.plan, "timeline")
+    assert (found.missing, found.extra, found.other) == ([lost["_id"]], [], [])
+    assert await entries.find_one({"_id": lost["_id"]})
+    assert (await rebuild(guarded.plan, "work")).equal
 
 
 @pytest.mark.parametrize("who", ["nobody", "a stranger"])
