@@ -30,6 +30,7 @@ from chassis.rpc.call import Call
 from chassis.runtime.department import Department
 from chassis.storage.changes import Changes, settle
 from chassis.storage.client import ensure_collection
+from chassis.storage.lease import Lease
 from cli.engines import EngineError
 from cli.nats_accounts import departments_of
 from cli.plan import Plan
@@ -71,16 +72,25 @@ async def rebuild(plan: Plan, name: str) -> Outcome:
     if name not in known:
         raise EngineError(f"there is no model «{name}»; there are {', '.join(sorted(known))}")
     department, model = known[name]
-    connection = await connect(plan.nats_url, "crm-rebuild", plan.identity("cli"))
-    logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of how nats-py ends a TLS connection
+    lease, found = Lease(department.database, "rebuild"), Outcome()
     try:
-        found = await Rebuild(department, model, connection.jetstream(timeout=15)).run()
+        if not await lease.hold():
+            raise EngineError(
+                f"a model of {department.name} is being folded anew already, or somebody was stopped at it just now; try again in seconds"
+            )
+        connection = await connect(plan.nats_url, "crm-rebuild", plan.identity("cli"))
+        logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of how nats-py ends a TLS connection
+        try:
+            await lease.while_held(Rebuild(department, model, connection.jetstream(timeout=15), found).run)
+        finally:
+            with contextlib.suppress(PyMongoError):
+                await lease.release()
+            await connection.close()
     except (NatsError, JetStreamError, PyMongoError) as error:
         raise EngineError(
             f"the model was left as it is: {str(error)[:300] or type(error).__name__}; see that NATS and MongoDB run, and repeat it"
         ) from error
     finally:
-        await connection.close()
         await department.database.client.close()
     tell(name, found)
     return found
@@ -104,13 +114,12 @@ def tell(name: str, found: Outcome) -> None:
 class Rebuild:
     """One model, folded anew."""
 
-    def __init__(self, department: Department, model: Model, context: JetStreamContext) -> None:
-        self.department, self.model, self.context = department, model, context
+    def __init__(self, department: Department, model: Model, context: JetStreamContext, found: Outcome) -> None:
+        self.department, self.model, self.context, self.found = department, model, context, found
         self.database, self.aside = department.database, f"{model.collection}__rebuild"
         self.folds = [Fold(department.name, reaction, context) for reaction in model.reactions]
-        self.found = Outcome()
 
-    async def run(self) -> Outcome:
+    async def run(self) -> None:
         """All of it. Raises Conflict where the facts are not all there, or the live model does not come to rest."""
         begun = time.monotonic()
         await ensure_collection(self.database, self.aside)
@@ -130,7 +139,6 @@ class Rebuild:
                 await self.database[self.aside].delete_many({})  # a department may not drop what it has
         if self.model.after and not self.found.equal:
             await self._after()
-        return self.found
 
     async def _catch_up(self, total: int) -> None:
         """Fold what the live model has heard so far."""

@@ -13,6 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 from crm.common.v1 import event_service_pb2 as contract
+from nats.errors import Error as NatsError
 from pymongo.errors import PyMongoError
 
 from chassis.kernel.errors import CrmError
@@ -21,6 +22,7 @@ from cli.backup.restore import verify
 from cli.backup.take import take
 from cli.engines import EngineError
 from cli.plan import DEPARTMENTS
+from cli.rebuild import rebuild
 from tests.chaos.schedule import ENGINES, EVERYONE, Fault
 from tests.chaos.stack import Stack
 
@@ -40,10 +42,11 @@ class Nemesis:
         """The whole schedule, then peace: when this returns, everything runs and every link is open."""
         begin = time.monotonic()
         tasks = []
-        for fault in self.faults:
-            await asyncio.sleep(max(0.0, begin + fault.at - time.monotonic()))
-            tasks.append(asyncio.create_task(self._apply(fault)))
-        await asyncio.gather(*tasks)
+        with contextlib.redirect_stdout(io.StringIO()):  # what it starts tells its progress to a person
+            for fault in self.faults:
+                await asyncio.sleep(max(0.0, begin + fault.at - time.monotonic()))
+                tasks.append(asyncio.create_task(self._apply(fault)))
+            await asyncio.gather(*tasks)
         for link in self.stack.links.values():
             link.heal()
 
@@ -98,8 +101,7 @@ class Nemesis:
     async def _backup(self, fault: Fault) -> None:
         folder = self.stack.folder / "backups" / f"{len(self.backups)}-{fault.at:.0f}"
         try:
-            with contextlib.redirect_stdout(io.StringIO()):  # it tells its progress to a person
-                await asyncio.wait_for(take(self.stack.plan, folder, SECRET), 60)
+            await asyncio.wait_for(take(self.stack.plan, folder, SECRET), 60)
         except (EngineError, PyMongoError, TimeoutError):
             self.done["backup refused"] += 1
             return
@@ -112,6 +114,14 @@ class Nemesis:
                 await self.stack.channels[name].call(EVENTS, "ReconcileEvents", contract.ReconcileEventsRequest(), token=token)
             except CrmError:
                 self.done["reconcile refused"] += 1
+
+    async def _rebuild(self, fault: Fault) -> None:
+        for model in ("timeline", "work"):
+            try:
+                found = await asyncio.wait_for(rebuild(self.stack.plan, model), 40)
+                self.done["rebuilt otherwise"] += not found.equal
+            except (CrmError, EngineError, PyMongoError, NatsError, TimeoutError):
+                self.done["rebuild refused"] += 1
 
     async def _power(self, fault: Fault) -> None:
         for name in ENGINES:
@@ -141,5 +151,5 @@ class Nemesis:
 
 _METHODS = {
     "kill": "kill", "kill several": "kill", "kill mongod": "kill", "kill nats": "kill", "terminate": "kill", "pause": "pause",
-    "wipe nats": "wipe", "clock": "clock", "backup": "backup", "reconcile": "reconcile", "power cut": "power", "disk full": "full",
+    "wipe nats": "wipe", "clock": "clock", "backup": "backup", "reconcile": "reconcile", "rebuild": "rebuild", "power cut": "power", "disk full": "full",
 }  # fmt: skip

@@ -14,7 +14,7 @@ GAP_SECONDS = 1.6
 # Kind of fault: how often, relative to the others.
 WEIGHTS = {
     "kill": 20, "kill several": 5, "kill mongod": 4, "kill nats": 5, "pause": 14, "terminate": 6, "cut": 14, "hold there": 7, "hold back": 7,
-    "slow": 8, "lossy": 8, "wipe nats": 2, "clock": 4, "backup": 3, "reconcile": 3, "power cut": 2, "disk full": 2,
+    "slow": 8, "lossy": 8, "wipe nats": 2, "clock": 4, "backup": 3, "reconcile": 3, "rebuild": 3, "power cut": 2, "disk full": 2,
 }  # fmt: skip
 
 

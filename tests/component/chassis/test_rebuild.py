@@ -174,6 +174,14 @@ async def test_what_no_build_can_read_is_passed_over_as_by_the_reactions(own_crm
     assert (found.equal, found.unreadable) == (True, 1)
 
 
+async def test_two_at_once_are_one(own_crm: Installation) -> None:
+    await populated(own_crm)
+    before = await stored(own_crm, "timeline_entries")
+    found = await asyncio.gather(*(rebuild.rebuild(own_crm.plan, "timeline") for _ in range(3)), return_exceptions=True)
+    assert sorted(type(one).__name__ for one in found) == ["EngineError", "EngineError", "Outcome"]
+    assert await stored(own_crm, "timeline_entries") == before
+
+
 async def test_a_model_that_there_is_not_is_refused_with_those_that_there_are(own_crm: Installation) -> None:
     with pytest.raises(EngineError, match="there is no model «timelines»; there are timeline, work"):
         await rebuild.rebuild(own_crm.plan, "timelines")
