@@ -24,7 +24,7 @@ from cli.engines import EngineError
 from cli.plan import DEPARTMENTS
 from cli.rebuild import rebuild
 from tests.chaos.schedule import ENGINES, EVERYONE, Fault
-from tests.chaos.stack import Stack
+from tests.chaos.stack import ROOT, Stack
 
 SECRET = secrets.token_urlsafe(32)
 
@@ -98,6 +98,14 @@ class Nemesis:
             await self.stack.let_go(name)
             await asyncio.sleep(pause)
 
+    async def _build(self, fault: Fault) -> None:
+        (name,) = fault.targets
+        for tree, pause in ((await self.stack.earlier(), fault.seconds), (ROOT, 0.0)):
+            self.stack.trees[name] = tree
+            await self.stack.end(name, signal.SIGTERM)
+            await self.stack.let_go(name)
+            await asyncio.sleep(pause)
+
     async def _backup(self, fault: Fault) -> None:
         folder = self.stack.folder / "backups" / f"{len(self.backups)}-{fault.at:.0f}"
         try:
@@ -151,5 +159,5 @@ class Nemesis:
 
 _METHODS = {
     "kill": "kill", "kill several": "kill", "kill mongod": "kill", "kill nats": "kill", "terminate": "kill", "pause": "pause",
-    "wipe nats": "wipe", "clock": "clock", "backup": "backup", "reconcile": "reconcile", "rebuild": "rebuild", "power cut": "power", "disk full": "full",
+    "wipe nats": "wipe", "clock": "clock", "earlier build": "build", "backup": "backup", "reconcile": "reconcile", "rebuild": "rebuild", "power cut": "power", "disk full": "full",
 }  # fmt: skip

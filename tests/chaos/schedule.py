@@ -14,7 +14,7 @@ GAP_SECONDS = 1.6
 # Kind of fault: how often, relative to the others.
 WEIGHTS = {
     "kill": 20, "kill several": 5, "kill mongod": 4, "kill nats": 5, "pause": 14, "terminate": 6, "cut": 14, "hold there": 7, "hold back": 7,
-    "slow": 8, "lossy": 8, "wipe nats": 2, "clock": 4, "backup": 3, "reconcile": 3, "rebuild": 3, "power cut": 2, "disk full": 2,
+    "slow": 8, "lossy": 8, "wipe nats": 2, "clock": 4, "earlier build": 3, "backup": 3, "reconcile": 3, "rebuild": 3, "power cut": 2, "disk full": 2,
 }  # fmt: skip
 
 
@@ -61,5 +61,7 @@ def _drawn(dice: random.Random, at: float, kind: str, links: list[str]) -> Fault
         return Fault(at, kind, (dice.choice(links),), long, dice.uniform(0.02, 0.3))
     if kind == "clock":
         return Fault(at, kind, (dice.choice(DEPARTMENTS),), long * 2, dice.choice((-3600, -90, -2, 2, 90, 3600)))
+    if kind == "earlier build":
+        return Fault(at, kind, (dice.choice(SERVICES),), long * 2)
     whom = {"kill mongod": "mongod", "kill nats": "nats", "wipe nats": "nats", "disk full": dice.choice(ENGINES)}.get(kind, "everything")
     return Fault(at, kind, (whom,), short)

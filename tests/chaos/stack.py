@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from bench.release import earlier_tree
 from cli.engines import Child, EngineError, free_port, start_mongo, start_nats
 from cli.plan import DEPARTMENTS, Plan, new_masters, new_secrets
 from gateway.graph import schema  # noqa: F401  names every RPC
@@ -40,6 +41,8 @@ class Stack(Installation):
         self.children: dict[str, Child] = {}
         self.links: dict[str, Link] = {}
         self.clocks: dict[str, float] = {}
+        self.trees: dict[str, Path] = {}  # the code of another build, for whom it runs
+        self._earlier: Path | None = None
         self.held: set[str] = set()
         self.ended_alone: dict[str, int] = {}
         self.connected = False
@@ -89,9 +92,9 @@ class Stack(Installation):
     def _command(self, name: str) -> list[str]:
         clock, broken = self.clocks.get(name, 0.0), self.broken if name in DEPARTMENTS else ""
         if not clock and not broken:
-            return [sys.executable, "-m", "gateway" if name == "gateway" else f"services.{name}"]
+            return [sys.executable, "-P", "-m", "gateway" if name == "gateway" else f"services.{name}"]
         options = [f"--clock={clock}"] + ([f"--broken={broken}"] if broken else [])
-        return [sys.executable, "-m", "tests.chaos.process", name, *options]
+        return [sys.executable, "-P", "-m", "tests.chaos.process", name, *options]
 
     def _environment(self, name: str) -> dict[str, str]:
         """What the plan tells the service, with the addresses of its links instead of the real ones."""
@@ -100,8 +103,15 @@ class Stack(Installation):
         for key in found.keys() - set(OWN):
             for address, linked in real.items():
                 found[key] = found[key].replace(address, linked)
-        paths = os.pathsep.join((str(ROOT), str(ROOT / "gen")))
+        tree = self.trees.get(name, ROOT)
+        paths = os.pathsep.join((str(tree), str(tree / "gen")))
         return {**os.environ, **found, "PYTHONPATH": paths, "CRM_DIE_WITH_PARENT": "1"}
+
+    async def earlier(self) -> Path:
+        """The code of the last release, or of the commit before while there is none."""
+        if self._earlier is None:
+            _, self._earlier = await asyncio.to_thread(earlier_tree, self.folder / "earlier")
+        return self._earlier
 
     async def _connect_links(self, name: str) -> None:
         """A link to everybody whose address the service is told."""
