@@ -1,4 +1,4 @@
-"""The gateway's ASGI app: the graph, GraphiQL from local files, the schema as text."""
+"""The gateway's ASGI app: the graph, the door for webhooks, GraphiQL from local files, the schema as text."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from gateway.http import GraphHttp
+from gateway.webhooks import PATH as WEBHOOKS
+from gateway.webhooks import WebhookDoor
 from gateway.websocket import GraphSocket
 
 log = logging.getLogger("crm.gateway")
@@ -26,7 +28,7 @@ _PAGE_HEADERS = {
 }
 
 
-def build_app(schema: strawberry.Schema, http: GraphHttp, socket: GraphSocket, *, explore: bool) -> ShortPath:
+def build_app(schema: strawberry.Schema, http: GraphHttp, socket: GraphSocket, door: WebhookDoor, *, explore: bool) -> ShortPath:
     """`explore` serves GraphiQL and the schema's text: everywhere but in production."""
     text = schema.as_str()
 
@@ -41,12 +43,16 @@ def build_app(schema: strawberry.Schema, http: GraphHttp, socket: GraphSocket, *
     async def show_schema(_: Request) -> Response:
         return PlainTextResponse(text)
 
+    async def webhook(request: Request) -> Response:
+        return await door(request)
+
     async def alive(_: Request) -> Response:
         return PlainTextResponse("ok")
 
     routes: list[Route | Mount | WebSocketRoute] = [
         Route("/graphql", graph, methods=["GET", "POST"]),
         WebSocketRoute("/graphql", live),
+        Route(WEBHOOKS, webhook, methods=["POST"]),
         Route("/healthz", alive),
     ]
     if explore:

@@ -20,6 +20,7 @@ from gateway.live import Live
 from gateway.metrics import OperationMetrics
 from gateway.operations import Operations
 from gateway.settings import Settings
+from gateway.webhooks import WebhookDoor
 from gateway.websocket import GraphSocket
 
 
@@ -36,7 +37,8 @@ class Gateway:
         )
         http = GraphHttp(self.operations, self.clients, self.live, settings)
         socket = GraphSocket(self.operations, self.clients, self.live)
-        self.app = build_app(self.schema, http, socket, explore=settings.environment != "production")
+        door = WebhookDoor(self.clients, self.operations.admission, settings.most_body_bytes)
+        self.app = build_app(self.schema, http, socket, door, explore=settings.environment != "production")
         self.http: list[HttpServer] = []
         self.port = self.ops_port = 0
         self.nats: Client | None = None

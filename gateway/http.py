@@ -67,27 +67,12 @@ class GraphHttp:
         if not _is_utf8(request.headers.get("content-type", "")):
             return _plain(415, "send the body in UTF-8", context)
         try:
-            body = orjson.loads(await self._body(request))
+            body = orjson.loads(await body_of(request, self.settings.most_body_bytes))
         except orjson.JSONDecodeError as error:
             raise bad_request(f"the body is no JSON: {error}") from None
         if isinstance(body, list):
             return await self._batch(body, wanted, context)
         return await self._answer(body, wanted, context, _encodings(request))
-
-    async def _body(self, request: Request) -> bytes:
-        """The body, as long as it keeps within the limit."""
-        most = self.settings.most_body_bytes
-        parts: list[bytes] = []
-        size = 0
-        async for part in request.stream():
-            size += len(part)
-            if size <= most:
-                parts.append(part)
-            elif size > DRAINED:
-                break
-        if size > most:  # a client hears the refusal only when its body was taken, so some of it is read and thrown away
-            raise TooLarge
-        return b"".join(parts)
 
     async def _answer(
         self, body: object, wanted: str, context: Context, encodings: str, *, read_only: bool = False, tag: str = ""
@@ -134,6 +119,21 @@ class GraphHttp:
         return Context(
             self.clients, self.live, token.strip() if scheme.lower() == "bearer" else "", given if fit else new_id(), address, why
         )
+
+
+async def body_of(request: Request, most: int) -> bytes:
+    """The body, as long as it keeps within the limit of bytes. Raises TooLarge."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size <= most:
+            parts.append(part)
+        elif size > DRAINED:
+            break
+    if size > most:  # a client hears the refusal only when its body was taken, so some of it is read and thrown away
+        raise TooLarge
+    return b"".join(parts)
 
 
 def _idempotency_key(given: str) -> str:

@@ -28,6 +28,8 @@ from gateway.graph.organization import (
     sharing_contract,
     webhook_delivery,
     webhook_endpoint,
+    webhook_receipt,
+    webhook_source,
 )
 from gateway.graph.sales import opportunity, order, pipeline, product
 from gateway.graph.selection import selected
@@ -36,6 +38,7 @@ from gateway.loaders import load_record
 
 _MODULES: tuple[Any, ...] = (
     department, person, role_definition, sharing_contract, session, api_key, identity_provider, webhook_endpoint, webhook_delivery,
+    webhook_source, webhook_receipt,
     customer, contact, note, segment, timeline_entry,
     product, pipeline, opportunity, order,
     campaign, campaign_message, ticket, ticket_reply, article,

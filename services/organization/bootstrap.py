@@ -52,6 +52,11 @@ from services.organization.webhook_deliveries.workers import WebhookSender
 from services.organization.webhook_endpoints import api as webhook_endpoints_api
 from services.organization.webhook_endpoints.credentials import SECRETS as WEBHOOK_SECRETS
 from services.organization.webhook_endpoints.store import WebhookEndpoints
+from services.organization.webhook_receipts import api as webhook_receipts_api
+from services.organization.webhook_receipts.actions import Intake
+from services.organization.webhook_receipts.store import COUNTS, COUNTS_INDEX, WebhookReceipts
+from services.organization.webhook_sources import api as webhook_sources_api
+from services.organization.webhook_sources.store import WebhookSources
 
 
 def build(settings: Settings) -> Department:
@@ -61,6 +66,7 @@ def build(settings: Settings) -> Department:
     people, departments, sessions, roles, api_keys, signer = People(), Departments(), Sessions(), Roles(), ApiKeys(), Signer()
     providers, provider_link = IdentityProviders(), ProviderLink()
     contracts, endpoints, deliveries = SharingContracts(), WebhookEndpoints(), WebhookDeliveries()
+    sources, receipts = WebhookSources(), WebhookReceipts()
     channels = {name: Channel(name, address, settings.identity) for name, address in settings.owners.items()}
 
     vault = Vault(database, settings.masters)
@@ -108,12 +114,15 @@ def build(settings: Settings) -> Department:
             api_keys_api.service(api_keys, roles, departments),
             webhook_endpoints_api.service(endpoints, deliveries, settings.destinations),
             webhook_deliveries_api.service(deliveries),
+            webhook_sources_api.service(sources, roles, departments),
+            webhook_receipts_api.service(receipts),
+            webhook_receipts_api.intake_service(Intake(sources, receipts, signer, channels)),
             access_api.service(signer, signing, settings.secrets),
         ],
         callers=frozenset(("gateway", "cli", "customer", "sales", "marketing", "support")),
-        stores=[people, departments, sessions, roles, api_keys, providers, contracts, endpoints, deliveries],
+        stores=[people, departments, sessions, roles, api_keys, providers, contracts, endpoints, deliveries, sources, receipts],
         indexes={name: [] for name in (CREDENTIALS, access_store.META, "signing_keys", WEBHOOK_SECRETS)}
-        | {FAILURES: [FAILURES_INDEX]}
+        | {FAILURES: [FAILURES_INDEX], COUNTS: [COUNTS_INDEX]}
         | PROVIDER_INDEXES,
         at_start=[begin],
         reactions=webhook_reactions.reactions(endpoints, deliveries, ("organization", *channels)),

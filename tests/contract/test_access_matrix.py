@@ -73,7 +73,7 @@ EVENT_METHODS = event_service_pb2.DESCRIPTOR.services_by_name["EventService"].me
 # Fields of the graph that are no method of one noun, and the methods by which they are answered.
 COMPOSED = {
     "node": "GetCustomer", "viewer": "GetPerson", "grants": "ListGrants", "recordHistory": "ListRecordHistory", "accessExplain": "ExplainAccess",
-    "session": "BatchGetSessions", "apiKey": "BatchGetApiKeys", "webhookDelivery": "BatchGetWebhookDeliveries",
+    "session": "BatchGetSessions", "apiKey": "BatchGetApiKeys", "webhookDelivery": "BatchGetWebhookDeliveries", "webhookReceipt": "BatchGetWebhookReceipts",
     "timelineEntry": "BatchGetTimelineEntries", "recordChanged": "BatchGetCustomers",
     "ticketChanged": "BatchGetTickets", "customerDisclosure": "DiscloseSubject", "personalDataReads": "ListPersonalDataReads", "customerActivity": "BatchGetTimelineEntries",
 }  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 
 from crm.common.v1 import access_pb2, access_service_pb2
 
+from gateway.graph.contract import to_global
 from tests.e2e.world import upsert
 from tests.support.checks import cny, equals
 from tests.support.installation import ROLES, STARTED, Installation
@@ -174,7 +175,13 @@ class Matrix:
             await ask("CreateWebhookEndpoint", display_name="矩阵", url="https://hooks.invalid/", event_types=["crm.sales.v1.OrderCreated"])
         ).webhook_endpoint
         delivery = (await ask("SendWebhookEndpointTest", webhook_endpoint_id=endpoint.id)).webhook_delivery
+        source = (await ask("CreateWebhookSource", display_name="矩阵", event_types=["order.fulfilled"], roles=[1])).webhook_source
+        unsigned = {"content-type": "application/json", "webhook-id": "x", "webhook-timestamp": "1", "webhook-signature": "v1,x"}
+        await self.crm.http.post(f"/webhooks/{to_global('WebhookSource', source.id)}", content="{}", headers=unsigned)
+        (receipt,) = (await ask("ListWebhookReceipts", filter=equals("webhook_source_id", source.id))).webhook_receipts
         found = {
+            "webhook_sources": source.id,
+            "webhook_receipts": receipt.id,
             "api_keys": key.id,
             "webhook_endpoints": endpoint.id,
             "webhook_deliveries": delivery.id,

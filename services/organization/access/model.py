@@ -147,6 +147,8 @@ ROLES: dict[str, Rights] = {
         "identity_providers": rights(ALL, *EDIT),
         "webhook_endpoints": rights(ALL, *EDIT),
         "webhook_deliveries": rights(ALL, "read", "update"),
+        "webhook_sources": rights(ALL, *EDIT),
+        "webhook_receipts": rights(ALL, "read"),
         "departments": rights(ALL, *EDIT, "import"),
         "sessions": rights(ALL, "read", "update"),
         "graph": rights(ALL, "read"),
@@ -174,7 +176,7 @@ ADDED_ACTIONS = {"graph": ("read",), "role_definitions": ("assign",), "directory
 # What is somebody's own and no work: a deputy does not take it over.
 PERSONAL = (
     "people", "api_keys", "identity_providers", "departments", "sessions", "grants", "role_definitions", "sharing_contracts", "explanations", "graph",
-    "directory", "webhook_endpoints", "webhook_deliveries",
+    "directory", "webhook_endpoints", "webhook_deliveries", "webhook_sources", "webhook_receipts",
 )  # fmt: skip
 _OWNED_BY_SERVICE = {
     "organization": (
@@ -190,6 +192,8 @@ _OWNED_BY_SERVICE = {
         "sharing_contracts",
         "webhook_endpoints",
         "webhook_deliveries",
+        "webhook_sources",
+        "webhook_receipts",
     ),
     "customer": ("customers", "contacts", "notes", "timeline_entries", "segments"),
     "sales": ("products", "pipelines", "opportunities", "orders"),

@@ -17,6 +17,7 @@ from pymongo.errors import PyMongoError
 
 from chassis.kernel.clock import now
 from chassis.kernel.errors import Conflict
+from chassis.kernel.signatures import signatures
 from chassis.rpc.call import Call
 from chassis.storage.changes import settle
 from services.organization.webhook_deliveries import model
@@ -113,7 +114,7 @@ class WebhookSender:
             timestamp = int(moment.timestamp())
             headers = {
                 "content-type": "application/json", "user-agent": "xietong-crm", "webhook-id": row["_id"], "webhook-timestamp": str(timestamp),
-                "webhook-signature": endpoint_model.signatures(secrets, row["_id"], timestamp, body),
+                "webhook-signature": signatures(secrets, row["_id"], timestamp, body),
             }  # fmt: skip
             answer = await self.link.post(line.endpoint["url"], headers, body)
             await self._note(line, row, model.attempt(moment, answer.status, answer.milliseconds, answer.reason))

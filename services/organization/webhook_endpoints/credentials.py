@@ -6,18 +6,18 @@ from typing import Any
 
 from pymongo import UpdateOne
 
+from chassis.kernel.signatures import living, new_secret, rotated
 from chassis.rpc.call import Call
-from services.organization.webhook_endpoints import model
 
 SECRETS = "webhook_secrets"
 
 
-async def renew(call: Call, endpoint_id: str) -> str:
-    """A new secret, stored with this commit; those before it sign for a while still."""
-    secret = model.new_secret()
+async def renew(call: Call, endpoint_id: str, given: str = "") -> str:
+    """A new secret, or the one given, stored with this commit; those before it are good for a while still."""
+    secret = given or new_secret()
     row = await call.database[SECRETS].find_one({"_id": endpoint_id}) or {}
     fresh = {"sealed": call.vault.seal_own(secret, _place(endpoint_id))}
-    kept = model.rotated(row.get("secrets", ()), fresh, call.now)
+    kept = rotated(row.get("secrets", ()), fresh, call.now)
     call.changes.write(SECRETS, UpdateOne({"_id": endpoint_id}, {"$set": {"secrets": kept}}, upsert=True))
     return secret
 
@@ -25,7 +25,7 @@ async def renew(call: Call, endpoint_id: str) -> str:
 async def secrets_of(call: Call, endpoint_id: str) -> list[str]:
     """The secrets that sign now, newest first."""
     row: dict[str, Any] = await call.database[SECRETS].find_one({"_id": endpoint_id}) or {}
-    return [call.vault.open_own(one["sealed"], _place(endpoint_id)) for one in model.living(row.get("secrets", ()), call.now)]
+    return [call.vault.open_own(one["sealed"], _place(endpoint_id)) for one in living(row.get("secrets", ()), call.now)]
 
 
 def _place(endpoint_id: str) -> str:

@@ -1,12 +1,8 @@
-"""A webhook endpoint: what makes one complete, its secret, and its signature (Standard Webhooks 1.0.0). No I/O."""
+"""A webhook endpoint: what makes one complete, and when it is given up. No I/O."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-import secrets
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import Any
@@ -15,11 +11,6 @@ from chassis.kernel.errors import Invalid, WrongState
 from services.organization.webhook_endpoints.destinations import Destinations
 
 Document = dict[str, Any]
-PREFIX = "whsec_"
-SECRET_BYTES = 32
-# Both sides change a secret without hurry.
-OVERLAP = timedelta(hours=24)
-MOST_SECRETS = 3
 MOST_ENDPOINTS = 50
 LONGEST_FAILING = timedelta(days=5)
 
@@ -58,29 +49,3 @@ def full() -> WrongState:
 def is_given_up(failing_since: datetime, moment: datetime) -> bool:
     """Whether nothing got through for so long that nobody seems to be there."""
     return moment - failing_since >= LONGEST_FAILING
-
-
-# ---- secrets and signatures
-
-
-def new_secret() -> str:
-    """A secret as receivers' libraries take it: a mark, and 256 bits in base64."""
-    return PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
-
-
-def rotated(kept: Sequence[Document], fresh: Document, moment: datetime) -> list[Document]:
-    """The secrets after a rotation, newest first: those before sign for a while still."""
-    until = moment + OVERLAP
-    return [fresh, *(one | {"until": min(one.get("until", until), until)} for one in living(kept, moment))][:MOST_SECRETS]
-
-
-def living(kept: Iterable[Document], moment: datetime) -> list[Document]:
-    """The secrets that sign now."""
-    return [one for one in kept if one.get("until", moment + OVERLAP) > moment]
-
-
-def signatures(keys: Iterable[str], identity: str, timestamp: int, body: bytes) -> str:
-    """The header webhook-signature: one signature a secret, with blanks between them. `timestamp` is in seconds since 1970."""
-    signed = f"{identity}.{timestamp}.".encode() + body
-    digests = (hmac.digest(base64.b64decode(key.removeprefix(PREFIX)), signed, hashlib.sha256) for key in keys)
-    return " ".join(f"v1,{base64.b64encode(digest).decode()}" for digest in digests)

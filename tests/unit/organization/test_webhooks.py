@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from chassis.kernel.errors import Invalid
+from chassis.kernel.signatures import living, new_secret, rotated, signatures
 from gateway.graph.contract import from_global, to_global
 from services.organization.webhook_deliveries import model as deliveries
 from services.organization.webhook_endpoints import model
@@ -33,9 +34,9 @@ def headers(identity: str, timestamp: int, signatures: str) -> dict[str, str]:
 
 @given(st.binary(max_size=300), st.text("abcdefghjkmnpqrstvwxyz0123456789-", min_size=1, max_size=53))
 def test_a_signature_is_that_of_the_reference_library(payload: bytes, identity: str) -> None:
-    secret, moment = model.new_secret(), datetime.now(UTC)
+    secret, moment = new_secret(), datetime.now(UTC)
     body = orjson.dumps({"data": payload.hex()})
-    signed = model.signatures([secret], identity, int(moment.timestamp()), body)
+    signed = signatures([secret], identity, int(moment.timestamp()), body)
     assert signed == Webhook(secret).sign(identity, moment, body.decode())
     assert Webhook(secret).verify(body, headers(identity, int(moment.timestamp()), signed)) == orjson.loads(body)
     with pytest.raises(WebhookVerificationError):
@@ -43,12 +44,12 @@ def test_a_signature_is_that_of_the_reference_library(payload: bytes, identity: 
 
 
 def test_a_rotated_secret_signs_a_day_longer_beside_the_new_one() -> None:
-    first, second = model.new_secret(), model.new_secret()
-    kept = model.rotated([{"key": first}], {"key": second}, T0)
-    assert [one["key"] for one in model.living(kept, T0 + timedelta(hours=23, minutes=59))] == [second, first]
-    assert [one["key"] for one in model.living(kept, T0 + timedelta(hours=24))] == [second]
+    first, second = new_secret(), new_secret()
+    kept = rotated([{"key": first}], {"key": second}, T0)
+    assert [one["key"] for one in living(kept, T0 + timedelta(hours=23, minutes=59))] == [second, first]
+    assert [one["key"] for one in living(kept, T0 + timedelta(hours=24))] == [second]
     now = datetime.now(UTC)
-    signed = model.signatures([second, first], "msg", int(now.timestamp()), b"{}")
+    signed = signatures([second, first], "msg", int(now.timestamp()), b"{}")
     for secret in (first, second):
         assert Webhook(secret).verify(b"{}", headers("msg", int(now.timestamp()), signed)) == {}
 
@@ -56,13 +57,13 @@ def test_a_rotated_secret_signs_a_day_longer_beside_the_new_one() -> None:
 def test_of_many_rotations_the_three_newest_secrets_sign_and_none_lives_longer_by_the_next() -> None:
     kept: list[dict[str, Any]] = []
     for index in range(5):
-        kept = model.rotated(kept, {"key": index}, T0 + timedelta(hours=index))
+        kept = rotated(kept, {"key": index}, T0 + timedelta(hours=index))
     assert [one["key"] for one in kept] == [4, 3, 2]
     assert [one.get("until") for one in kept] == [None, T0 + timedelta(hours=28), T0 + timedelta(hours=27)]
 
 
 def test_a_secret_has_256_bits_and_no_two_are_alike() -> None:
-    found = {model.new_secret() for _ in range(100)}
+    found = {new_secret() for _ in range(100)}
     assert len(found) == 100
     assert {len(secret) for secret in found} == {len("whsec_") + 44}
 
