@@ -140,7 +140,7 @@ class Consumer:
         await self.handle(messages)
 
     async def handle(self, messages: list[Msg]) -> None:
-        """Bring a batch to its effect; one that fails as a whole is tried message by message."""
+        """Bring a batch to its effect; one that fails as a whole is tried by halves, so that what is at fault ends up alone."""
         try:
             await self._handle(messages)
         except (Exception, Duplicate) as error:
@@ -149,8 +149,9 @@ class Consumer:
             if len(messages) == 1:
                 await self._failed(messages[0], error)
                 return
-            for message in messages:
-                await self.handle([message])
+            middle = len(messages) // 2
+            await self.handle(messages[:middle])
+            await self.handle(messages[middle:])
 
     async def _handle(self, messages: list[Msg]) -> None:
         pairs = [(message, self.read(message)) for message in messages]
