@@ -19,7 +19,7 @@ from chassis.kernel.clock import now
 from chassis.kernel.ids import new_id
 from chassis.messaging.broker import ensure_stream, stream_name
 from chassis.messaging.envelope import Event, decode, encode
-from chassis.messaging.reactions import INBOX, PARKED, Consumer, Reaction
+from chassis.messaging.reactions import INBOX, PARKED, Consumer, Reaction, consumer_config
 from chassis.observe.metrics import Metrics
 from chassis.observe.traces import Traces
 from chassis.rpc.call import Call
@@ -33,11 +33,11 @@ EFFECTS = "effects"
 class Desk:
     """A consumer that gets its batches from the test, on a stream and a database of its own. `refused` are versions that it fails on."""
 
-    def __init__(self, database: Database, context: Any, department: str) -> None:
+    def __init__(self, database: Database, context: Any, department: str, *aggregates: str) -> None:
         self.database, self.context, self.department = database, context, department
         self.sizes: list[int] = []
         self.refused: set[str] = set()
-        reaction = Reaction("batch", department, (), self._handle, (EFFECTS,))
+        reaction = Reaction("batch", department, aggregates, self._handle, (EFFECTS,))
         self.consumer = Consumer("tests", reaction, context, database, self._call, Metrics(), Traces("tests"))
         self.consumer.read = lambda message: decode(message.headers or {}, message.data)  # the subject is the test's own
 
@@ -187,3 +187,21 @@ async def _heard_all(desk: Desk) -> bool:
     if await desk.unacknowledged():  # the loser's share comes again, and is a repeat
         await desk.consumer.handle(await desk.subscription.fetch(4, timeout=5))
     return await desk.heard() == {"a": 3, "b": 1}
+
+
+async def test_facts_that_the_reaction_does_not_listen_to_are_passed_over(desk: Desk) -> None:
+    listening = Desk(desk.database, desk.context, desk.department, "Contact", "Customer")
+    earlier = consumer_config(listening.consumer.durable, listening.consumer.reaction)  # as builds before this one made it
+    two = [f"crm.{desk.department}.v1.{name}.*.*" for name in ("contact", "customer")]
+    await desk.context.add_consumer(stream_name(desk.department), earlier.evolve(filter_subject=None, filter_subjects=two, metadata=None))
+    listening.subscription = await listening.consumer._subscribe()
+    config = (await desk.context.consumer_info(stream_name(desk.department), listening.consumer.durable)).config
+    # With two filters NATS takes many times as long for a message; the metadata tell what is listened to.
+    assert (config.filter_subject, config.filter_subjects) == (f"crm.{desk.department}.v1.>", None)
+    assert config.metadata["aggregates"] == "Contact,Customer"
+    await desk.context.publish(f"crm.{desk.department}.v1.segment.created.s", b"nothing that anybody could read")
+    await desk.publish("a1", "b1")
+    await listening.consumer._next(listening.subscription)
+    assert (await listening.effects(), await listening.heard()) == (["a1", "b1"], {"a": 1, "b": 1})
+    await Installation.until(lambda: _none(listening))
+    assert await desk.database[PARKED].count_documents({}) == 0
