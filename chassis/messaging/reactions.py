@@ -34,6 +34,7 @@ log = logging.getLogger("crm.reactions")
 INBOX, PARKED = "inbox", "parked_events"
 # What goes with every write: the marks of what was heard, facts, audit, keys of personal data.
 ALWAYS = (INBOX, PARKED, OUTBOX, AUDIT, VAULT)
+AGGREGATES = "aggregates"
 BATCH = 200
 GAP_SECONDS = 0.2
 RETRY_SECONDS = 1.0
@@ -69,11 +70,19 @@ class Reaction:
         know(self.department)
 
     @property
-    def subjects(self) -> list[str]:
-        """What the consumer filters by: every fact of the aggregates, for versions must be seen without gaps."""
-        if not self.aggregates:
-            return [f"crm.{self.department}.v1.>"]
-        return [f"crm.{self.department}.v1.{name.lower()}.*.*" for name in self.aggregates]
+    def subject(self) -> str:
+        """What the consumer filters by: every fact of the aggregates, for versions must be seen without gaps.
+
+        One filter, wider than needed where there are several aggregates: with two, NATS compares the subjects of a block anew for each
+        message (measured: 35 times the processor time). What comes beside is passed over.
+        """
+        if len(self.aggregates) == 1:
+            return f"crm.{self.department}.v1.{self.aggregates[0].lower()}.*.*"
+        return f"crm.{self.department}.v1.>"
+
+    def hears(self, subject: str) -> bool:
+        """Whether a fact on this subject is one of the aggregates'."""
+        return not self.aggregates or subject.split(".")[3] in {name.lower() for name in self.aggregates}
 
 
 def durable_name(owner: str, reaction: Reaction) -> str:
@@ -82,10 +91,10 @@ def durable_name(owner: str, reaction: Reaction) -> str:
 
 
 def consumer_config(durable: str, reaction: Reaction) -> ConsumerConfig:
-    """The durable by which a reaction reads."""
+    """The durable by which a reaction reads. Its metadata tell the aggregates, where the filter does not."""
     return ConsumerConfig(
         durable_name=durable, deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.EXPLICIT, ack_wait=ACK_SECONDS,
-        filter_subjects=reaction.subjects, max_ack_pending=BATCH * 5,
+        filter_subject=reaction.subject, max_ack_pending=BATCH * 5, metadata={AGGREGATES: ",".join(reaction.aggregates)},
     )  # fmt: skip
 
 
@@ -126,9 +135,7 @@ class Consumer:
         stream = stream_name(self.reaction.department)
         if not self.managed:
             await self.context.add_consumer(stream, consumer_config(self.durable, self.reaction))
-        elif sorted((await self.context.consumer_info(stream, self.durable)).config.filter_subjects or []) != sorted(
-            self.reaction.subjects
-        ):
+        elif (await self.context.consumer_info(stream, self.durable)).config.filter_subject != self.reaction.subject:
             raise Conflict(f"the consumer {self.durable} hears other subjects than this build wants; run the administration step")
         return await self.context.pull_subscribe_bind(self.durable, stream)
 
@@ -137,10 +144,15 @@ class Consumer:
             messages = await subscription.fetch(BATCH, timeout=5)
         except TimeoutError:
             return
-        await self.handle(messages)
+        mine = [message for message in messages if self.reaction.hears(message.subject)]
+        if mine:
+            await self.handle(mine)
+        for message in messages:
+            if not self.reaction.hears(message.subject):
+                await message.ack()
 
     async def handle(self, messages: list[Msg]) -> None:
-        """Bring a batch to its effect; one that fails as a whole is tried message by message."""
+        """Bring a batch to its effect; one that fails as a whole is tried by halves, so that what is at fault ends up alone."""
         try:
             await self._handle(messages)
         except (Exception, Duplicate) as error:
@@ -149,8 +161,9 @@ class Consumer:
             if len(messages) == 1:
                 await self._failed(messages[0], error)
                 return
-            for message in messages:
-                await self.handle([message])
+            middle = len(messages) // 2
+            await self.handle(messages[:middle])
+            await self.handle(messages[middle:])
 
     async def _handle(self, messages: list[Msg]) -> None:
         pairs = [(message, self.read(message)) for message in messages]

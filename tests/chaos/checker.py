@@ -275,10 +275,10 @@ class Checker:
 
     async def _heard(self, consumer: Any, facts: list[Fact]) -> None:
         durable = consumer.config.durable_name
-        filters = consumer.config.filter_subjects or [consumer.config.filter_subject]
+        aggregates = consumer.config.metadata["aggregates"].lower().split(",")
         wanted: dict[str, int] = {}
         for fact in facts:
-            if any(_matches(pattern, fact.subject) for pattern in filters):
+            if aggregates == [""] or fact.subject.split(".")[3] in aggregates:
                 wanted[fact.record] = max(fact.version, wanted.get(fact.record, 0))
         inbox = self.databases[durable.split("-", 1)[0]]["inbox"].find({"_id": {"$regex": f"^{durable}\\|"}})
         seen = {row["_id"].rsplit("|", 1)[1]: row["version"] async for row in inbox}
@@ -312,13 +312,6 @@ def noun_of(mutation: str) -> str:
 def _differences(wanted: dict[Any, Any], stored: dict[Any, Any]) -> list[str]:
     keys = [key for key in wanted.keys() | stored.keys() if wanted.get(key) != stored.get(key)]
     return [f"{key}: should be {wanted.get(key)}, is {stored.get(key)}" for key in keys]
-
-
-def _matches(pattern: str, subject: str) -> bool:
-    wanted, given = pattern.split("."), subject.split(".")
-    if wanted[-1] == ">":
-        return given[: len(wanted) - 1] == wanted[:-1]
-    return len(wanted) == len(given) and all(one in ("*", other) for one, other in zip(wanted, given, strict=True))
 
 
 async def _stream(context: JetStreamContext, owner: str) -> set[str]:
