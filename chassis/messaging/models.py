@@ -79,7 +79,7 @@ class Fold:
     async def begin(self) -> int:
         """Open the stream at its first fact; how many there are."""
         config = ConsumerConfig(
-            deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE, filter_subjects=self.reaction.subjects, inactive_threshold=120
+            deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE, filter_subject=self.reaction.subject, inactive_threshold=120
         )
         info = await self.context.add_consumer(self.stream, config)
         self._subscription = await self.context.pull_subscribe_bind(info.name, self.stream)
@@ -101,7 +101,8 @@ class Fold:
             inside = [message for message in messages if message.metadata.sequence.stream <= until]
             self._ahead = messages[len(inside) :]
             for message in inside:
-                found += self._read(message)
+                if self.reaction.hears(message.subject):
+                    found += self._read(message)
             self.position = until if self._ahead else inside[-1].metadata.sequence.stream
         self.count += len(found)
         return found

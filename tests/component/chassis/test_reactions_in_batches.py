@@ -63,7 +63,7 @@ class Desk:
 
     async def take(self, count: int) -> list[Msg]:
         """So many messages at once, as the broker gives them now."""
-        found: list[Msg] = await self.subscription.fetch(count, timeout=5)
+        found: list[Msg] = await self.subscription.fetch(count, timeout=20)
         assert len(found) == count
         return found
 
