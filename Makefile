@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONPATH := $(CURDIR):$(CURDIR)/gen
 PROTOS := $(shell find protos -name '*.proto')
 
-.PHONY: help run setup test lint types boundaries contracts unit tests manifests chaos chaos-long protos schema lock image sbom secrets bench clean
+.PHONY: help run setup test lint types boundaries contracts unit tests manifests chaos chaos-long protos schema lock image sbom secrets bench bench-events clean
 .DEFAULT_GOAL := help
 
 help: ## this help
@@ -71,6 +71,9 @@ secrets: .venv/.dev ## fresh secrets for deploy/compose.yaml
 
 bench: .venv/.dev gen/crm.binpb ## measure; prints figures
 	@$(BIN)/python -m bench
+
+bench-events: .venv/.dev gen/crm.binpb ## writes, facts, releases, backups: beside the figures of the design
+	@$(BIN)/python -m bench.events
 
 clean: ## remove what was made, but not .data
 	rm -rf .venv gen .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -40,7 +40,7 @@ READ = "query($id: ID!) { customer(id: $id) { name opportunities(first: 5) { nod
 MOVE = """mutation($id: ID!, $stage: String!) { opportunityMoveStage(input: {opportunityId: $id, stageKey: $stage})
           { opportunity { version } errors { code message } } }"""
 ACTIVITY = "subscription($id: ID!) { customerActivity(customerId: $id) { eventId eventType record { __typename } } }"
-_SERVICES = {
+SERVICES = {
     name: service
     for module in (customer_service_pb2, department_service_pb2, person_service_pb2, opportunity_service_pb2, pipeline_service_pb2)
     for name, service in module.DESCRIPTOR.services_by_name.items()
@@ -189,7 +189,7 @@ class Release:
         link = OrganizationLink(channels["organization"], "cli", self.plan.secrets["cli"])
 
         async def ask(method: str, **given: Any) -> Any:
-            service = next(found for found in _SERVICES.values() if method in found.methods_by_name)
+            service = next(found for found in SERVICES.values() if method in found.methods_by_name)
             request = request_class(service.methods_by_name[method])(**given, request_id=new_id())
             for _ in range(200):  # policies come to the departments within two seconds
                 try:

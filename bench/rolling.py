@@ -3,42 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import sys
 import tempfile
 from pathlib import Path
 from statistics import quantiles
 
 from bench.release import ROOT, Release, earlier_tree, facts, settled
+from bench.stand import plan_of
 from cli.engines import free_port, start_mongo, start_nats
-from cli.plan import DEPARTMENTS, Plan, new_masters, new_secrets
 from cli.words import say
 
 
 async def main(wanted: int) -> None:
     """Prints the figures; exits 1 when a request failed or a fact was lost or came twice."""
     with tempfile.TemporaryDirectory() as text:
-        folder = Path(text)
-        (mongo, mongo_uri), (nats, nats_url) = await asyncio.gather(
-            start_mongo(folder / "mongo", free_port(), folder / "mongod.log"), start_nats(folder / "nats", free_port(), folder / "nats.log")
-        )
-        release = Release(_plan(mongo_uri, nats_url), folder)
-        try:
-            rolled = await _roll(release, folder, wanted)
-            wrong = await _report(release, rolled)
-        finally:
-            await release.stop()
-            await asyncio.gather(mongo.stop(), nats.stop())
+        words, wrong = await rolling(Path(text), wanted)
+    say(words)
     if wrong:
         sys.exit(f"rolling: {wrong}")
 
 
-def _plan(mongo_uri: str, nats_url: str) -> Plan:
-    return Plan(
-        mongo_uri=mongo_uri, nats_url=nats_url, grpc={name: free_port() for name in DEPARTMENTS},
-        ops={name: free_port() for name in (*DEPARTMENTS, "gateway")}, gateway_port=free_port(), faq_port=free_port(), smtp_port=free_port(),
-        secrets=new_secrets(), masters=new_masters(), database_prefix=f"r{secrets.token_hex(4)}",
-    )  # fmt: skip
+async def rolling(folder: Path, wanted: int) -> tuple[str, str]:
+    """The figures in words, and what is wrong with them."""
+    (mongo, mongo_uri), (nats, nats_url) = await asyncio.gather(
+        start_mongo(folder / "mongo", free_port(), folder / "mongod.log"), start_nats(folder / "nats", free_port(), folder / "nats.log")
+    )
+    release = Release(plan_of(mongo_uri, nats_url), folder)
+    try:
+        rolled = await _roll(release, folder, wanted)
+        return await _judge(release, rolled)
+    finally:
+        await release.stop()
+        await asyncio.gather(mongo.stop(), nats.stop())
 
 
 async def _roll(release: Release, folder: Path, wanted: int) -> int:
@@ -60,22 +56,22 @@ async def _roll(release: Release, folder: Path, wanted: int) -> int:
     return rolled
 
 
-async def _report(release: Release, rolled: int) -> str:
-    """Say the figures; what is wrong with them."""
+async def _judge(release: Release, rolled: int) -> tuple[str, str]:
+    """The figures in words, and what is wrong with them."""
     seen, rows = release.seen, await facts(release)
     deal = next(iter(seen.moved))
     announced = [row["_id"] for row in rows if row["headers"]["ce-subject"] == deal]
     percent = quantiles(seen.times, n=100)
-    say(
+    words = (
         f"{len(seen.failed)} failed of {seen.sent:,} requests while {rolled} replicas were replaced; p50 {percent[49]:.0f} ms, "
         f"p99 {percent[98]:.0f} ms, slowest {max(seen.times):.0f} ms; {len(rows):,} facts, {len(seen.heard):,} heard live, "
         f"{len(seen.leaders)} relays in turn"
     )
     if seen.failed:
-        return f"first failure: {seen.failed[0]}"
+        return words, f"first failure: {seen.failed[0]}"
     if sorted(seen.heard) != announced[announced.index(min(seen.heard)) :]:
-        return "the subscriptions missed facts"
-    return ""
+        return words, "the subscriptions missed facts"
+    return words, ""
 
 
 if __name__ == "__main__":
