@@ -63,7 +63,7 @@ class Cluster(Stack):
         self.clients = AsyncMongoClient(
             self.plan.mongo_uri, serverSelectionTimeoutMS=1000, heartbeatFrequencyMS=1000, connectTimeoutMS=2000
         )
-        await self.become_whole()
+        await self.become_whole(*self.engines)
 
     async def stop(self) -> None:
         """Everything down, however it is."""
@@ -82,7 +82,8 @@ class Cluster(Stack):
             for parameter, value in PARAMETERS.items():
                 if f"{parameter}={value}" not in command:
                     command += ["--setParameter", f"{parameter}={value}"]
-            self.children[name] = await Child.start(name, command, log)
+            # A killed member does again what it did since its last checkpoint; a minute of it takes long beside everything else here.
+            self.children[name] = await Child.start(name, [*command, "--syncdelay", "10"], log)
         elif name in NATS:
             self.children[name], _ = await start_nats(self.folder / name, self.nats_ports[name], log, self._configuration(name))
         else:
@@ -124,15 +125,17 @@ cluster {{ name: crm, host: {HOST}, port: {self.route_ports[name]}, no_advertise
                         return str(stream["cluster"]["leader"])
         return ""
 
-    async def become_whole(self, seconds: float = 60) -> None:
-        """Wait until every member is up and has everything, so that any of them may go; fails when it takes longer."""
-        await self.until(self._whole, seconds)
+    async def become_whole(self, *members: str, seconds: float = 60) -> None:
+        """Wait until every one of the set, of the servers, or of both, is up and has everything, so that any may go; fails when it takes
+        longer. One of the `members` stands for all of its kind."""
 
-    async def _whole(self) -> bool:
-        found = await self._set_whole() and await self._servers_whole()
-        if not found:
-            await asyncio.sleep(LOOK_SECONDS)  # they need the machine more than we do
-        return found
+        async def whole() -> bool:
+            found = (MONGO[0] not in members or await self._set_whole()) and (NATS[0] not in members or await self._servers_whole())
+            if not found:
+                await asyncio.sleep(LOOK_SECONDS)  # they need the machine more than we do
+            return found
+
+        await self.until(whole, seconds)
 
     async def _set_whole(self) -> bool:
         members = (await self._ask_set("replSetGetStatus")).get("members", [])

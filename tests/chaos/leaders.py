@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 
 from cli.plan import DEPARTMENTS
-from tests.chaos.cluster import Cluster
+from tests.chaos.cluster import MONGO, NATS, Cluster
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.schedule import Fault
 
@@ -19,7 +19,7 @@ WEIGHTS = {
 }  # fmt: skip
 # From one fault to the next: what is measured around one shall not be the other's.
 LEAST_SECONDS, MOST_SECONDS = 14.0, 18.0
-WHOLE_SECONDS = 60.0
+ELECT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def leader_schedule(seed: int, seconds: float) -> list[Fault]:
 
 
 class Leaders(Nemesis):
-    """One run's faults; the next one waits until everything is whole again. `taken` tells who was taken when."""
+    """One run's faults; the next one waits until those whose leader it takes are whole again. `taken` tells who was taken when."""
 
     def __init__(self, stack: Cluster, faults: list[Fault]) -> None:
         super().__init__(stack, faults)
@@ -58,8 +58,9 @@ class Leaders(Nemesis):
         begin = time.monotonic()
         for fault in self.faults:
             await asyncio.sleep(max(0.0, begin + fault.at - time.monotonic()))
+            await self.cluster.become_whole(MONGO[0] if fault.kind.endswith("primary") else NATS[0])
             await self._take(fault)
-            await self.cluster.become_whole(WHOLE_SECONDS)
+        await self.cluster.become_whole(*self.cluster.engines)
 
     async def _take(self, fault: Fault) -> None:
         name = await self._leader(fault)
@@ -88,5 +89,5 @@ class Leaders(Nemesis):
             name = await (self.cluster.primary() if fault.kind.endswith("primary") else self.cluster.leader(target))
             return bool(name)
 
-        await self.cluster.until(found, WHOLE_SECONDS)
+        await self.cluster.until(found, ELECT_SECONDS)
         return name

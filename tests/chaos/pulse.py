@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import statistics
 import time
 from collections.abc import Iterable, Sequence
@@ -11,15 +12,17 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import httpx
 from pymongo.errors import PyMongoError
 
+from chassis.storage.changes import settle
 from chassis.storage.client import connect
 from tests.chaos.leaders import Taken
 from tests.chaos.ledger import ACKNOWLEDGED, Command
 from tests.chaos.stack import Stack
 from tests.chaos.workers import Worker
 
-PERIOD_SECONDS, LOOK_SECONDS = 0.2, 0.1
+PERIOD_SECONDS, LOOK_SECONDS, SIGN_IN_SECONDS = 0.2, 0.1, 30.0
 # The consumer that writes the timeline of a new customer; its mark is committed with the entry.
 DURABLE = "customer-timeline-customer"
 
@@ -45,19 +48,20 @@ class Pulse(Worker):
         super().__init__(number, stack, folder, seed, [])
         self.told: dict[str, float] = {}
         self.seen: dict[str, float] = {}
-        self._signing = asyncio.Lock()
 
     async def run(self, ended: asyncio.Event) -> None:
         """Until told to end; what is under way then is brought to its outcome."""
-        watching = asyncio.create_task(self._watch())
+        beside = [asyncio.create_task(self._watch()), asyncio.create_task(self._stay_signed_in())]
         commands: set[asyncio.Task[None]] = set()
+        while not self._token:
+            await asyncio.sleep(LOOK_SECONDS)
         while not ended.is_set():
             task = asyncio.create_task(self._command("customerCreate", {"kind": "COMPANY", "name": self._tag()}))
             commands.add(task)
             task.add_done_callback(commands.discard)
             await asyncio.sleep(PERIOD_SECONDS)
         await asyncio.gather(*commands)
-        watching.cancel()
+        await settle(beside)
         await self.http.aclose()
         self.ledger.close()
 
@@ -67,8 +71,15 @@ class Pulse(Worker):
             self.told[command.record[1]] = time.monotonic()
 
     async def _signed_in(self) -> str:
-        async with self._signing:  # many commands wait at once, and one sign-in is dear
-            return await super()._signed_in()
+        return self._token
+
+    async def _stay_signed_in(self) -> None:
+        """Nobody waits for a sign-in: it would be part of the gap."""
+        while True:
+            self._token_until = 0.0
+            with contextlib.suppress(httpx.HTTPError, ValueError, LookupError):
+                await super()._signed_in()
+            await asyncio.sleep(SIGN_IN_SECONDS if self._token else LOOK_SECONDS)
 
     async def _watch(self) -> None:
         """Note when each customer's first fact has had its effect."""

@@ -117,6 +117,8 @@ async def _torment(stack: Stack, folder: Path, drawn: list[Fault], report: Repor
     ended = asyncio.Event()
     tasks = [asyncio.create_task(worker.run(ended)) for worker in workers]
     campaign = asyncio.create_task(_launch(stack))
+    if pulse:
+        await stack.until(lambda: pulse.told)
     nemesis, begin = Leaders(stack, drawn) if isinstance(stack, Cluster) else Nemesis(stack, drawn), time.monotonic()
     await nemesis.run()
     healed = time.monotonic()

@@ -53,11 +53,11 @@ class Stack(Installation):
         for name in SERVICES:
             await self._connect_links(name)
             await self.begin(name)
+        self._watch = asyncio.create_task(self._start_again())
         await self.ready()
         self.connect()
         self.connected = True
         await self.populate()
-        self._watch = asyncio.create_task(self._start_again())
 
     async def start_engines(self) -> None:
         """What all the others need, on a disk of its own."""
