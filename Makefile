@@ -43,8 +43,8 @@ unit: .venv/.dev gen/crm.binpb ## the pure tests, in seconds
 manifests: .venv/.dev .cache/checks/.made gen/crm.binpb ## deploy/ rendered and judged, without a cluster
 	@$(BIN)/pytest tests/deploy/manifests
 
-chaos: .venv/.dev gen/crm.binpb ## faults drawn from SEED (1, or 1-20) for MINUTES each, then judgement
-	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),1) $(if $(KEEP),--keep $(KEEP))
+chaos: .venv/.dev gen/crm.binpb ## faults drawn from SEED (1, or 1-20) for MINUTES each, then judgement; REPLICAS=3 takes leaders from clusters
+	@$(BIN)/python -m tests.chaos --seed $(or $(SEED),1) --minutes $(or $(MINUTES),1) --replicas $(or $(REPLICAS),1) $(if $(KEEP),--keep $(KEEP))
 
 chaos-long: ## twenty seeds of ten minutes: three and a half hours
 	@$(MAKE) --no-print-directory chaos SEED=1-20 MINUTES=10

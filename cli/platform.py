@@ -18,6 +18,7 @@ from nats.js.errors import Error as JetStreamError
 from pymongo.errors import PyMongoError
 
 from chassis.kernel.ids import new_id
+from chassis.messaging.broker import servers
 from chassis.runtime.settings import Settings as Common
 from chassis.runtime.settings import SettingsError, env
 from cli import mongo_users, nats_accounts
@@ -80,7 +81,7 @@ async def prepare() -> None:
         say(f"  MongoDB       a user for each of {', '.join(DEPARTMENTS)}")
     interests = wanted()
     try:
-        connection = await nats.connect(settings.nats_url, tls=identity.context(), allow_reconnect=False, connect_timeout=5)
+        connection = await nats.connect(servers(settings.nats_url), tls=identity.context(), allow_reconnect=False, connect_timeout=5)
     except Exception as error:  # nats-py raises many kinds here; all mean the same to the operator
         raise EngineError(f"NATS at {settings.nats_url} (CRM_NATS_URL) does not answer: {error or type(error).__name__}") from error
     try:

@@ -32,8 +32,9 @@ class BrokerRefused(CrmError):
 
 
 async def connect(url: str, name: str, identity: Identity | None = None) -> Client:
-    """A connection that notices a dead link within ten seconds and never gives up reconnecting; the first must be there within five.
-    With an identity it is TLS, and the certificate is the user. Raises BrokerRefused."""
+    """A connection that notices a dead server within three seconds, goes to another one where there are several, and never gives up; the
+    first must be there within five. `url` may be several with commas between. With an identity it is TLS, and the certificate is the
+    user. Raises BrokerRefused."""
     last = ""
 
     async def quiet(error: Exception) -> None:
@@ -44,15 +45,20 @@ async def connect(url: str, name: str, identity: Identity | None = None) -> Clie
 
     try:
         connecting = nats.connect(
-            url, name=name, max_reconnect_attempts=-1, reconnect_time_wait=0.5, ping_interval=5, max_outstanding_pings=2,
-            connect_timeout=3, allow_reconnect=True, error_cb=quiet, tls=identity.context() if identity else None,
+            servers(url), name=name, max_reconnect_attempts=-1, reconnect_time_wait=0.5, ping_interval=1, max_outstanding_pings=2,
+            connect_timeout=2, allow_reconnect=True, error_cb=quiet, tls=identity.context() if identity else None,
         )  # fmt: skip
         return await asyncio.wait_for(connecting, CONNECT_SECONDS)
     except Exception as error:  # nats-py raises many kinds here; all mean the same to the operator
-        where = urlsplit(url).netloc or url
+        where = ", ".join(urlsplit(one).netloc or one for one in servers(url))
         raise BrokerRefused(
             f"NATS at {where} (CRM_NATS_URL) does not answer: {error or last or type(error).__name__}; start it or correct the address"
         ) from error
+
+
+def servers(url: str) -> list[str]:
+    """The servers that CRM_NATS_URL names: one, or several of a cluster."""
+    return [one.strip() for one in url.split(",")]
 
 
 async def check_writes(monitor: str) -> None:

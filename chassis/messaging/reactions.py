@@ -43,6 +43,8 @@ MOST_DELIVERIES = 20
 # By then what another, killed process had taken has come again: ACK_SECONDS are over.
 GAP_DELIVERIES = 8
 ACK_SECONDS = 5
+# What is asked of a server that goes is never answered, and nobody says so: after this it is asked again, of another one.
+FETCH_SECONDS = 2.0
 Handle = Callable[[Call, Sequence[Event]], Awaitable[None]]
 MakeCall = Callable[[str], Call]
 
@@ -141,7 +143,7 @@ class Consumer:
 
     async def _next(self, subscription: JetStreamContext.PullSubscription) -> None:
         try:
-            messages = await subscription.fetch(BATCH, timeout=5)
+            messages = await subscription.fetch(BATCH, timeout=FETCH_SECONDS)
         except TimeoutError:
             return
         mine = [message for message in messages if self.reaction.hears(message.subject)]

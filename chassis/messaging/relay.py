@@ -50,7 +50,7 @@ class Relay:
         self.metrics, self.traces, self.make_stream = metrics, traces, make_stream
         self.woken = asyncio.Event()
         self.lease = Lease(database, "relay")
-        self._sequence, self._look_due = 0, 0.0
+        self._sequence, self._look_due, self._short = 0, 0.0, False
 
     def wake(self, events: int) -> None:
         """Tell the relay that there is something to publish."""
@@ -63,7 +63,7 @@ class Relay:
             try:
                 busy = await self.lease.hold() and await self._turn() == BATCH
             except (PyMongoError, NatsError, TimeoutError, OSError) as error:
-                log.warning("relay waits", extra={"reason": str(error)[:200]})
+                log.warning("relay waits", extra={"reason": str(error)[:200] or type(error).__name__})
                 await asyncio.sleep(0.5)
                 continue
             if not busy:
@@ -125,12 +125,19 @@ class Relay:
             return
         self._look_due = time.monotonic() + LOOK_SECONDS
         try:
-            last = (await self.context.stream_info(stream_name(self.department))).state.last_seq
+            info = await asyncio.wait_for(self.context.stream_info(stream_name(self.department)), LOOK_SECONDS)
+            last = info.state.last_seq
         except NotFoundError:
             await self.make_stream()
-            last = 0
-        if last < self._sequence:
+            if self._sequence:
+                await self._lost(0)
+            return
+        # A server that stood still and goes on believes for a moment that it leads, and tells how far the stream went then: only what is
+        # told twice is believed.
+        short = last < self._sequence
+        if short and self._short:
             await self._lost(last)
+        self._short = short and not self._short
 
     async def _lost(self, last: int) -> None:
         """The stream ends at `last`, and more was published: the broker lost it. All that came behind is published again."""

@@ -34,7 +34,9 @@ class Settings:
         "CRM_HEALTH_ADDRESS", "", "host:port of gRPC health without TLS, for probes that know no certificate; none when empty"
     )
     mongo_uri: str = env("CRM_MONGO_URI", ..., "MongoDB replica set, e.g. mongodb://127.0.0.1:27017/?replicaSet=crm")
-    nats_url: str = env("CRM_NATS_URL", ..., "NATS server with JetStream, e.g. nats://127.0.0.1:4222")
+    nats_url: str = env(
+        "CRM_NATS_URL", ..., "NATS server with JetStream, e.g. nats://127.0.0.1:4222; several of a cluster with commas between"
+    )
     nats_monitor_url: str = env("CRM_NATS_MONITOR_URL", "", "NATS' monitoring port, e.g. http://127.0.0.1:8222; required in production")
     nats_replicas: int = env(
         "CRM_NATS_REPLICAS", 1, "servers that keep a copy of each stream: 1, 3 or 5, as many as the cluster of NATS has at most"

@@ -29,7 +29,8 @@ def connect(uri: str, name: str, listeners: list[CommandListener] | None = None)
     """The department's database: majority writes, journal, majority reads, aware UTC times."""
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
         uri, tz_aware=True, retryWrites=True, serverSelectionTimeoutMS=3000, connectTimeoutMS=2000, maxPoolSize=50,
-        event_listeners=listeners or [],
+        # A server that is there no more and does not say so is given up after these two together; by default the first is ten seconds.
+        heartbeatFrequencyMS=1000, event_listeners=listeners or [],
     )  # fmt: skip
     return client.get_database(
         name,

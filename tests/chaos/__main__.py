@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from tests.chaos.process import BROKEN
+from tests.chaos.pulse import gap_table
 from tests.chaos.run import Report, run
 
 
@@ -34,13 +35,14 @@ async def main() -> int:
     parser.add_argument("--seed", default="1", help="one, or a range as 1-20")
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--broken", choices=BROKEN, default="", help="break the machinery on purpose")
+    parser.add_argument("--replicas", type=int, choices=(1, 3), default=1, help="three of each engine, whose leaders are taken away")
     parser.add_argument("--keep", type=Path, help="folder for ledgers, schedules and logs")
     asked = parser.parse_args()
     logging.getLogger("mail.log").setLevel(logging.ERROR)
     reports = []
     for seed in _seeds(asked.seed):
         folder = (asked.keep or Path(tempfile.mkdtemp(prefix="chaos-"))) / f"seed-{seed}"
-        report = await run(folder, seed, asked.minutes * 60, broken=asked.broken)
+        report = await run(folder, seed, asked.minutes * 60, broken=asked.broken, replicas=asked.replicas)
         print(report, flush=True)
         reports.append(report)
         if report.violations:
@@ -48,6 +50,8 @@ async def main() -> int:
         elif not asked.keep:
             shutil.rmtree(folder, ignore_errors=True)
     print(summary(reports))
+    if gaps := [gap for report in reports for gap in report.gaps]:
+        print(gap_table(gaps))
     return 1 if any(report.violations for report in reports) else 0
 
 

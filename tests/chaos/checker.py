@@ -15,6 +15,7 @@ import nats
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
+from chassis.messaging.broker import servers
 from chassis.storage.client import connect
 from cli.plan import DEPARTMENTS
 from gateway.graph.contract import to_global
@@ -259,7 +260,7 @@ class Checker:
 
     async def _streams(self) -> None:
         """Each stream holds each fact, and nothing else; each consumer has heard each record to its end; nothing is set aside."""
-        connection = await nats.connect(self.crm.plan.nats_url)
+        connection = await nats.connect(servers(self.crm.plan.nats_url))
         context = connection.jetstream()
         for owner in DEPARTMENTS:
             facts = {fact.id: fact for fact in self.facts if fact.department == owner}

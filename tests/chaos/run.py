@@ -16,20 +16,27 @@ from nats.errors import Error as NatsError
 from pymongo.errors import PyMongoError
 
 from chassis.kernel.errors import CrmError
+from chassis.messaging.broker import servers
 from cli.audit import prove
 from cli.batches import Batches
 from cli.plan import DEPARTMENTS
 from gateway.graph.contract import to_global
 from tests.chaos.checker import Checker
+from tests.chaos.cluster import Cluster
+from tests.chaos.leaders import Leaders, leader_schedule
 from tests.chaos.ledger import Command
 from tests.chaos.nemesis import Nemesis
+from tests.chaos.pulse import Gap, Pulse
 from tests.chaos.schedule import Fault, schedule
 from tests.chaos.stack import Stack
 from tests.chaos.workers import PIPELINE, SHARED, STAGES, Worker
 from tests.support.checks import equals
 
 WORKERS, ADDRESSEES, FIRMS = 6, 40, 4
+BESIDE = 2  # workers beside the pulse: what is measured shall be the loss of a leader, not a machine that is full
 QUIET_SECONDS, SETTLE_SECONDS = 60.0, 10.0
+# Without a leader nothing is acknowledged for at most so long, and nothing takes effect for at most so long.
+GAP_SECONDS, EFFECT_SECONDS = 5.0, 12.0
 BROKEN_SECONDS = 20.0  # what is broken on purpose may never come to rest
 
 
@@ -58,6 +65,8 @@ class Report:
     violations: list[str] = field(default_factory=list)
     settled: float = 0.0
     settle_seconds: float = SETTLE_SECONDS
+    gaps: list[Gap] = field(default_factory=list)
+    gap_seconds: float = GAP_SECONDS
     repeated: int = 0
     notes: list[str] = field(default_factory=list)
 
@@ -66,23 +75,24 @@ class Report:
             f"seed {self.seed}: {self.seconds:.0f} s, {self.faults.total()} faults, {dict(self.outcomes)}, settled {self.settled:.1f} s after the last heal"
         ]
         lines += [f"  {name:<45} {count:>8,} checked" for name, count in self.counts.items()]
-        lines += [f"  {note}" for note in self.notes]
+        lines += [f"  {one}" for one in (*self.gaps, *self.notes)]
         return "\n".join(lines + [f"  VIOLATION {one}" for one in self.violations] + ([] if self.violations else ["  no violation"]))
 
 
 async def run(
-    folder: Path, seed: int, seconds: float, *, broken: str = "", faults: list[Fault] | None = None, settle_seconds: float = SETTLE_SECONDS
-) -> Report:
-    """One run; its report. `broken` breaks the machinery on purpose; `faults` replace those of the seed."""
+    folder: Path, seed: int, seconds: float, *, broken: str = "", replicas: int = 1, faults: list[Fault] | None = None,
+    settle_seconds: float = SETTLE_SECONDS, gap_seconds: float = GAP_SECONDS,
+) -> Report:  # fmt: skip
+    """One run; its report. `broken` breaks the machinery on purpose; with three `replicas` the engines are clusters whose leaders are taken
+    away; `faults` replace those of the seed."""
     folder.mkdir(parents=True, exist_ok=True)
-    stack, mailbox = Stack(folder, seed, broken), Mailbox()
+    stack, mailbox = (Cluster if replicas > 1 else Stack)(folder, seed, broken), Mailbox()
     mail = Controller(mailbox, hostname="127.0.0.1", port=stack.plan.smtp_port)
     mail.start()
-    report = Report(seed, seconds, settle_seconds=settle_seconds)
+    report = Report(seed, seconds, settle_seconds=settle_seconds, gap_seconds=gap_seconds)
     try:
         await stack.start()
-        without = frozenset() if stack.disk.mounted else frozenset(("power cut", "disk full"))
-        drawn = schedule(seed, seconds, list(stack.links), without) if faults is None else faults
+        drawn = _drawn(stack, seed, seconds) if faults is None else faults
         (folder / "schedule.txt").write_text("\n".join(map(str, drawn)) + "\n")
         await _torment(stack, folder, drawn, report, mailbox)
     finally:
@@ -91,19 +101,36 @@ async def run(
     return report
 
 
+def _drawn(stack: Stack, seed: int, seconds: float) -> list[Fault]:
+    if isinstance(stack, Cluster):
+        return leader_schedule(seed, seconds)
+    without = frozenset() if stack.disk.mounted else frozenset(("power cut", "disk full"))
+    return schedule(seed, seconds, list(stack.links), without)
+
+
 async def _torment(stack: Stack, folder: Path, drawn: list[Fault], report: Report, mailbox: Mailbox) -> None:
     shared = await _prepare(stack)
-    workers = [Worker(number, stack, folder, report.seed, shared) for number in range(WORKERS)]
+    many = BESIDE if isinstance(stack, Cluster) else WORKERS
+    workers = [Worker(number, stack, folder, report.seed, shared) for number in range(many)]
+    pulse = Pulse(many, stack, folder, report.seed) if isinstance(stack, Cluster) else None
+    workers += [pulse] if pulse else []
     ended = asyncio.Event()
     tasks = [asyncio.create_task(worker.run(ended)) for worker in workers]
     campaign = asyncio.create_task(_launch(stack))
-    nemesis, begin = Nemesis(stack, drawn), time.monotonic()
+    if pulse:
+        await stack.until(lambda: pulse.told)
+    nemesis, begin = Leaders(stack, drawn) if isinstance(stack, Cluster) else Nemesis(stack, drawn), time.monotonic()
     await nemesis.run()
     healed = time.monotonic()
     await asyncio.sleep(max(0.5, begin + report.seconds - healed))
+    stopped = time.monotonic()
+    if pulse or not drawn:
+        healed = stopped  # before that there is no quiet
     ended.set()
     await asyncio.gather(*tasks)
     await campaign
+    if pulse and isinstance(nemesis, Leaders):
+        report.gaps = pulse.gaps(nemesis.taken, stopped)
     report.faults = nemesis.done
     commands = [command for worker in workers for command in worker.ledger.commands.values()]
     report.outcomes = Counter(command.outcome for command in commands)
@@ -112,7 +139,7 @@ async def _torment(stack: Stack, folder: Path, drawn: list[Fault], report: Repor
     try:
         await stack.ready()
         await stack.until(lambda: _renewed(stack), 40)
-        report.settled = await _quiet(stack, checker, healed if drawn else time.monotonic(), report)
+        report.settled = await _quiet(stack, checker, healed, report)
         await _judge(stack, checker, commands, report, mailbox)
     finally:
         await checker.close()
@@ -219,7 +246,7 @@ async def _unrest(stack: Stack, checker: Checker) -> str:
             return "mails"
         if await checker.databases["support"]["tickets"].find_one({"state": "PENDING", "wait_until_time": {"$exists": True}}):
             return "timers"
-        connection = await nats.connect(stack.plan.nats_url, max_reconnect_attempts=1, connect_timeout=1)
+        connection = await nats.connect(servers(stack.plan.nats_url), max_reconnect_attempts=1, connect_timeout=1)
         try:
             context = connection.jetstream()
             for name in DEPARTMENTS:
@@ -250,4 +277,7 @@ async def _judge(stack: Stack, checker: Checker, commands: list[Command], report
         report.notes.append(f"mails handed over once more under the same Message-ID after a fault in between: {again}")
     if report.settled > report.settle_seconds:
         found.violations.append(f"settled {report.settled:.1f} s after the last heal; {report.settle_seconds:.0f} s are allowed")
+    for gap in report.gaps:
+        if gap.writes > report.gap_seconds or gap.effects > report.gap_seconds + EFFECT_SECONDS - GAP_SECONDS:
+            found.violations.append(f"the loss of a leader was felt too long: {gap}")
     report.counts, report.violations = found.counts, report.violations + found.violations

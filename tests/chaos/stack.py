@@ -29,6 +29,8 @@ LOOK_SECONDS = 0.3
 class Stack(Installation):
     """Everything of one run below `folder`. `held` are the processes that the nemesis keeps down; `broken` breaks a department's machinery."""
 
+    engines: tuple[str, ...] = ENGINES
+
     def __init__(self, folder: Path, seed: int, broken: str = "") -> None:
         self.folder, self.dice, self.broken = folder, random.Random(seed), broken
         self.mongo_port, self.nats_port = free_port(), free_port()
@@ -50,17 +52,26 @@ class Stack(Installation):
 
     async def start(self) -> None:
         """Everything up, people made, watched from now on."""
-        await self.disk.mount()
-        for name in ENGINES:
-            await self.begin(name)
+        await self.start_engines()
         for name in SERVICES:
             await self._connect_links(name)
             await self.begin(name)
+        self._watch = asyncio.create_task(self._start_again())
         await self.ready()
         self.connect()
         self.connected = True
         await self.populate()
-        self._watch = asyncio.create_task(self._start_again())
+
+    async def start_engines(self) -> None:
+        """What all the others need, on a disk of its own."""
+        await self.disk.mount()
+        for name in self.engines:
+            await self.begin(name)
+
+    @property
+    def linked(self) -> dict[str, int]:
+        """The ports of the engines that are reached through links."""
+        return {"mongod": self.mongo_port, "nats": self.nats_port}
 
     async def stop(self) -> None:
         """Everything down, however it is."""
@@ -116,7 +127,7 @@ class Stack(Installation):
     async def _connect_links(self, name: str) -> None:
         """A link to everybody whose address the service is told."""
         told = " ".join(value for key, value in self.plan.environment(name).items() if key not in OWN)
-        targets = {"mongod": self.mongo_port, "nats": self.nats_port, "mail": self.plan.smtp_port, **self.plan.grpc}
+        targets = {**self.linked, "mail": self.plan.smtp_port, **self.plan.grpc}
         for target, port in targets.items():
             if f"{HOST}:{port}" in told and target != name:
                 link = Link(name, target, port, self.dice)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.leaders import WEIGHTS, leader_schedule
+from tests.chaos.pulse import silence
 from tests.chaos.run import run
 from tests.chaos.schedule import Fault, schedule
 
@@ -13,8 +15,15 @@ SECONDS = 20.0
 LINKS = ["gateway→sales", "customer→nats", "sales→mongod"]
 # Kills of those who consume and of those who publish.
 KILLS = [Fault(2.0 + 2.5 * number, "kill", (("customer", "sales")[number % 2],), 0.1) for number in range(5)]
+# A pause is no test for a busy machine; `make chaos REPLICAS=3` has it.
+LEADERS = [Fault(0.5, "kill primary", ("mongod",), 0.5), Fault(7.0, "kill stream leader", ("customer",), 0.5)]
 # Ten seconds are for `make chaos` to judge, which has the machine for itself; here a busy machine must not decide.
 PATIENCE = 40.0
+
+
+def test_a_seed_gives_the_same_losses_of_leaders_of_every_kind() -> None:
+    assert leader_schedule(7, 600) == leader_schedule(7, 600)
+    assert {fault.kind for seed in range(3) for fault in leader_schedule(seed, 600)} == set(WEIGHTS)
 
 
 def test_a_seed_gives_the_same_schedule_and_ten_minutes_of_it_three_hundred_faults() -> None:
@@ -57,3 +66,18 @@ async def test_whatever_falls_down_nothing_is_lost_and_nothing_happens_twice(see
 async def test_broken_machinery_is_seen_to_be_broken(broken: str, faults: list[Fault], seen: str, tmp_path: Path) -> None:
     report = await run(tmp_path, 1, 15, broken=broken, faults=faults)
     assert [one for one in report.violations if one.startswith(seen)], str(report)
+
+
+@pytest.mark.timeout(180)
+async def test_killed_leaders_lose_nothing_and_are_followed_by_others(tmp_path: Path) -> None:
+    report = await run(tmp_path, 1, 17, replicas=3, faults=LEADERS, settle_seconds=PATIENCE, gap_seconds=PATIENCE)
+    print(report)
+    assert not report.violations, str(report)
+    assert [(gap.taken.kind, gap.taken.name[:-2]) for gap in report.gaps] == [("kill primary", "mongod"), ("kill stream leader", "nats")]
+    assert report.outcomes["acknowledged"] >= 20
+
+
+def test_silence_is_the_longest_time_without_a_moment_and_begins_before_the_loss() -> None:
+    assert silence([9.8, 13.0, 13.2, 14.0], 10.0, 14.5) == pytest.approx(3.2)
+    assert silence([9.8, 10.0], 10.0, 14.5) == 4.5
+    assert silence([], 10.0, 14.5) == 4.5

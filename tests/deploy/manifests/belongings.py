@@ -148,6 +148,9 @@ def database(objects: Objects) -> Iterator[str]:
             yield f"{named(found)} has not three members, TLS and X.509"
         if "zlib" in str(spec["additionalMongodConfig"].get("net.compression.compressors", "zlib")):
             yield f"{named(found)} takes zlib"
+        settings = spec.get("automationConfig", {}).get("replicaSet", {}).get("settings", {})
+        if not 0 < settings.get("electionTimeoutMillis", 10_000) <= 2000 or settings.get("heartbeatTimeoutSecs", 10) > 2:
+            yield f"{named(found)} is longer than 5 s without a primary when it loses one"
         roles = [
             {"role": "department", "db": f"crm_{name}", "privileges": [{"resource": {"db": f"crm_{name}", "collection": ""}, "actions": list(ACTIONS)}], "roles": []}
             for name in DEPARTMENTS

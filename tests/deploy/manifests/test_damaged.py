@@ -352,6 +352,11 @@ def database_with_the_hole(found: Objects) -> None:
     del one(found, "MongoDBCommunity", "mongo")["spec"]["additionalMongodConfig"]["net.compression.compressors"]
 
 
+@damage("database")
+def database_that_elects_late(found: Objects) -> None:
+    del one(found, "MongoDBCommunity", "mongo")["spec"]["automationConfig"]
+
+
 @damage("namespace")
 def namespace_that_takes_any_pod(found: Objects) -> None:
     one(found, "Namespace", "crm-prod")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] = "privileged"
