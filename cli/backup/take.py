@@ -25,9 +25,9 @@ from cli.words import Progress, say
 # What only counts while a process lives: leases, and sign-ins that were begun.
 PASSING = frozenset(("leases", "provider_sign_ins"))
 BATCH = 1000
-# A chunk ends after one document in 64, known by its content: what comes, goes or changes elsewhere moves no end. Larger chunks would be stored
+# A chunk ends after one document in 32, known by its content: what comes, goes or changes elsewhere moves no end. Larger chunks would be stored
 # again for fewer changes, smaller ones are more files (docs/adr/0036).
-ONE_IN = 64
+ONE_IN = 32
 LARGEST = 1024 * 1024
 _WRITERS, _WAITING = 4, 64
 _TOO_OLD = 239
