@@ -49,7 +49,7 @@ async def copies(folder: Path, count: int) -> list[Figure]:
         await child.stop()
     shutil.rmtree(folder / "first")
     brought = await _bring(plan, folder, secret)
-    size = sum(path.stat().st_size for path in taken.iterdir()) / 1e6
+    size = sum(path.stat().st_size for path in taken.rglob("*") if path.is_file()) / 1e6
     begun = time.perf_counter()
     await asyncio.to_thread(verify, taken, secret)
     verified = time.perf_counter() - begun

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chassis.kernel.errors import CrmError
+from cli.backup import command as backup
 from cli.engines import EngineError
 from cli.plan import DEPARTMENTS, Plan
 
 if TYPE_CHECKING:
-    from cli.installation import Installation
+    pass
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -67,12 +68,11 @@ def _parser() -> argparse.ArgumentParser:
     events.add_argument("--from-beginning", action="store_true", help="compare everything that is kept, not only what is new")
     rebuild = commands.add_parser("rebuild", help="fold a read model anew from the facts, beside live traffic")
     rebuild.add_argument("model", help="timeline, or work (who holds open work for a customer)")
-    backup = commands.add_parser("backup", help="everything at one moment: taken, proved, tried, restored")
-    backup.add_argument("action", choices=("take", "verify", "drill", "restore"))
-    backup.add_argument("folder", type=Path, help="folder of the backup; a new one to take it")
+    backup.declare(commands)
     platform = commands.add_parser("platform", help="what an administrator does for a cluster")
     platform.add_argument("action", choices=("prepare", "accounts", "secrets", "administrator", "restore"))
-    platform.add_argument("folder", type=Path, nargs="?", help="folder of a backup, for restore into the databases of CRM_MONGO_URI")
+    platform.add_argument("folder", type=Path, nargs="?", help="folder of backups, for restore into the databases of CRM_MONGO_URI")
+    platform.add_argument("name", nargs="?", default="", help="which backup, for restore (default: the newest)")
     platform.add_argument("--to", type=Path, help="file for accounts (default: print)")
     platform.add_argument("--email", default="", help="mail address of the first person, for administrator")
     platform.add_argument("--company", default="公司", help="name of the company, for administrator")
@@ -123,7 +123,7 @@ async def _run(options: argparse.Namespace) -> None:
         installation = Installation.open()
         rotate_master(installation) if options.action == "rotate-master" else await rotate(installation.plan())
     elif options.command == "backup":
-        await _backup(options.action, options.folder, Installation.open())
+        await backup.run(options, Installation.open())
     elif options.command == "rebuild":
         from cli.rebuild import rebuild
 
@@ -142,26 +142,6 @@ async def _run(options: argparse.Namespace) -> None:
         await doctor(Installation.open())
 
 
-async def _backup(action: str, folder: Path, installation: Installation) -> None:
-    from cli.backup import restore
-    from cli.backup.take import take
-    from cli.doctor.machine import took_backup
-    from cli.up import restore_into
-    from cli.words import say
-
-    secret = installation.kept["backup"]
-    if action == "take":
-        await take(installation.plan(), folder, secret)
-        took_backup(installation.folder, folder.resolve())
-        say(f"  {folder} is a backup; keep {installation.folder / 'installation.json'} apart from it: nobody opens it without")
-    elif action == "verify":
-        restore.verify(folder, secret)
-    elif action == "drill":
-        await restore.drill(installation, folder, secret)
-    else:
-        await restore_into(installation, folder, secret)
-
-
 async def _platform(options: argparse.Namespace) -> None:
     from cli import platform
     from cli.backup.restore import restore
@@ -175,9 +155,9 @@ async def _platform(options: argparse.Namespace) -> None:
         platform.secrets(Installation.open())
     elif options.action == "restore":
         if not options.folder:
-            raise EngineError("say which: xietong platform restore FOLDER")
+            raise EngineError("say which: xietong platform restore FOLDER [NAME]")
         installation = Installation.open()
-        await restore(installation.plan(), options.folder, installation.kept["backup"])
+        await restore(installation.plan(), options.folder, installation.kept["backup"], options.name)
     elif not options.email:
         raise EngineError("say who: xietong platform administrator --email ADDRESS")
     else:

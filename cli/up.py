@@ -184,8 +184,8 @@ async def _first_start(installation: Installation, plan: Plan, customers: int, s
     installation.save()
 
 
-async def restore_into(installation: Installation, folder: Path, secret: str) -> None:
-    """Restore a backup into a new installation: engines up, everything in and compared, engines down. Raises EngineError."""
+async def restore_into(installation: Installation, folder: Path, secret: str, name: str = "") -> None:
+    """Restore a backup (the newest one) into a new installation: engines up, everything in and compared, engines down. Raises EngineError."""
     with installation.lock():
         if any((installation.folder / "nats").rglob("*.blk")):
             raise EngineError(
@@ -197,7 +197,7 @@ async def restore_into(installation: Installation, folder: Path, secret: str) ->
         try:
             with step("MongoDB and NATS"):
                 await running.start_engines()
-            await restore(running.plan, folder, secret)
+            await restore(running.plan, folder, secret, name)
             installation.kept["sample"] = "loaded"
             installation.save()
         finally:

@@ -1,79 +1,74 @@
-"""`xietong backup verify`, `restore` and `drill`: is a backup whole, back into an empty installation, and would that work."""
+"""`xietong backup verify` and `restore`: is a backup whole, and back into an empty installation."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from bson.raw_bson import RawBSONDocument
-from pymongo import AsyncMongoClient
 
 from chassis.storage.encryption import Masters
-from cli.backup.archive import Archive, documents
-from cli.backup.take import client_of, rows
-from cli.engines import EngineError, free_port, start_mongo
-from cli.installation import Installation
+from cli.backup.repository import Repository
+from cli.backup.take import Client, client_of, rows
+from cli.engines import EngineError
 from cli.plan import Plan
-from cli.words import say, step
+from cli.words import Progress, say
 
 BATCH = 1000
-Client = AsyncMongoClient[RawBSONDocument]
 
 
-def verify(folder: Path, secret: str) -> dict[str, Any]:
-    """Read the whole backup and reckon every hash anew; the manifest. Raises EngineError naming what is not as it was written."""
-    archive, manifest = _open(folder, secret)
-    for name, collections in manifest["departments"].items():
-        for collection, said in collections.items():
-            found, count = hashlib.sha256(), 0
-            for document in documents(archive.read(f"{name}.{collection}")):
-                found.update(document)
-                count += 1
-            _same(f"{name}.{collection} in the backup", said, count, found.hexdigest())
-        say(f"  {name:13} whole: {sum(row['count'] for row in collections.values()):,} documents in {len(collections)} collections")
+def verify(folder: Path, secret: str, name: str = "") -> dict[str, Any]:
+    """Read a whole backup (the newest one) and reckon every hash anew; its manifest. Raises EngineError naming what is not as it was written."""
+    repository = Repository(folder, secret)
+    with repository.reading():
+        manifest = repository.manifest(name or repository.newest())
+        _must_be_whole(repository, manifest)
     return manifest
 
 
-async def restore(plan: Plan, folder: Path, secret: str) -> None:
-    """Bring everything into databases that are empty, and compare what is there then. Raises EngineError before anything is written
-    where it cannot work: another installation's backup, a missing master key, data in the way."""
-    archive, manifest = _open(folder, secret)
-    _has_masters(plan, manifest)
-    clients = {name: client_of(plan, name) for name in manifest["departments"]}
-    try:
-        for name, client in clients.items():
-            await _must_be_empty(client, f"{plan.database_prefix}_{name}")
-        for name, collections in manifest["departments"].items():
-            database = f"{plan.database_prefix}_{name}"
-            with step(f"{name}: {sum(row['count'] for row in collections.values()):,} documents"):
-                for collection, said in collections.items():
-                    await _fill(clients[name], database, collection, archive, f"{name}.{collection}")
-                    await _compare(clients[name], database, collection, said)
-    finally:
-        for client in clients.values():
-            await client.close()
-
-
-async def drill(installation: Installation, folder: Path, secret: str) -> None:
-    """Restore into a scratch database of this machine's, compare, and throw it away."""
-    with TemporaryDirectory() as text:
-        scratch = Path(text)
-        child, uri = await start_mongo(scratch / "mongo", free_port(), scratch / "mongod.log")
+async def restore(plan: Plan, folder: Path, secret: str, name: str = "") -> dict[str, Any]:
+    """Bring a backup (the newest one) into databases that are empty, and compare what is there then; its manifest. Raises EngineError before
+    anything is written where it cannot work: a backup that is not whole or of another installation, a missing master key, data in the way."""
+    repository = Repository(folder, secret)
+    with repository.reading():
+        manifest = repository.manifest(name or repository.newest())
+        _has_masters(plan, manifest)
+        clients = {department: client_of(plan, department) for department in manifest["departments"]}
         try:
-            plan = installation.plan(mongo_uri=uri)
-            plan.tls = None
-            await restore(plan, folder, secret)
+            for department, client in clients.items():
+                await _must_be_empty(client, f"{plan.database_prefix}_{department}")
+            _must_be_whole(repository, manifest)
+            for department, collections in manifest["departments"].items():
+                database, progress = f"{plan.database_prefix}_{department}", _progress(f"{department:13} back", collections)
+                for collection, said in collections.items():
+                    await _fill(clients[department], database, collection, repository, manifest, progress)
+                    await _compare(clients[department], database, collection, said)
+                progress.end()
         finally:
-            await child.stop()
-    say("  the backup was restored into a scratch database, and equals what was written, hash by hash")
+            for client in clients.values():
+                await client.close()
+    return manifest
 
 
-def _open(folder: Path, secret: str) -> tuple[Archive, dict[str, Any]]:
-    return Archive.open(folder, base64.urlsafe_b64decode(secret + "=="))
+def _must_be_whole(repository: Repository, manifest: dict[str, Any]) -> None:
+    for department, collections in manifest["departments"].items():
+        progress = _progress(f"{department:13} whole", collections)
+        for collection, said in collections.items():
+            found, count = hashlib.sha256(), 0
+            for document in repository.documents(manifest, department, collection):
+                found.update(document)
+                count += 1
+                if count % BATCH == 0:
+                    progress.add(BATCH)
+            progress.add(count % BATCH)
+            _same(f"{department}.{collection} in {manifest['name']}", said, count, found.hexdigest())
+        progress.end()
+
+
+def _progress(label: str, collections: dict[str, Any]) -> Progress:
+    return Progress(label, sum(row["count"] for row in collections.values()))
 
 
 def _has_masters(plan: Plan, manifest: dict[str, Any]) -> None:
@@ -91,17 +86,21 @@ async def _must_be_empty(client: Client, database: str) -> None:
             raise EngineError(f"{database}.{collection} has data; restore into an empty installation (CRM_DATA_DIR names its folder)")
 
 
-async def _fill(client: Client, database: str, collection: str, archive: Archive, name: str) -> None:
+async def _fill(
+    client: Client, database: str, collection: str, repository: Repository, manifest: dict[str, Any], progress: Progress
+) -> None:
     batch: list[RawBSONDocument] = []
-    table = client[database][collection]
-    for document in documents(archive.read(name)):
+    department, table = database.rpartition("_")[2], client[database][collection]
+    for document in repository.documents(manifest, department, collection):
         batch.append(RawBSONDocument(document))
         if len(batch) == BATCH:
             await table.insert_many(batch, ordered=False)
+            progress.add(BATCH)
             batch = []
             await asyncio.sleep(0)
     if batch:
         await table.insert_many(batch, ordered=False)
+        progress.add(len(batch))
 
 
 async def _compare(client: Client, database: str, collection: str, said: dict[str, Any]) -> None:
@@ -114,5 +113,24 @@ async def _compare(client: Client, database: str, collection: str, said: dict[st
 
 
 def _same(what: str, said: dict[str, Any], count: int, sha256: str) -> None:
-    if (count, sha256) != (said["count"], said["sha256"] if said["count"] else hashlib.sha256().hexdigest()):
+    if (count, sha256) != (said["count"], said["sha256"]):
         raise EngineError(f"{what}: {count:,} documents with another content than the {said['count']:,} that were written")
+
+
+def show(folder: Path, secret: str) -> None:
+    """Every backup of a repository: its name, what it holds, what it added. One that has gaps or was changed is told."""
+    repository = Repository(folder, secret)
+    repository.newest()
+    present = repository.present().keys()
+    say(f"  {'backup':20} {'documents':>12} {'MB':>10} {'added MB':>10}")
+    for name in repository.names():
+        try:
+            manifest = repository.manifest(name)
+        except EngineError as error:
+            say(f"  {name:20} {error}")
+            continue
+        held = [row for collections in manifest["departments"].values() for row in collections.values()]
+        gaps = len({chunk for row in held for chunk in row["chunks"]} - present)
+        count, size = sum(row["count"] for row in held), sum(row["bytes"] for row in held) / 1e6
+        words = f"  not whole: {gaps:,} chunks are missing" if gaps else ""
+        say(f"  {name:20} {count:>12,} {size:>10,.1f} {manifest['added']['bytes'] / 1e6:>10,.1f}{words}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -53,14 +54,29 @@ def certificates(folder: Path | None, now: datetime) -> list[Finding]:
 
 def took_backup(folder: Path, where: Path) -> None:
     """Remember that a backup was taken now, and where it is."""
-    line = {"time": datetime.now(UTC).isoformat(), "folder": str(where)}
-    (folder / LAST_BACKUP).write_text(json.dumps(line) + "\n")
+    _remember(folder, {"time": datetime.now(UTC).isoformat(), "folder": str(where)})
+
+
+def backup_failed(folder: Path, why: str) -> None:
+    """Remember, beside the last one that was taken, that one failed since."""
+    try:
+        line = json.loads((folder / LAST_BACKUP).read_text())
+    except (OSError, ValueError):
+        line = {}
+    _remember(folder, line | {"failed": why[:300]})
+
+
+def _remember(folder: Path, line: dict[str, str]) -> None:
+    if os.access(folder, os.W_OK):  # on a cluster the folder is a Secret, and the Job's end tells
+        (folder / LAST_BACKUP).write_text(json.dumps(line) + "\n")
 
 
 def backup(folder: Path, now: datetime) -> Finding:
     """How old the last backup is."""
     try:
         line = json.loads((folder / LAST_BACKUP).read_text())
+        if why := line.get("failed"):
+            return Finding("backup", f"the last try failed: {why}", "mend that; «./xietong backup take FOLDER» tries it at once")
         taken, where = datetime.fromisoformat(line["time"]), Path(line["folder"])
     except FileNotFoundError:
         return Finding("backup", "none was ever taken (./xietong backup take FOLDER)")

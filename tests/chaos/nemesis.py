@@ -10,7 +10,6 @@ import shutil
 import signal
 import time
 from collections import Counter
-from pathlib import Path
 
 from crm.common.v1 import event_service_pb2 as contract
 from nats.errors import Error as NatsError
@@ -35,7 +34,7 @@ class Nemesis:
     def __init__(self, stack: Stack, faults: list[Fault]) -> None:
         self.stack, self.faults = stack, faults
         self.done: Counter[str] = Counter()
-        self.backups: list[Path] = []
+        self.backups: list[str] = []
         self._busy: set[str] = set()
 
     async def run(self) -> None:
@@ -107,13 +106,12 @@ class Nemesis:
             await asyncio.sleep(pause)
 
     async def _backup(self, fault: Fault) -> None:
-        folder = self.stack.folder / "backups" / f"{len(self.backups)}-{fault.at:.0f}"
         try:
-            await asyncio.wait_for(take(self.stack.plan, folder, SECRET), 60)
+            taken = await asyncio.wait_for(take(self.stack.plan, self.stack.folder / "backups", SECRET), 60)
         except (EngineError, PyMongoError, TimeoutError):
             self.done["backup refused"] += 1
             return
-        self.backups.append(folder)
+        self.backups.append(taken["name"])
 
     async def _reconcile(self, fault: Fault) -> None:
         for name in DEPARTMENTS:
@@ -151,9 +149,9 @@ class Nemesis:
 
     def verified_backups(self) -> int:
         """How many backups were taken; raises EngineError for one that is not whole."""
-        for folder in self.backups:
+        for name in self.backups:
             with contextlib.redirect_stdout(io.StringIO()):
-                verify(folder, SECRET)
+                verify(self.stack.folder / "backups", SECRET, name)
         return len(self.backups)
 
 

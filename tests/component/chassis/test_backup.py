@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import os
+import secrets
+import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +15,11 @@ from typing import Any
 import bson
 import pytest
 import pytest_asyncio
+from pymongo import AsyncMongoClient
 
 from chassis.messaging import reconciler
-from cli.backup.archive import Archive, documents
+from cli.backup.drill import drill
+from cli.backup.repository import Repository
 from cli.backup.restore import restore, verify
 from cli.backup.take import take
 from cli.engines import EngineError, free_port, start_mongo, start_nats
@@ -27,9 +31,9 @@ SECRET = new_master()
 
 
 def content(folder: Path, name: str) -> list[dict[str, Any]]:
-    """The documents of one collection of a backup."""
-    archive, _ = Archive.open(folder, base64.urlsafe_b64decode(SECRET + "=="))
-    return [bson.decode(document) for document in documents(archive.read(name))]
+    """The documents of one collection of the newest backup."""
+    repository, (department, collection) = Repository(folder, SECRET), name.split(".")
+    return [bson.decode(document) for document in repository.documents(repository.manifest(repository.newest()), department, collection)]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -68,21 +72,20 @@ def test_a_backup_is_one_moment(taken: tuple[Installation, Path]) -> None:
     assert (heard & orders, told - facts) == (told, set())  # the other department is at the same moment, or before it: never behind it
 
 
-def test_nothing_in_it_can_be_read(taken: tuple[Installation, Path]) -> None:
-    files = sorted(taken[1].iterdir())
+def test_nothing_in_it_can_be_read_and_nobody_but_the_owner_reaches_it(taken: tuple[Installation, Path]) -> None:
+    paths = [taken[1], *taken[1].rglob("*")]
+    files = [path for path in paths if path.is_file()]
     assert len(files) > 20
+    assert {path.stat().st_mode & 0o077 for path in paths} == {0}
     for path in files:
         data = path.read_bytes()
         assert [word for word in ("备份", "13612340000", "OrderCreated", "argon2") if word.encode() in data] == [], path
 
 
-def damaged(folder: Path, tmp_path: Path, harm: Any) -> Path:
-    copy = tmp_path / "copy"
-    copy.mkdir()
-    for path in folder.iterdir():
-        os.link(path, copy / path.name)
-    harm(copy)
-    return copy
+def chunk(folder: Path, name: str) -> Path:
+    """The file of the first chunk of a collection."""
+    repository, (department, collection) = Repository(folder, SECRET), name.split(".")
+    return repository.path(repository.manifest(repository.newest())["departments"][department][collection]["chunks"][0])
 
 
 def flip(path: Path, place: int) -> None:
@@ -92,52 +95,66 @@ def flip(path: Path, place: int) -> None:
     path.write_bytes(data)
 
 
-def swap(folder: Path) -> None:
-    one, other = folder / "sales.orders.backup", folder / "sales.outbox.backup"
-    kept = one.read_bytes()
-    one.unlink()
-    one.write_bytes(other.read_bytes())
-    other.unlink()
-    other.write_bytes(kept)
+def exchange(folder: Path) -> None:
+    one, other = chunk(folder, "sales.orders"), chunk(folder, "customer.customers")
+    between = one.with_name("between")
+    one.rename(between)
+    other.rename(one)
+    between.rename(other)
 
 
-def cut(path: Path) -> None:
+def cut(path: Path, length: int) -> None:
     data = path.read_bytes()
     path.unlink()
-    path.write_bytes(data[: 4 + int.from_bytes(data[:4], "big") - 1])
+    path.write_bytes(data[:length])
 
 
+def manifest(folder: Path) -> Path:
+    return next((folder / "manifests").iterdir())
+
+
+BROKEN = r"was changed or is broken; sales\.orders in 2\w+\.\w+Z needs it"
 HARMS = {
-    "changed": (lambda folder: flip(folder / "sales.orders.backup", 40), r"sales\.orders\.backup was changed or is broken in piece 1"),
-    "missing": (lambda folder: (folder / "customer.notes.backup").unlink(), r"customer\.notes\.backup is missing"),
-    "swapped": (swap, r"sales\.\w+\.backup was changed or is broken"),
-    "cut off": (lambda folder: cut(folder / "sales.outbox.backup"), r"sales\.outbox\.backup was"),
-    "empty": (lambda folder: (folder / "sales.orders.backup").unlink() or (folder / "sales.orders.backup").touch(), r"cut off after piece 0"),
-    "manifest": (lambda folder: flip(folder / "manifest.json", -20), r"manifest"),
-    "unfinished": (lambda folder: (folder / "manifest.json").unlink(), r"has no finished backup"),
+    "changed": (lambda folder: flip(chunk(folder, "sales.orders"), 40), BROKEN),
+    "missing": (lambda folder: chunk(folder, "customer.customers").unlink(), r"is missing; customer\.customers in"),
+    "exchanged": (exchange, r"was changed or is broken; customer\.customers in"),
+    "cut off": (lambda folder: cut(chunk(folder, "sales.orders"), -1), BROKEN),
+    "empty": (lambda folder: cut(chunk(folder, "sales.orders"), 0), BROKEN),
+    "manifest": (lambda folder: flip(manifest(folder), -20), r"Z\.json was changed or is broken"),
+    "renamed": (lambda folder: manifest(folder).rename(folder / "manifests" / "20200101T000000.000Z.json"), r"000Z\.json was changed"),
+    "unfinished": (lambda folder: manifest(folder).unlink(), r"has no finished backup"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", HARMS)
-def test_every_harm_is_named(taken: tuple[Installation, Path], tmp_path: Path, name: str) -> None:
+async def test_every_harm_is_named_before_anything_is_written(taken: tuple[Installation, Path], tmp_path: Path, name: str) -> None:
+    crm, folder = taken
     harm, words = HARMS[name]
-    copy = damaged(taken[1], tmp_path, harm)
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy, copy_function=os.link)
+    harm(copy)
     with pytest.raises(EngineError, match=words):
         verify(copy, SECRET)
+    nowhere = replace(crm.plan, database_prefix=f"t{secrets.token_hex(4)}")
+    with pytest.raises(EngineError, match=words):
+        await restore(nowhere, copy, SECRET)
+    async with AsyncMongoClient[dict[str, Any]](crm.plan.mongo_uri) as client:
+        assert [found for found in await client.list_database_names() if found.startswith(nowhere.database_prefix)] == []
 
 
 def test_a_whole_one_is_whole_and_another_key_opens_nothing(taken: tuple[Installation, Path]) -> None:
     assert set(verify(taken[1], SECRET)["departments"]) == {"organization", "customer", "sales", "marketing", "support"}
     with pytest.raises(EngineError, match="of another installation"):
         verify(taken[1], new_master())
+    with pytest.raises(EngineError, match=r"has no backup 20200101T000000\.000Z; «xietong backup list» shows those it has"):
+        verify(taken[1], SECRET, "20200101T000000.000Z")
 
 
-async def test_a_folder_in_use_is_not_written_to(taken: tuple[Installation, Path]) -> None:
-    crm, folder = taken
-    before = sorted(path.name for path in folder.iterdir())
-    with pytest.raises(EngineError, match="is not empty"):
-        await take(crm.plan, folder, SECRET)
-    assert sorted(path.name for path in folder.iterdir()) == before
+async def test_a_folder_with_something_else_is_not_written_to(taken: tuple[Installation, Path], tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").touch()
+    with pytest.raises(EngineError, match="is not empty, and no repository of backups"):
+        await take(taken[0].plan, tmp_path, SECRET)
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
 
 
 async def test_what_was_restored_works_and_hears_what_it_had_not(
@@ -173,6 +190,33 @@ async def test_what_was_restored_works_and_hears_what_it_had_not(
         await back.suite.stop()
         await nats.stop()
         await mongo.stop()
+
+
+async def test_a_drill_restores_compares_and_opens_every_key(
+    taken: tuple[Installation, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crm, folder = taken
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    await drill(crm.plan, folder, SECRET)
+    table = capsys.readouterr().out.partition("department ")[2].splitlines()
+    rows = {line.split()[0]: line.split()[1:] for line in table[1:6]}
+    manifest = verify(folder, SECRET)
+    for department, collections in manifest["departments"].items():
+        assert rows[department][:2] == [str(len(collections)), f"{sum(row['count'] for row in collections.values()):,}"]
+        assert rows[department][3:] == ["equal", str(collections["subject_keys"]["count"])]
+    assert f"{manifest['name']} was restored and equals what was written, hash by hash, in " in table[6]
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_drill_finds_a_master_key_that_is_missing(taken: tuple[Installation, Path], tmp_path: Path) -> None:
+    crm, folder = taken
+    new = new_masters()
+    both = replace(crm.plan, masters={name: f"{new[name]},{old}" for name, old in crm.plan.masters.items()})
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy, copy_function=os.link)
+    await take(both, copy, SECRET)
+    with pytest.raises(EngineError, match=r"a key of personal data of organization does not open: the master key .* is missing"):
+        await drill(replace(crm.plan, masters=new), copy, SECRET)
 
 
 def elsewhere(crm: Installation, uri: str, url: str) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 from pymongo import AsyncMongoClient
 
 from cli import authority, mongo_users
+from cli.backup.repository import Repository
 from cli.engines import free_port
 from cli.plan import DEPARTMENTS, MONGO_USER, mongo_tls, new_master, new_masters, new_secrets
 from tests.deploy.manifests.objects import one, pods
@@ -45,8 +46,8 @@ def laid_out(volume: dict[str, Any], known: Path, folder: Path) -> None:
 
 async def run(container: dict[str, Any], there: dict[str, str]) -> str:
     """The container's command on this machine; fails with its complaints."""
-    told = {"POD_NAME": "backup-1"} | {entry["name"]: entry.get("value", "backup-1") for entry in container["env"]}
-    command = [argument.replace("$(POD_NAME)", told["POD_NAME"]) for argument in container["args"]]
+    told = {entry["name"]: entry["value"] for entry in container["env"]}
+    command = container["args"]
     for place, here in there.items():
         told = {name: value.replace(place, here) for name, value in told.items()}
         command = [argument.replace(place, here) for argument in command]
@@ -78,18 +79,22 @@ async def test_the_nightly_backup_takes_every_department_by_its_own_certificate_
             "/backups": str(tmp_path / "backups"), "/installation": str(tmp_path / "installation"),
             "mongodb://mongo-svc:27017/?replicaSet=mongo": where,
         }  # fmt: skip
-        await run(found.spec["initContainers"][0], there)
-        proved = await run(found.spec["containers"][0], there)
+        take, verify, prune = (*found.spec["initContainers"], *found.spec["containers"])
+        for _ in range(2):
+            await run(take, there)
+        proved, pruned = await run(verify, there), await run(prune, there)
         for name in DEPARTMENTS:
             async with AsyncMongoClient(f"{where}&{mongo_tls(known[name])}{MONGO_USER}") as client:
                 await client[f"crm_{name}"]["probes"].delete_many({})
         again = next(pods([one(objects("platform/overlays/prod"), "CronJob", "restore")])).spec["containers"][0]
-        await run({**again, "args": [argument.replace("BACKUP", "backup-1") for argument in again["args"]]}, there)
+        names = Repository(tmp_path / "backups" / "crm", new_master()).names()
+        await run({**again, "args": [argument.replace("BACKUP", names[0]) for argument in again["args"]]}, there)
         for name in DEPARTMENTS:
             async with AsyncMongoClient(f"{where}&{mongo_tls(known[name])}{MONGO_USER}") as client:
                 assert await client[f"crm_{name}"]["probes"].find().sort("_id").to_list() == [{"_id": number} for number in range(3)]
     finally:
         await child.stop()
-    assert [line.split() for line in proved.splitlines()] == [
-        [name, "whole:", "3", "documents", "in", "1", "collections"] for name in DEPARTMENTS
-    ]
+    assert [line.split()[:4] for line in proved.splitlines()] == [[name, "whole:", "3", "in"] for name in DEPARTMENTS]
+    assert [line.split(maxsplit=1) for line in pruned.splitlines()] == [
+        [names[1], "kept: last, daily, weekly, monthly"], [names[0], "kept: last"], ["0", "backups and 0 chunks removed, 0.0 MB"],
+    ]  # fmt: skip
