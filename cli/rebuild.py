@@ -25,7 +25,7 @@ from pymongo.errors import PyMongoError
 
 from chassis.kernel.errors import Conflict
 from chassis.messaging.broker import connect
-from chassis.messaging.models import Aside, Document, Fold, Model
+from chassis.messaging.models import ASIDE, Aside, Document, Fold, Model
 from chassis.rpc.call import Call
 from chassis.runtime.department import Department
 from chassis.storage.changes import Changes, settle
@@ -116,7 +116,7 @@ class Rebuild:
 
     def __init__(self, department: Department, model: Model, context: JetStreamContext, found: Outcome) -> None:
         self.department, self.model, self.context, self.found = department, model, context, found
-        self.database, self.aside = department.database, f"{model.collection}__rebuild"
+        self.database, self.aside = department.database, f"{model.collection}{ASIDE}"
         self.folds = [Fold(department.name, reaction, context) for reaction in model.reactions]
 
     async def run(self) -> None:

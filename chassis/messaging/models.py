@@ -20,6 +20,8 @@ from chassis.storage.client import Database
 
 Document = dict[str, Any]
 BATCH = 500
+# What a collection that is being folded has behind its name.
+ASIDE = "__rebuild"
 FETCH_SECONDS = 2
 
 

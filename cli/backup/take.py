@@ -16,6 +16,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure
 
+from chassis.messaging.models import ASIDE
 from chassis.storage.encryption import Masters
 from cli.backup.repository import FORMAT, Repository, chunks_of
 from cli.engines import EngineError
@@ -30,7 +31,7 @@ BATCH = 1000
 ONE_IN = 32
 LARGEST = 1024 * 1024
 _WRITERS, _WAITING = 4, 64
-_TOO_OLD = 239
+_TOO_OLD, _REPLACED = 239, 246
 Client = AsyncMongoClient[RawBSONDocument]
 
 
@@ -56,6 +57,8 @@ async def take(plan: Plan, folder: Path, secret: str) -> dict[str, Any]:
                 database = f"{plan.database_prefix}_{department}"
                 manifest["departments"][department] = await _department(client, database, department, moment, additions)
         except OperationFailure as error:
+            if error.code == _REPLACED:
+                raise EngineError("a collection was replaced while it was read, as `xietong rebuild` does at its end; take the backup again") from error
             if error.code == _TOO_OLD:
                 words = "the database no longer remembers the moment at which the backup began; raise minSnapshotHistoryWindowInSeconds and take it again"
                 raise EngineError(words) from error
@@ -121,7 +124,7 @@ async def _moment(client: Client) -> Timestamp:
 async def _department(client: Client, database: str, name: str, moment: Timestamp, additions: Additions) -> dict[str, Any]:
     found, progress = {}, Progress(f"{name:13} documents")
     for collection in sorted(await client[database].list_collection_names()):
-        if collection not in PASSING and not collection.startswith("system."):
+        if collection not in PASSING and not collection.startswith(("system.", "tmp.")) and not collection.endswith(ASIDE):
             found[collection] = await _collection(rows(client, database, collection, moment), additions, progress)
     progress.end()
     return found
