@@ -282,4 +282,6 @@ async def test_while_a_department_is_away_the_sender_is_told_to_come_again(own_c
         return (await erp.post(body, "away")).status_code == 200
 
     await own_crm.until(accepted)
-    assert await state_of(own_crm, sold) == FULFILLED
+    stored = await own_crm.suite["sales"].database["orders"].find_one({"_id": sold.id})  # the test's own channel may not be back yet
+    assert stored is not None
+    assert stored["state"] == "FULFILLED"
