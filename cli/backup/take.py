@@ -58,7 +58,9 @@ async def take(plan: Plan, folder: Path, secret: str) -> dict[str, Any]:
                 manifest["departments"][department] = await _department(client, database, department, moment, additions)
         except OperationFailure as error:
             if error.code == _REPLACED:
-                raise EngineError("a collection was replaced while it was read, as `xietong rebuild` does at its end; take the backup again") from error
+                raise EngineError(
+                    "a collection was replaced while it was read, as `xietong rebuild` does at its end; take the backup again"
+                ) from error
             if error.code == _TOO_OLD:
                 words = "the database no longer remembers the moment at which the backup began; raise minSnapshotHistoryWindowInSeconds and take it again"
                 raise EngineError(words) from error
