@@ -85,8 +85,9 @@ async def rebuild(plan: Plan, name: str) -> Outcome:
         finally:
             with contextlib.suppress(PyMongoError):
                 await lease.release()
-            await connection.close()
-    except (NatsError, JetStreamError, PyMongoError) as error:
+            with contextlib.suppress(NatsError, OSError):
+                await connection.close()
+    except (NatsError, JetStreamError, PyMongoError, OSError, TimeoutError) as error:
         raise EngineError(
             f"the model was left as it is: {str(error)[:300] or type(error).__name__}; see that NATS and MongoDB run, and repeat it"
         ) from error
@@ -133,7 +134,7 @@ class Rebuild:
             self.found.facts, self.found.seconds = sum(fold.count for fold in self.folds), time.monotonic() - begun
             await self._swap(total)
         finally:
-            with contextlib.suppress(NatsError, JetStreamError, PyMongoError):  # what is left is emptied by the next one
+            with contextlib.suppress(NatsError, JetStreamError, PyMongoError, OSError):  # what is left is emptied by the next one
                 for fold in self.folds:
                     await fold.close()
                 await self.database[self.aside].delete_many({})  # a department may not drop what it has
@@ -179,7 +180,7 @@ class Rebuild:
                 await self._must_rest(places)
         finally:
             await settle([keeping])
-            with contextlib.suppress(NatsError, JetStreamError):  # they go on by themselves
+            with contextlib.suppress(NatsError, JetStreamError, OSError):  # they go on by themselves
                 for fold in self.folds:
                     await self.context.resume_consumer(fold.stream, fold.durable)
             self.found.paused = time.monotonic() - begun

@@ -99,7 +99,7 @@ class Nemesis:
 
     async def _build(self, fault: Fault) -> None:
         (name,) = fault.targets
-        for tree, pause in ((await self.stack.earlier(), fault.seconds), (ROOT, 0.0)):
+        for tree, pause in ((self.stack.earlier, fault.seconds), (ROOT, 0.0)):
             self.stack.trees[name] = tree
             await self.stack.end(name, signal.SIGTERM)
             await self.stack.let_go(name)

@@ -109,6 +109,8 @@ def _drawn(stack: Stack, seed: int, seconds: float) -> list[Fault]:
 
 
 async def _torment(stack: Stack, folder: Path, drawn: list[Fault], report: Report, mailbox: Mailbox) -> None:
+    if any(fault.kind == "earlier build" for fault in drawn):
+        await stack.fetch_earlier()
     shared = await _prepare(stack)
     many = BESIDE if isinstance(stack, Cluster) else WORKERS
     workers = [Worker(number, stack, folder, report.seed, shared) for number in range(many)]

@@ -44,7 +44,7 @@ class Stack(Installation):
         self.links: dict[str, Link] = {}
         self.clocks: dict[str, float] = {}
         self.trees: dict[str, Path] = {}  # the code of another build, for whom it runs
-        self._earlier: Path | None = None
+        self.earlier = ROOT
         self.held: set[str] = set()
         self.ended_alone: dict[str, int] = {}
         self.connected = False
@@ -118,11 +118,9 @@ class Stack(Installation):
         paths = os.pathsep.join((str(tree), str(tree / "gen")))
         return {**os.environ, **found, "PYTHONPATH": paths, "CRM_DIE_WITH_PARENT": "1"}
 
-    async def earlier(self) -> Path:
-        """The code of the last release, or of the commit before while there is none."""
-        if self._earlier is None:
-            _, self._earlier = await asyncio.to_thread(earlier_tree, self.folder / "earlier")
-        return self._earlier
+    async def fetch_earlier(self) -> None:
+        """Lay the code of the last release beside, or that of the commit before while there is none."""
+        _, self.earlier = await asyncio.to_thread(earlier_tree, self.folder / "earlier")
 
     async def _connect_links(self, name: str) -> None:
         """A link to everybody whose address the service is told."""
