@@ -90,7 +90,8 @@ class CommandMetrics(CommandListener):
         if event.command_name == "aggregate" and collection == 1:
             stages = event.command.get("pipeline", [])
             collection = next((stage["$lookup"]["from"] for stage in stages if "$lookup" in stage), "")
-        where = collection if isinstance(collection, str) else ""
+        # What a worker asks over and over carries a comment, and is counted under it: it is no answer to anybody.
+        where = event.command.get("comment") or (collection if isinstance(collection, str) else "")
         self.metrics.mongo_commands.labels(event.command_name, where).inc()
         attributes = {"db.system.name": "mongodb", "db.operation.name": event.command_name, "db.collection.name": where}
         _command.set(begin(f"{event.command_name} {where}".strip(), SpanKind.CLIENT, attributes))

@@ -86,7 +86,12 @@ class Timers:
         """Fire what is due, the longest due first; how many were tried."""
         waiting = {record_id for (name, record_id), (due, _) in self._again.items() if name == timer.name and due > time.monotonic()}
         query = {**timer.where, timer.due: {"$lte": moment}}
-        rows = self.database[timer.store.resource].find(query, {"_id": 1}).sort(timer.due, ASCENDING).hint(timer.index.document["name"])
+        rows = (
+            self.database[timer.store.resource]
+            .find(query, {"_id": 1}, comment="timers")
+            .sort(timer.due, ASCENDING)
+            .hint(timer.index.document["name"])
+        )
         found = [row["_id"] for row in await rows.limit(BATCH + len(waiting)).to_list() if row["_id"] not in waiting]
         for record_id in found[:BATCH]:
             await self._fire(timer, record_id, moment)

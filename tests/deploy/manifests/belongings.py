@@ -27,7 +27,7 @@ FIELDS = {
     "BackendTrafficPolicy": {"targetRefs", "requestBuffer"},
     "ClientTrafficPolicy": {"targetRefs", "tls", "timeout"},
     "MongoDBCommunity": {
-        "type", "members", "version", "featureCompatibilityVersion", "security", "users", "additionalMongodConfig", "statefulSet",
+        "type", "members", "version", "featureCompatibilityVersion", "security", "users", "additionalMongodConfig", "automationConfig", "statefulSet",
     },
 }  # fmt: skip
 VERSIONS = {

@@ -87,7 +87,7 @@ def test_everything_missing_or_wrong_is_told_at_once() -> None:
         Example.from_env({"CRM_WAIT_SECONDS": "soon", "CRM_SHARE": "half", "CRM_EAGER": "perhaps", "CRM_NATS_URL": ""})
     assert str(wrong.value).splitlines() == [
         "CRM_MONGO_URI is not set (MongoDB replica set, e.g. mongodb://127.0.0.1:27017/?replicaSet=crm)",
-        "CRM_NATS_URL is not set (NATS server with JetStream, e.g. nats://127.0.0.1:4222)",
+        "CRM_NATS_URL is not set (NATS server with JetStream, e.g. nats://127.0.0.1:4222; several of a cluster with commas between)",
         "CRM_SERVICE_SECRET is not set (secret by which this department gets its own token)",
         "CRM_MASTER_KEYS is not set (base64url keys of 32 bytes joined by commas, this department's own; the first encrypts)",
         "CRM_MUST is not set (must be set)",
