@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import re
 import subprocess
@@ -33,13 +32,15 @@ from gateway.graph.contract import to_global
 
 ROOT = Path(__file__).resolve().parent.parent
 READERS, WRITERS = 6, 2
-RENEW_SECONDS, OVERLAP_SECONDS = 150, 30
+LISTEN_SECONDS, PAUSE_SECONDS = 6.0, 0.5
 PASSWORD = "four words of our own"
 SIGN_IN = "mutation($id: SessionCreateInput!) { sessionCreate(input: $id) { tokens { accessToken } errors { code } } }"
 READ = "query($id: ID!) { customer(id: $id) { name opportunities(first: 5) { nodes { name stageKey version owner { name } } } } }"
 MOVE = """mutation($id: ID!, $stage: String!) { opportunityMoveStage(input: {opportunityId: $id, stageKey: $stage})
           { opportunity { version } errors { code message } } }"""
-ACTIVITY = "subscription($id: ID!) { customerActivity(customerId: $id) { eventId eventType record { __typename } } }"
+ACTIVITY = (
+    "subscription($id: ID!, $after: String) { customerActivity(customerId: $id, after: $after) { eventId cursor record { __typename } } }"
+)
 SERVICES = {
     name: service
     for module in (customer_service_pb2, department_service_pb2, person_service_pb2, opportunity_service_pb2, pipeline_service_pb2)
@@ -247,26 +248,25 @@ class Release:
         connection.close()
 
     async def _listen(self) -> None:
-        """Hear what happens with the first writer's customer. A token ends after five minutes, so each subscription is followed by
-        one with a fresh token, and both hear for a while."""
-        hearing = []
-        while not self.stopped.is_set():
+        """Hear what happens with the first writer's customer: one short subscription after the other, each behind the cursor of the one before,
+        and nobody listens in between."""
+        cursor, last = None, False
+        while not last:
+            last = self.stopped.is_set()
             await self._renew()
-            hearing.append(asyncio.create_task(self._hear(asyncio.get_running_loop().time() + RENEW_SECONDS + OVERLAP_SECONDS)))
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.stopped.wait(), RENEW_SECONDS)
-        await asyncio.gather(*hearing)
+            cursor = await self._hear(cursor)
+            await asyncio.sleep(PAUSE_SECONDS)
 
-    async def _hear(self, ends: float) -> None:
-        """One subscription, until it ends or nothing more comes."""
-        address = self.url.replace("http", "ws", 1)
-        payload = {"query": ACTIVITY, "variables": {"id": to_global("Customer", self.people[0])}}
+    async def _hear(self, after: str | None) -> str | None:
+        """One subscription, until its time is over or, at the end, nothing more comes; the cursor of its last change."""
+        address, ends = self.url.replace("http", "ws", 1), asyncio.get_running_loop().time() + LISTEN_SECONDS
+        payload = {"query": ACTIVITY, "variables": {"id": to_global("Customer", self.people[0]), "after": after}}
         async with open_socket(address, subprotocols=["graphql-transport-ws"]) as socket:  # type: ignore[list-item]
             await socket.send(orjson.dumps({"type": "connection_init", "payload": {"Authorization": f"Bearer {self.token}"}}).decode())
             await socket.recv()
             await socket.send(orjson.dumps({"id": "1", "type": "subscribe", "payload": payload}).decode())
             mine: list[str] = []
-            while asyncio.get_running_loop().time() < ends:
+            while asyncio.get_running_loop().time() < ends or self.stopped.is_set():
                 try:
                     message = orjson.loads(await asyncio.wait_for(socket.recv(), 2))
                 except TimeoutError:
@@ -275,12 +275,15 @@ class Release:
                     continue
                 if message["type"] != "next" or message["payload"].get("errors"):
                     raise BenchError(f"the subscription ended: {message}")
-                mine.append(message["payload"]["data"]["customerActivity"]["eventId"])
+                change = message["payload"]["data"]["customerActivity"]
+                mine.append(change["eventId"])
+                after = change["cursor"]
                 if mine[-1] not in self._known:
                     self._known.add(mine[-1])
                     self.seen.heard.append(mine[-1])
             if len(mine) != len(set(mine)):
                 raise BenchError("a subscription heard a fact twice")
+        return after
 
     async def _watch(self) -> None:
         """Who publishes: each new holder of the relay's lease."""

@@ -45,7 +45,9 @@ class Gateway:
 
     async def start(self) -> None:
         """Listen; the departments are reached when they are asked."""
-        self.nats = await broker.connect(self.settings.nats_url, "crm-gateway", self.settings.identity)
+        self.nats = await broker.connect(
+            self.settings.nats_url, "crm-gateway", self.settings.identity, lost=self.live.lost, back=self.live.back
+        )
         await self.live.start(self.nats)
         graph = HttpServer(self.app, self.settings.http_address, largest_message=self.settings.most_body_bytes)
         ops = HttpServer(ops_app("gateway", self.metrics, self.ready), self.settings.ops_address)
@@ -66,7 +68,7 @@ class Gateway:
         for server in self.http:
             await server.stop()
         if self.nats:
-            await self.nats.close()
+            await broker.close(self.nats)
         await self.clients.close()
         await asyncio.to_thread(self.traces.flush)
 

@@ -1,13 +1,18 @@
-"""Facts for subscribers: one listener on the broker, a bounded queue for each subscription, an end with the token."""
+"""Facts for subscribers: one listener on the broker, a bounded queue for each subscription, an end with the token.
+
+What was missed is not this module's business: `following` asks the departments for it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -33,11 +38,22 @@ class Fact:
     time: datetime
 
 
+class Mark(Enum):
+    """What stands among the facts of a queue: facts are missing from LOST to BACK; SLOW ends it."""
+
+    LOST = "lost"
+    BACK = "back"
+    SLOW = "slow"
+
+
+Heard = asyncio.Queue[Fact | Mark]
+
+
 class Live:
-    """Hands facts on to subscriptions. `start` once the broker is there."""
+    """Hands facts on to subscriptions. `start` once the broker is there; `lost` and `back` when it goes away and comes again."""
 
     def __init__(self) -> None:
-        self._listeners: set[asyncio.Queue[Fact | None]] = set()
+        self._listeners: set[Heard] = set()
         self._told: OrderedDict[str, None] = OrderedDict()
 
     async def start(self, nats: Client) -> None:
@@ -57,13 +73,24 @@ class Live:
             headers["ce-id"], event_type, department, headers["ce-aggregate"].rsplit(".", 1)[1], headers["ce-subject"],
             headers.get("ce-customer", ""), datetime.fromisoformat(headers["ce-time"]),
         )  # fmt: skip
+        self._tell(fact)
+
+    async def lost(self) -> None:
+        """The broker is away: from now on nothing is heard."""
+        self._tell(Mark.LOST)
+
+    async def back(self) -> None:
+        """The broker is there again, and listened to."""
+        self._tell(Mark.BACK)
+
+    def _tell(self, item: Fact | Mark) -> None:
         for queue in list(self._listeners):
             if queue.full():  # a reader that does not keep up is told so, not fed with gaps
                 self._listeners.discard(queue)
                 queue.get_nowait()
-                queue.put_nowait(None)
+                queue.put_nowait(Mark.SLOW)
             else:
-                queue.put_nowait(fact)
+                queue.put_nowait(item)
 
     def _repeated(self, fact: str) -> bool:
         """Whether this fact was heard lately: a relay that ends before it has marked what it published leaves that to the next one."""
@@ -74,29 +101,33 @@ class Live:
             self._told.popitem(last=False)
         return False
 
-    async def facts(self, wanted: Callable[[Fact], bool], token: str, still: Callable[[], Awaitable[None]]) -> AsyncIterator[Fact]:
-        """Facts that are wanted, until the token (verified by a department before) ends. `still` raises when the session was ended; it is
-        asked every few seconds, for whoever listens in silence asks nobody else.
-
-        Raises NotAllowed at its end, Conflict for a reader that is too slow.
-        """
-        ends = float(claims_of(token).get("exp", 0))
-        queue: asyncio.Queue[Fact | None] = asyncio.Queue(QUEUE)
+    @contextmanager
+    def listening(self) -> Iterator[Heard]:
+        """A queue of what happens from now on."""
+        queue: Heard = asyncio.Queue(QUEUE)
         self._listeners.add(queue)
         try:
-            asked = time.monotonic()
-            while (left := ends - time.time()) > 0:
-                if time.monotonic() - asked >= STILL_SECONDS:
-                    await still()
-                    asked = time.monotonic()
-                try:
-                    fact = await asyncio.wait_for(queue.get(), min(left, STILL_SECONDS))
-                except TimeoutError:
-                    continue
-                if fact is None:
-                    raise Conflict("you read more slowly than facts happen; subscribe again", code="BUSY")
-                if wanted(fact):
-                    yield fact
+            yield queue
         finally:
             self._listeners.discard(queue)
-        raise unauthenticated("The token has expired." if token else "There is no token.")
+
+
+async def heard(queue: Heard, token: str, still: Callable[[], Awaitable[None]]) -> AsyncIterator[Fact | Mark]:
+    """What a queue holds, until the token (verified by a department before) ends. `still` raises when the session was ended; it is asked
+    every few seconds, for whoever listens in silence asks nobody else.
+
+    Raises NotAllowed at its end, Conflict for a reader that is too slow.
+    """
+    ends, asked = float(claims_of(token).get("exp", 0)), time.monotonic()
+    while (left := ends - time.time()) > 0:
+        if time.monotonic() - asked >= STILL_SECONDS:
+            await still()
+            asked = time.monotonic()
+        try:
+            item = await asyncio.wait_for(queue.get(), min(left, STILL_SECONDS))
+        except TimeoutError:
+            continue
+        if item is Mark.SLOW:
+            raise Conflict("you read more slowly than facts happen; subscribe again after the last cursor", code="BUSY")
+        yield item
+    raise unauthenticated("The token has expired." if token else "There is no token.")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import socket
+from collections.abc import Awaitable, Callable
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,16 +27,19 @@ log = logging.getLogger("crm.messaging")
 # Where a service with an account of its own asks for JetStream: `$JS.API` means in every account that account's own, and it has none.
 MANAGED_API = "CRM.API"
 CONNECT_SECONDS = 5.0
+Callback = Callable[[], Awaitable[None]]
 
 
 class BrokerRefused(CrmError):
     """NATS cannot be reached or has no JetStream; the message is for the person who starts the service."""
 
 
-async def connect(url: str, name: str, identity: Identity | None = None) -> Client:
+async def connect(
+    url: str, name: str, identity: Identity | None = None, *, lost: Callback | None = None, back: Callback | None = None
+) -> Client:
     """A connection that notices a dead server within three seconds, goes to another one where there are several, and never gives up; the
     first must be there within five. `url` may be several with commas between. With an identity it is TLS, and the certificate is the
-    user. Raises BrokerRefused."""
+    user. `lost` is called when the connection goes, `back` when another one listens again. Raises BrokerRefused."""
     last = ""
 
     async def quiet(error: Exception) -> None:
@@ -47,6 +52,7 @@ async def connect(url: str, name: str, identity: Identity | None = None) -> Clie
         connecting = nats.connect(
             servers(url), name=name, max_reconnect_attempts=-1, reconnect_time_wait=0.5, ping_interval=1, max_outstanding_pings=2,
             connect_timeout=2, allow_reconnect=True, error_cb=quiet, tls=identity.context() if identity else None,
+            disconnected_cb=lost, reconnected_cb=back,
         )  # fmt: skip
         return await asyncio.wait_for(connecting, CONNECT_SECONDS)
     except Exception as error:  # nats-py raises many kinds here; all mean the same to the operator
@@ -54,6 +60,12 @@ async def connect(url: str, name: str, identity: Identity | None = None) -> Clie
         raise BrokerRefused(
             f"NATS at {where} (CRM_NATS_URL) does not answer: {error or last or type(error).__name__}; start it or correct the address"
         ) from error
+
+
+async def close(client: Client) -> None:
+    """End a connection, also one whose server is away at that moment."""
+    with contextlib.suppress(OSError, NatsError):
+        await client.close()
 
 
 def servers(url: str) -> list[str]:

@@ -35,6 +35,7 @@ LOOK_SECONDS = 2.0
 INDEXES = [
     IndexModel([("pending", ASCENDING), ("_id", ASCENDING)], name="pending", partialFilterExpression={"pending": True}),
     IndexModel([("publish_time", ASCENDING)], name="expire", expireAfterSeconds=KEEP_DAYS * 86400),
+    IndexModel([("position", ASCENDING), ("_id", ASCENDING)], name="position", partialFilterExpression={"position": {"$exists": True}}),
 ]
 
 
@@ -50,7 +51,7 @@ class Relay:
         self.metrics, self.traces, self.make_stream = metrics, traces, make_stream
         self.woken = asyncio.Event()
         self.lease = Lease(database, "relay")
-        self._sequence, self._look_due, self._short = 0, 0.0, False
+        self._sequence, self._position, self._look_due, self._short = 0, 0, 0.0, False
 
     def wake(self, events: int) -> None:
         """Tell the relay that there is something to publish."""
@@ -74,7 +75,9 @@ class Relay:
 
     async def _turn(self) -> int:
         if self.lease.begun:
-            self._sequence, self._look_due, self.lease.begun = self.lease.kept.get("sequence", 0), 0.0, False
+            self._sequence, self._look_due = self.lease.kept.get("sequence", 0), 0.0
+            newest = await newest_of(self.database)
+            self._position, self.lease.begun = newest["position"] if newest else 0, False
         await self._look()
         return await self.publish_batch()
 
@@ -90,11 +93,24 @@ class Relay:
         if fresh and min(fresh) <= self._sequence:
             await self._lost(min(fresh) - 1)
         await self._reached(max(ack.seq for ack in acks))
-        marks = {"$set": {"publish_time": now(), "sequence": self._sequence}, "$unset": {"pending": ""}}
-        await self.database[OUTBOX].update_many({"_id": {"$in": [row["_id"] for row in rows]}}, marks)
+        await self._mark(rows, acks)
         for row in rows:
             self.metrics.events_published.labels(row["headers"]["ce-type"]).inc()
         return len(rows)
+
+    async def _mark(self, rows: list[dict[str, Any]], acks: list[PubAck]) -> None:
+        """Note that these were published, and when first: by `position`, and by id within one. A fact that is published again keeps its
+        place; one that somebody published before and did not live to mark was heard before the others of this batch."""
+        first = [(row["_id"], ack.duplicate) for row, ack in zip(rows, acks, strict=True) if "position" not in row]
+        again = [row["_id"] for row in rows if "position" in row]
+        for ids in ([one for one, earlier in first if earlier], [one for one, earlier in first if not earlier], again):
+            if not ids:
+                continue
+            values = {"publish_time": now(), "sequence": self._sequence}
+            if ids is not again:
+                self._position += 1
+                values["position"] = self._position
+            await self.database[OUTBOX].update_many({"_id": {"$in": ids}}, {"$set": values, "$unset": {"pending": ""}})
 
     async def _publish(self, rows: list[dict[str, Any]]) -> list[PubAck]:
         """Every row is a span of the trace that made it, and its trace goes on from there."""
@@ -158,6 +174,12 @@ class Relay:
 def _sendable(headers: dict[str, str], span: Span) -> dict[str, str]:
     found = {key: value for key, value in headers.items() if value}
     return found | {"traceparent": traceparent(span)} if span is not INVALID_SPAN else found
+
+
+async def newest_of(database: Database) -> dict[str, Any] | None:
+    """Id and position of the fact that was published last; None before there is any."""
+    cursor = database[OUTBOX].find({"position": {"$exists": True}}, {"position": 1}).hint("position")
+    return next(iter(await cursor.sort([("position", -1), ("_id", -1)]).limit(1).to_list()), None)
 
 
 async def publish_again(database: Database, query: Mapping[str, Any]) -> int:

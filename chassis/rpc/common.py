@@ -12,7 +12,7 @@ from chassis.access.caller import ALL, HIDDEN, Caller
 from chassis.access.explanation import Reason, explain
 from chassis.access.fields import kept_of, told
 from chassis.kernel.errors import Invalid, NotFound
-from chassis.rpc import audits, disclosure
+from chassis.rpc import audits, disclosure, facts
 from chassis.rpc.call import Call
 from chassis.rpc.collaboration import Collaborations
 from chassis.rpc.documents import to_message
@@ -70,7 +70,7 @@ def _reason(reason: Reason) -> explanation_service_pb2.AccessReason:
 
 
 def histories(stores: Sequence[Records]) -> Service:
-    """The handler of ListRecordHistory: who may read the record now may read what happened to it."""
+    """ListRecordHistory and ListFacts: who may read a record now may read what happened to it."""
 
     async def list_history(call: Call, request: Any) -> Any:
         store = disclosure.store_of(stores, request.resource)
@@ -80,7 +80,7 @@ def histories(stores: Sequence[Records]) -> Service:
         entries = [to_message(_entry(row, limits, fields), history_pb2.HistoryEntry.DESCRIPTOR) for row in rows]
         return history_service_pb2.ListRecordHistoryResponse(entries=entries, **tokens)
 
-    return Service(HISTORIES, {"ListRecordHistory": list_history}, {})
+    return Service(HISTORIES, {"ListRecordHistory": list_history, "ListFacts": facts.handler(stores)}, {})
 
 
 def _entry(row: Document, limits: Any, fields: Any) -> Document:

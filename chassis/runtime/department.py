@@ -271,6 +271,6 @@ class Department:
             await self._release()
         except PyMongoError as error:
             log.warning("not everything was written at the end; the lease ends by itself", extra={"reason": str(error)[:200]})
-        await self.nats.close()
+        await broker.close(self.nats)
         await self.database.client.close()
         await asyncio.to_thread(self.traces.flush)

@@ -1,31 +1,33 @@
-"""Subscriptions: facts as they happen, each checked anew against what the caller may see now."""
+"""Subscriptions: facts as they happen, or since a cursor, each checked anew against what the caller may see now."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
+import time
 from collections.abc import AsyncGenerator, Callable
 from datetime import datetime
 from functools import partial
-from typing import Any
+from itertools import chain, repeat
+from typing import Annotated, Any
 
 import strawberry
+from crm.common.v1 import history_service_pb2
 from graphql import GraphQLError
 from strawberry.types import Info
 
 from chassis.access.tokens import claims_of
-from chassis.kernel.errors import CrmError
+from chassis.kernel.errors import CrmError, Invalid
 from gateway.context import Context
 from gateway.errors import field_error
+from gateway.following import PAUSES, Following, Wanted
 from gateway.graph.contract import Node, from_global
 from gateway.graph.judged import by
 from gateway.graph.noun import NOUNS, described
 from gateway.live import Fact
 from gateway.loaders import load_record
 
-log = logging.getLogger("crm.gateway")
-PAUSES = (0.1, 0.5, 1.5, 3.0)
+_HISTORIES = history_service_pb2.DESCRIPTOR.services_by_name["HistoryService"]
 
 
 @strawberry.type(description="A fact that just happened to a record.")
@@ -37,6 +39,10 @@ class RecordChange:
     department: str = strawberry.field(description="The department that announced it.")
     occur_time: datetime = strawberry.field(description="When, UTC.")
     record: Node | None = strawberry.field(description="The record as it is now.")
+    cursor: str = strawberry.field(
+        description="Where this change stands. Subscribe again with it as `after` and nothing since is missed; compare `eventId`, the newest "
+        "changes may come twice."
+    )
 
 
 def build() -> Any:
@@ -53,31 +59,37 @@ def build() -> Any:
     )
 
 
-def _of_record(identity: str) -> Callable[[Fact], bool]:
+def _of_record(identity: str) -> Wanted:
     kind, record_id = from_global(identity)
-    return lambda fact: fact.record_id == record_id and fact.noun == kind
+    noun = NOUNS.get(kind)
+    if noun is None or noun.by_id is None:
+        raise Invalid(f"changes of a {kind} are not told; give the id of a record", field="id")
+    return Wanted((noun.department,), kind, record_id)
 
 
-def _of_customer(identity: str) -> Callable[[Fact], bool]:
-    customer_id = from_global(identity, "Customer", "customerId")[1]
-    return lambda fact: fact.customer_id == customer_id and fact.noun in NOUNS
+def _of_customer(identity: str) -> Wanted:
+    departments = dict.fromkeys(noun.department for noun in NOUNS.values() if "customer_id" in noun.descriptor.fields_by_name)
+    return Wanted(tuple(departments), customer_id=from_global(identity, "Customer", "customerId")[1])
 
 
-def _of_tickets(_: str) -> Callable[[Fact], bool]:
-    return lambda fact: fact.noun == "Ticket"
+def _of_tickets(_: str) -> Wanted:
+    return Wanted((NOUNS["Ticket"].department,), "Ticket")
 
 
-def _field(argument: str, choose: Callable[[str], Callable[[Fact], bool]], description: str) -> Any:
+def _field(argument: str, choose: Callable[[str], Wanted], description: str) -> Any:
     async def stream(info: Info, **given: Any) -> AsyncGenerator[RecordChange, None]:
         context: Context = info.context
         try:
-            wanted = choose(str(given[argument]) if argument else "")
+            following = Following(context, choose(str(given[argument]) if argument else ""), given.get("after"))
             await _verified(context)
-            async for fact in context.live.facts(wanted, context.token, partial(_still, context)):
-                change = await _deliver(context, fact)
-                if change is not None:
+            async for fact in following.facts(partial(_still, context)):
+                record = await _record(context, fact)
+                if record is not None:
                     context.forget()  # what hangs on the record is read anew too: it may be closed to the caller by now
-                    yield change
+                    yield RecordChange(
+                        event_id=fact.event_id, event_type=fact.event_type, department=fact.department, occur_time=fact.time,
+                        record=record, cursor=following.cursor,
+                    )  # fmt: skip
         except CrmError as error:
             raise field_error(error, "gateway") from None
 
@@ -87,9 +99,13 @@ def _field(argument: str, choose: Callable[[str], Callable[[Fact], bool]], descr
     if argument:
         shapes[argument] = described(argument, strawberry.ID)
         parameters.append(kinds(argument, kinds.KEYWORD_ONLY, annotation=shapes[argument]))
+    words = "Go on behind this cursor of a change that was delivered; from now on when left out."
+    shapes["after"] = Annotated[str | None, strawberry.argument(description=words)]
+    parameters.append(kinds("after", kinds.KEYWORD_ONLY, annotation=shapes["after"], default=None))
     stream.__signature__ = inspect.Signature(parameters, return_annotation=shapes["return"])  # type: ignore[attr-defined]
     stream.__annotations__ = shapes
-    return strawberry.subscription(resolver=stream, description=description, metadata=by(*(noun.by_id for noun in NOUNS.values())))
+    judged = by(*(noun.by_id for noun in NOUNS.values()), _HISTORIES.methods_by_name["ListFacts"])
+    return strawberry.subscription(resolver=stream, description=description, metadata=judged)
 
 
 async def _verified(context: Context) -> None:
@@ -114,27 +130,23 @@ async def _still(context: Context) -> None:
             raise
 
 
-async def _deliver(context: Context, fact: Fact) -> RecordChange | None:
-    """The change for this caller; None when they may not see the record now. A fresh loader: nothing is remembered between facts.
+async def _record(context: Context, fact: Fact) -> Any:
+    """The record for this caller; None when they may not see it now. A fresh loader: nothing is remembered between facts.
 
-    What only a sharing contract shows is not delivered: that a fact happened tells of fields that it does not show."""
+    What only a sharing contract shows is not delivered: that a fact happened tells of fields that it does not show. A department that is away
+    comes back; the facts behind this one wait in the queue."""
     noun = NOUNS.get(fact.noun)
     if noun is None or noun.by_id is None:
         return None
-    for pause in (*PAUSES, None):
+    for pause in chain(PAUSES, repeat(PAUSES[-1])):
         try:
-            record = await load_record(Context(context.clients, context.live, context.token, by_roles=True), noun, fact.record_id, ())
-            break
+            return await load_record(Context(context.clients, context.live, context.token, by_roles=True), noun, fact.record_id, ())
         except GraphQLError as error:
             code = (error.extensions or {}).get("code")
             if code == "NOT_ALLOWED":  # what the role may not read did not happen for it
                 return None
-            if code not in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):  # a bad token ends it
+            ended = time.time() >= float(claims_of(context.token).get("exp", 0))
+            if ended or code not in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):  # a bad token ends it
                 raise
-            if pause is None:
-                log.warning("fact not delivered", extra={"event_id": fact.event_id, "department": noun.department, "code": code})
-                return None
-            await asyncio.sleep(pause)  # a department that is away comes back; the facts behind this one wait in the queue
-    if record is None:
-        return None
-    return RecordChange(event_id=fact.event_id, event_type=fact.event_type, department=fact.department, occur_time=fact.time, record=record)
+        await asyncio.sleep(pause)
+    return None

@@ -30,7 +30,7 @@ OPEN: dict[str, dict[str, Any]] = {
     "ListPublishedEvents": {}, "RepublishEvents": {"event_ids": ["none"]}, "ListParkedEvents": {}, "RetryParkedEvents": {"parked_ids": ["none"]},
     "DropParkedEvents": {"parked_ids": ["none"], "reason": "matrix"}, "ReconcileEvents": {},
     "RecordCheckpoint": {"checkpoint": "x" * 30, "public_key": b"x" * 32},
-    "ListSignInChoices": {}, "BeginProviderSignIn": {"identity_provider_id": "nobody", "redirect_uri": "https://crm.example.com/back"},
+    "ListFacts": {"after_id": "@0"}, "ListSignInChoices": {}, "BeginProviderSignIn": {"identity_provider_id": "nobody", "redirect_uri": "https://crm.example.com/back"},
     "CompleteProviderSignIn": {"state": "x" * 43, "code": "x"},
     "ReceiveWebhook": {"webhook_id": "x", "timestamp": "1", "signature": "v1,x"},
     "CreateApiKey": {"name": "x", "roles": [1], "expire_time": {"seconds": int(time.time()) + 86_400}},

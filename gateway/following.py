@@ -1,0 +1,162 @@
+"""One subscription's way through the facts: heard as they happen, and asked of the departments where it missed some.
+
+A cursor says where a subscription stands: the last fact of each department that it looked at, or when it began to look. Nothing is lost
+behind it; what happened while the subscription began or the broker was away may come twice, under the same id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC
+from typing import TYPE_CHECKING
+
+import orjson
+from crm.common.v1 import history_service_pb2
+
+from chassis.kernel.errors import CrmError, Invalid, NotFound
+from gateway.live import Fact, Mark, heard
+
+if TYPE_CHECKING:
+    from gateway.context import Context
+
+_HISTORIES = history_service_pb2.DESCRIPTOR.services_by_name["HistoryService"]
+_PLACE = re.compile(r"[0-9a-z]{1,64}|@[0-9]{1,15}")
+# The clocks of departments may be behind by so much, seconds.
+SKEW_SECONDS = 60
+PAUSES = (0.1, 0.5, 1.5, 3.0)
+# A department is asked for at most so many stretches of 1,000 facts; who was away for longer reads anew.
+MOST_STRETCHES = 50
+REMEMBERED = 2_000
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which facts a subscription is about; "" for any. `departments` are those that announce them."""
+
+    departments: tuple[str, ...]
+    noun: str = ""
+    record_id: str = ""
+    customer_id: str = ""
+
+    def takes(self, fact: Fact) -> bool:
+        """Whether it is one of them."""
+        return fact.department in self.departments and all(
+            getattr(self, name) in ("", getattr(fact, name)) for name in ("noun", "record_id", "customer_id")
+        )
+
+
+class Following:
+    """One subscription. `after` is the cursor behind which it goes on. Raises Invalid for one that is none."""
+
+    def __init__(self, context: Context, wanted: Wanted, after: str | None) -> None:
+        self.context, self.wanted = context, wanted
+        now = f"@{int((time.time() - SKEW_SECONDS) * 1000)}"
+        self._places = _read(after, wanted.departments) if after else dict.fromkeys(wanted.departments, now)
+        # Departments whose facts are to be asked for before those that are heard are told.
+        self._behind = set(wanted.departments) if after else set()
+        self._caught: dict[str, None] = {}
+
+    @property
+    def cursor(self) -> str:
+        """Where it stands."""
+        return base64.urlsafe_b64encode(orjson.dumps(self._places)).decode().rstrip("=")
+
+    async def facts(self, still: Callable[[], Awaitable[None]]) -> AsyncIterator[Fact]:
+        """The facts, until the token ends. Raises what `heard` raises, and a department's refusal to say what was missed; one that is away
+        is asked when it is heard of again."""
+        with self.context.live.listening() as queue:
+            async for fact in self._missed():
+                yield fact
+            old, lost = queue.qsize(), False
+            async for item in heard(queue, self.context.token, still):
+                old -= 1
+                if isinstance(item, Mark):
+                    lost = item is Mark.LOST
+                    self._behind = set(self.wanted.departments)
+                elif lost or item.department not in self.wanted.departments:
+                    continue
+                if self._behind and not lost:
+                    async for fact in self._missed():
+                        yield fact
+                    old = queue.qsize()
+                if not isinstance(item, Mark) and self._new(item, old):
+                    yield item
+
+    def _new(self, fact: Fact, old: int) -> bool:
+        """Whether a fact that was heard is to be told. With `old` ones, that were in the queue while missed facts were asked for, the
+        subscription does not move: it may stand behind them already. Nor does it for a department that must be asked first."""
+        if fact.department in self._behind:
+            return False
+        if old < 0:
+            self._places[fact.department] = fact.event_id
+        return fact.event_id not in self._caught and self.wanted.takes(fact)
+
+    async def _missed(self) -> AsyncIterator[Fact]:
+        """What the departments that are behind have announced since; one that does not answer stays behind."""
+        for department in sorted(self._behind):
+            for _ in range(MOST_STRETCHES):
+                answer = await self._ask(department)
+                for fact in answer.facts if answer else ():
+                    if not fact.coming:
+                        self._places[department] = fact.event_id
+                    if fact.event_id not in self._caught:
+                        self._remember(fact.event_id)
+                        yield Fact(
+                            fact.event_id, fact.event_type, department, fact.noun, fact.record_id, fact.customer_id,
+                            fact.time.ToDatetime(UTC),
+                        )  # fmt: skip
+                if answer:
+                    self._places[department] = answer.position or self._places[department]
+                if answer and not answer.more:
+                    self._behind.discard(department)
+                if not answer or not answer.more:
+                    break
+            else:
+                raise NotFound(
+                    "too much has happened since this cursor; read what you need and subscribe without one",
+                    code="CURSOR_EXPIRED",
+                    field="after",
+                )
+
+    def _remember(self, event_id: str) -> None:
+        self._caught[event_id] = None
+        if len(self._caught) > REMEMBERED:
+            del self._caught[next(iter(self._caught))]
+
+    async def _ask(self, department: str) -> history_service_pb2.ListFactsResponse | None:
+        """A stretch of what a department announced since; None where it does not answer."""
+        wanted, context = self.wanted, self.context
+        request = history_service_pb2.ListFactsRequest(
+            after_id=self._places[department], noun=wanted.noun, record_id=wanted.record_id, customer_id=wanted.customer_id
+        )
+        for pause in (*PAUSES, None):
+            try:
+                answer: history_service_pb2.ListFactsResponse = await context.clients.read(
+                    department, _HISTORIES, "ListFacts", request, context.token, context.request_id
+                )
+                return answer
+            except CrmError as error:
+                if not error.retryable:
+                    raise
+            if pause is None:
+                break
+            await asyncio.sleep(pause)
+        return None
+
+
+def _read(cursor: str, departments: tuple[str, ...]) -> dict[str, str]:
+    try:
+        found = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        good = set(found) == set(departments) and all(_PLACE.fullmatch(value) for value in found.values())
+    except (ValueError, TypeError, AttributeError):
+        good = False
+    if not good:
+        raise Invalid(
+            "«after» is no cursor of this subscription; give the cursor of a change that it delivered, or leave it out", field="after"
+        )
+    return dict(found)
