@@ -18,7 +18,6 @@ from google.protobuf.message import DecodeError, Message
 from chassis.observe.traces import traceparent
 from chassis.rpc.documents import message_class, personal_fields, to_document, to_message
 
-SCHEMA_VERSION = 1
 # What names a record for people, the first that it has.
 LABELS = ("name", "subject", "title", "number", "text")
 LONGEST_LABEL = 100
@@ -28,7 +27,8 @@ LONGEST_LABEL = 100
 class Event:
     """One fact about one aggregate. `version` is the aggregate's version after it: 1, 2, 3 … without gaps.
 
-    `customer_id` names the customer whom the fact concerns, "" for none; `label` is the record's name for people.
+    `customer_id` names the customer whom the fact concerns, "" for none; `label` is the record's name for people. `shape` is the version of
+    the contract's meaning in which it was written.
     """
 
     id: str
@@ -44,6 +44,7 @@ class Event:
     correlation_id: str = ""
     causation_id: str = ""
     traceparent: str = ""
+    shape: int = 1
     body: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
@@ -71,7 +72,7 @@ class Event:
         return {
             "Nats-Msg-Id": self.id, "ce-id": self.id, "ce-specversion": "1.0", "ce-source": f"crm.{self.department}",
             "ce-type": self.type, "ce-subject": self.aggregate_id, "ce-time": self.time.isoformat(),
-            "ce-datacontenttype": "application/protobuf", "ce-schemaversion": str(SCHEMA_VERSION),
+            "ce-datacontenttype": "application/protobuf", "ce-schemaversion": str(self.shape),
             "ce-aggregate": self.aggregate, "ce-version": str(self.version), "ce-actor": self.actor_id,
             "ce-customer": self.customer_id, "ce-label": self.label.encode("unicode_escape").decode(),
             "ce-correlation": self.correlation_id, "ce-causation": self.causation_id, "traceparent": self.traceparent,
@@ -109,7 +110,8 @@ def encode(type_: type[Message], record: Mapping[str, Any], **attributes: Any) -
     customer = record["_id"] if first.name == "customer" else record.get("customer_id")
     return Event(
         type=descriptor.full_name, aggregate=first.message_type.full_name, aggregate_id=record["_id"], version=record["version"],
-        payload=payload, label=str(label)[:LONGEST_LABEL], customer_id=customer or "", **attributes,
+        payload=payload, label=str(label)[:LONGEST_LABEL], customer_id=customer or "",
+        **({"shape": int(descriptor.GetOptions().Extensions[annotations_pb2.schema_version]) or 1} | attributes),
     )  # fmt: skip
 
 
@@ -125,7 +127,8 @@ def decode(headers: Mapping[str, str], payload: bytes) -> Event:
         version=int(headers["ce-version"]), time=datetime.fromisoformat(headers["ce-time"]).astimezone(UTC),
         actor_id=headers.get("ce-actor", ""), payload=payload, customer_id=headers.get("ce-customer", ""),
         label=headers.get("ce-label", "").encode().decode("unicode_escape"), correlation_id=headers.get("ce-correlation", ""),
-        causation_id=headers.get("ce-causation", ""), traceparent=headers.get("traceparent", ""), body=to_document(message),
+        causation_id=headers.get("ce-causation", ""), traceparent=headers.get("traceparent", ""),
+        shape=int(headers.get("ce-schemaversion") or 1), body=to_document(message),
     )  # fmt: skip
 
 

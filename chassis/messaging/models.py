@@ -15,6 +15,7 @@ from chassis.kernel.errors import Conflict
 from chassis.messaging.broker import stream_name
 from chassis.messaging.envelope import Event
 from chassis.messaging.reactions import INBOX, Reaction, checked, durable_name
+from chassis.messaging.upcasting import understood
 from chassis.rpc.call import Call
 from chassis.storage.client import Database
 
@@ -120,7 +121,7 @@ class Fold:
     def _read(self, message: Msg) -> list[Event]:
         """What a message brings in its turn; one that this build cannot read has no effect, as in the live model, which set it aside."""
         try:
-            event = checked(message)
+            event = understood(checked(message), self.reaction.upcasters)
         except (KeyError, ValueError):
             headers = message.headers or {}
             record, version = headers.get("ce-subject", ""), headers.get("ce-version", "")

@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from nats.aio.msg import Msg
@@ -23,6 +23,7 @@ from chassis.kernel.clock import now
 from chassis.kernel.errors import Conflict, CrmError
 from chassis.messaging.broker import stream_name
 from chassis.messaging.envelope import Event, decode, know
+from chassis.messaging.upcasting import Upcasters, must_reach_today, understood
 from chassis.observe.metrics import Metrics
 from chassis.observe.traces import Traces
 from chassis.rpc.call import Call
@@ -56,6 +57,7 @@ class Reaction:
     `handle` gets a batch in order and adds its writes to `call.changes`; it must have the same effect when run again.
     `aggregates` are message names of the announcing department, e.g. "Customer".
     `writes` is its policy: the collections that it may write; anything else is refused with the whole batch.
+    `upcasters` say how facts of older shapes are read.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Reaction:
     aggregates: tuple[str, ...]
     handle: Handle
     writes: tuple[str, ...]
+    upcasters: Upcasters = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.writes:
@@ -70,6 +73,7 @@ class Reaction:
                 f"the reaction «{self.name}» to {self.department} declares nothing that it may write; give it writes=(collection, …)"
             )
         know(self.department)
+        must_reach_today(f"the reaction «{self.name}»", self.department, self.aggregates, self.upcasters)
 
     @property
     def subject(self) -> str:
@@ -168,7 +172,7 @@ class Consumer:
             await self.handle(messages[middle:])
 
     async def _handle(self, messages: list[Msg]) -> None:
-        pairs = [(message, self.read(message)) for message in messages]
+        pairs = [(message, understood(self.read(message), self.reaction.upcasters)) for message in messages]
         seen = await self._versions([event for _, event in pairs])
         take: list[tuple[Msg, Event]] = []
         repeats: list[Msg] = []
@@ -242,7 +246,7 @@ class Consumer:
 
     async def replay(self, row: Mapping[str, Any]) -> None:
         """React to a parked fact now, and only once. Raises what the reaction raises; Conflict where an earlier fact is still missing."""
-        event = decode(row["headers"], row["payload"])
+        event = understood(decode(row["headers"], row["payload"]), self.reaction.upcasters)
         if event.version > (await self.heard([event.aggregate_id])).get(event.aggregate_id, 0):
             self.gaps.add(event.aggregate_id)
             raise Conflict(f"an earlier fact of this record is missing; {event.department} is asked for it, try again in a moment")

@@ -207,3 +207,15 @@ async def test_facts_that_the_reaction_does_not_listen_to_are_passed_over(desk: 
     assert (await listening.effects(), await listening.heard()) == (["a1", "b1"], {"a": 1, "b": 1})
     await Installation.until(lambda: _none(listening))
     assert await desk.database[PARKED].count_documents({}) == 0
+
+
+async def test_a_fact_of_a_shape_that_only_a_newer_build_knows_is_set_aside_and_told_so(desk: Desk) -> None:
+    record = {"_id": "a", "version": 1, "name": "firm", "kind": "COMPANY"}
+    event = encode(customer_events_pb2.CustomerUpdated, record, id=new_id(), time=now(), actor_id="p1", shape=2)
+    headers = {key: value for key, value in event.headers().items() if value}
+    await desk.context.publish(f"crm.{desk.department}.v1.customer.updated.a", event.payload, headers=headers)
+    await desk.publish("b1")
+    await desk.consumer.handle(await desk.take(2))
+    (parked,) = await desk.database[PARKED].find().to_list()
+    assert "has shape 2, this build knows 1; update this department" in parked["reason"]
+    assert await desk.effects() == ["b1"]
