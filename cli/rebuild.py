@@ -24,8 +24,9 @@ from nats.js.errors import Error as JetStreamError
 from pymongo.errors import PyMongoError
 
 from chassis.kernel.errors import Conflict
+from chassis.kernel.ids import new_id
 from chassis.messaging.broker import connect
-from chassis.messaging.models import ASIDE, Aside, Document, Fold, Model
+from chassis.messaging.models import Aside, Document, Fold, Model, aside_of
 from chassis.rpc.call import Call
 from chassis.runtime.department import Department
 from chassis.storage.changes import Changes, settle
@@ -37,6 +38,8 @@ from cli.plan import Plan
 from cli.words import say
 
 PAUSE_SECONDS, QUIET_SECONDS, SAY_SECONDS = 6, 30.0, 2.0
+# MongoDB may take so long to put a model in place, and goes on with it when we are killed: the consumers are paused for longer then.
+OUT_SECONDS, OUT_PAUSE_SECONDS, RESUME_SECONDS = 60, 90, 15.0
 MOST_SHOWN, AFTER = 5, 100
 
 
@@ -73,6 +76,12 @@ async def rebuild(plan: Plan, name: str) -> Outcome:
         raise EngineError(f"there is no model «{name}»; there are {', '.join(sorted(known))}")
     department, model = known[name]
     lease, found = Lease(department.database, "rebuild"), Outcome()
+
+    async def anew() -> None:  # after a lost lease everything begins from nothing
+        nonlocal found
+        found = Outcome()
+        await Rebuild(department, model, connection.jetstream(timeout=15), found, lease).run()
+
     try:
         if not await lease.hold():
             raise EngineError(
@@ -81,7 +90,7 @@ async def rebuild(plan: Plan, name: str) -> Outcome:
         connection = await connect(plan.nats_url, "crm-rebuild", plan.identity("cli"))
         logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of how nats-py ends a TLS connection
         try:
-            await lease.while_held(Rebuild(department, model, connection.jetstream(timeout=15), found).run)
+            await lease.while_held(anew)
         finally:
             with contextlib.suppress(PyMongoError):
                 await lease.release()
@@ -113,11 +122,12 @@ def tell(name: str, found: Outcome) -> None:
 
 
 class Rebuild:
-    """One model, folded anew."""
+    """One model, folded anew, once: under a term of the lease."""
 
-    def __init__(self, department: Department, model: Model, context: JetStreamContext, found: Outcome) -> None:
-        self.department, self.model, self.context, self.found = department, model, context, found
-        self.database, self.aside = department.database, f"{model.collection}{ASIDE}"
+    def __init__(self, department: Department, model: Model, context: JetStreamContext, found: Outcome, lease: Lease) -> None:
+        self.department, self.model, self.context, self.found, self.lease = department, model, context, found, lease
+        self.database, self.aside = department.database, aside_of(model.collection, lease.term)
+        self.pause_seconds = PAUSE_SECONDS
         self.folds = [Fold(department.name, reaction, context) for reaction in model.reactions]
 
     async def run(self) -> None:
@@ -175,23 +185,73 @@ class Rebuild:
                 await fold.must_be_whole(self.database)
             await self._compare()
             if not self.found.equal:
+                self.pause_seconds = OUT_PAUSE_SECONDS
+                await self._pause()
                 await self._must_rest(places)
-                await (await self.database[self.aside].aggregate([{"$out": self.model.collection}])).to_list()
+                await self._put_in_place()
                 await self._must_rest(places)
         finally:
             await settle([keeping])
-            with contextlib.suppress(NatsError, JetStreamError, OSError):  # they go on by themselves
+            await self._resume()
+            self.found.paused = time.monotonic() - begun
+
+    async def _resume(self) -> None:
+        """Let the consumers go on, unless another rebuild has the lease by now and has paused them for itself. Where the broker does not
+        answer they go on by themselves, when their pause is over."""
+        end = time.monotonic() + RESUME_SECONDS
+        while time.monotonic() < end:
+            with contextlib.suppress(NatsError, JetStreamError, OSError, TimeoutError):
+                if await self._taken():
+                    return
                 for fold in self.folds:
                     await self.context.resume_consumer(fold.stream, fold.durable)
-            self.found.paused = time.monotonic() - begun
+                return
+            await asyncio.sleep(0.3)
+
+    async def _taken(self) -> bool:
+        try:
+            return not await self.lease.hold()
+        except PyMongoError:  # who cannot ask is not alone: nobody puts a model in place now
+            return False
+
+    async def _put_in_place(self) -> None:
+        """The new model in the place of the old one. When this ends, nothing of it is under way any more: what the consumers wrote into the
+        old model while MongoDB still copies the new one would be lost with it."""
+        mark = f"rebuild {self.model.name} {new_id()}"
+        if not await self.lease.hold():
+            raise Conflict(f"the lease is another one's by now; repeat `xietong rebuild {self.model.name}`")
+        copying = asyncio.create_task(self._copy(mark))
+        try:
+            await asyncio.shield(copying)
+        except asyncio.CancelledError:
+            await asyncio.gather(copying, return_exceptions=True)
+            raise
+
+    async def _copy(self, mark: str) -> None:
+        out = [{"$out": self.model.collection}]
+        try:
+            cursor = await self.database[self.aside].aggregate(out, maxTimeMS=OUT_SECONDS * 1000, comment=mark)
+            await cursor.to_list()
+        except PyMongoError:  # the connection is gone: the copying may not be
+            end = time.monotonic() + OUT_SECONDS
+            while time.monotonic() < end:
+                with contextlib.suppress(PyMongoError):
+                    mine: list[Document] = [{"$currentOp": {"allUsers": False}}, {"$match": {"command.comment": mark}}]
+                    if not await (await self.database.client.admin.aggregate(mine)).to_list():
+                        break
+                await asyncio.sleep(0.1)
+            raise
 
     async def _keep_paused(self) -> None:
         """Paused for seconds, again and again: without us the consumers go on by themselves."""
         while True:
-            until = (datetime.now(UTC) + timedelta(seconds=PAUSE_SECONDS)).isoformat().replace("+00:00", "Z")
-            for fold in self.folds:
-                await self.context.pause_consumer(fold.stream, fold.durable, until)
+            await self._pause()
             await asyncio.sleep(PAUSE_SECONDS / 6)
+
+    async def _pause(self) -> None:
+        until = (datetime.now(UTC) + timedelta(seconds=self.pause_seconds)).isoformat().replace("+00:00", "Z")
+        for fold in self.folds:
+            await self.context.pause_consumer(fold.stream, fold.durable, until)
 
     async def _at_rest(self, fold: Fold) -> int:
         """Wait until nothing of a paused consumer is in the works; the place in the stream up to which it has had its effect."""

@@ -21,8 +21,9 @@ from chassis.storage.client import Database
 
 Document = dict[str, Any]
 BATCH = 500
-# What a collection that is being folded has behind its name.
+# What a collection that is being folded has behind its name, before a digit.
 ASIDE = "__rebuild"
+ASIDES = 8
 FETCH_SECONDS = 2
 
 
@@ -48,6 +49,17 @@ class Aside:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._database, name)
+
+
+def aside_of(collection: str, term: int) -> str:
+    """Where a model is folded under a term of the lease: not where one folded that has lost it and may not know that yet. A department may
+    not drop collections, so there are a few that take turns."""
+    return f"{collection}{ASIDE}{term % ASIDES}"
+
+
+def is_aside(collection: str) -> bool:
+    """Whether a collection is one of those."""
+    return collection[:-1].endswith(ASIDE)
 
 
 @dataclass

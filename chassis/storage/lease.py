@@ -24,14 +24,14 @@ _PAST = datetime(1970, 1, 1, tzinfo=UTC)
 class Lease:
     """A lease by its name; another replica has it five seconds after its holder went silent, or at once when it was released.
 
-    `kept` is what holders leave to each other; it is read anew with each new term, which `begun` tells once.
+    `kept` is what holders leave to each other; it is read anew with each new `term` (1, 2, 3 …), which `begun` tells once.
     """
 
     def __init__(self, database: Database, name: str) -> None:
         self.database, self.name, self.holder = database, name, new_id()
         self.kept: dict[str, Any] = {}
-        self.begun = False
-        self._term, self._until = 0, 0.0
+        self.begun, self.term = False, 0
+        self._until = 0.0
 
     async def hold(self) -> bool:
         """Whether it is ours now; taken or prolonged where that is due. Raises what the driver raises."""
@@ -51,8 +51,8 @@ class Lease:
             return False
         if row["holder"] != self.holder:
             return False
-        if row["term"] != self._term:
-            self._term, self.kept, self.begun = row["term"], row, True
+        if row["term"] != self.term:
+            self.term, self.kept, self.begun = row["term"], row, True
         # Half of it is left to the work that was begun under it.
         self._until = moment + LEASE_SECONDS / 2
         return True
@@ -68,7 +68,8 @@ class Lease:
         await self._leases.update_one({"_id": self.name, "holder": self.holder}, {"$set": {"until": _PAST, "holder": ""}})
 
     async def while_held(self, run: Callable[[], Awaitable[None]]) -> None:
-        """Run a worker whenever the lease is ours, until cancelled; it is cancelled when the lease is lost. Raises what it raises."""
+        """Run a worker whenever the lease is ours, until cancelled or it ends by itself; it is cancelled when the lease is lost, and begun
+        anew when it is ours again. Raises what it raises."""
         work: asyncio.Future[None] | None = None
         try:
             while True:

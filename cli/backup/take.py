@@ -16,7 +16,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure
 
-from chassis.messaging.models import ASIDE
+from chassis.messaging.models import is_aside
 from chassis.storage.encryption import Masters
 from cli.backup.repository import FORMAT, Repository, chunks_of
 from cli.engines import EngineError
@@ -126,7 +126,7 @@ async def _moment(client: Client) -> Timestamp:
 async def _department(client: Client, database: str, name: str, moment: Timestamp, additions: Additions) -> dict[str, Any]:
     found, progress = {}, Progress(f"{name:13} documents")
     for collection in sorted(await client[database].list_collection_names()):
-        if collection not in PASSING and not collection.startswith(("system.", "tmp.")) and not collection.endswith(ASIDE):
+        if collection not in PASSING and not collection.startswith(("system.", "tmp.")) and not is_aside(collection):
             found[collection] = await _collection(rows(client, database, collection, moment), additions, progress)
     progress.end()
     return found

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from pymongo import DeleteOne, UpdateOne
 
 from chassis.kernel.errors import Conflict
+from chassis.messaging.models import is_aside
 from chassis.messaging.relay import publish_again
+from chassis.storage.lease import Lease
 from cli import rebuild
 from cli.engines import EngineError
 from tests.support.installation import Installation
 
 Document = dict[str, Any]
+PAST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 async def populated(crm: Installation, deals: int = 6) -> list[str]:
@@ -38,6 +42,14 @@ async def stored(crm: Installation, collection: str) -> dict[str, Document]:
     return {row["_id"]: {name: value for name, value in row.items() if value is not None} async for row in rows}
 
 
+async def left_over(crm: Installation, collection: str) -> dict[str, int]:
+    """What collections that were folded into still hold."""
+    database = crm.suite["customer"].database
+    names = [name for name in await database.list_collection_names() if is_aside(name) and name.startswith(collection)]
+    assert names
+    return {name: count for name in names if (count := await database[name].count_documents({}))}
+
+
 async def test_a_model_where_nothing_was_wrong_is_equal_and_stays(own_crm: Installation) -> None:
     await populated(own_crm)
     for name, collection in (("timeline", "timeline_entries"), ("work", "open_work")):
@@ -45,7 +57,7 @@ async def test_a_model_where_nothing_was_wrong_is_equal_and_stays(own_crm: Insta
         first, second = await rebuild.rebuild(own_crm.plan, name), await rebuild.rebuild(own_crm.plan, name)
         assert (first.equal, first.documents, first.digest) == (True, len(before), second.digest)
         assert await stored(own_crm, collection) == before
-        assert await own_crm.suite["customer"].database[f"{collection}__rebuild"].count_documents({}) == 0
+        assert await left_over(own_crm, collection) == {}
 
 
 async def test_what_is_missing_too_many_or_other_is_put_right(own_crm: Installation) -> None:
@@ -185,3 +197,52 @@ async def test_two_at_once_are_one(own_crm: Installation) -> None:
 async def test_a_model_that_there_is_not_is_refused_with_those_that_there_are(own_crm: Installation) -> None:
     with pytest.raises(EngineError, match="there is no model «timelines»; there are timeline, work"):
         await rebuild.rebuild(own_crm.plan, "timelines")
+
+
+async def test_a_rebuild_that_loses_its_lease_begins_from_nothing_when_it_has_it_again(
+    own_crm: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await populated(own_crm)
+    before, held, swap = await stored(own_crm, "timeline_entries"), Lease._held, rebuild.Rebuild._swap
+    turns: list[int] = []
+
+    async def lost_once(self: Lease) -> bool:  # as while MongoDB is away
+        return await held(self) if self.name != "rebuild" or len(turns) != 1 else turns.append(0) or False
+
+    async def late(self: rebuild.Rebuild, total: int) -> None:
+        turns.append(self.lease.term)
+        if len(turns) == 1:
+            await asyncio.sleep(60)
+        await swap(self, total)
+
+    monkeypatch.setattr(Lease, "_held", lost_once)
+    monkeypatch.setattr(rebuild.Rebuild, "_swap", late)
+    found = await rebuild.rebuild(own_crm.plan, "timeline")
+    assert (len(turns), found.equal, found.documents) == (3, True, len(before))
+    assert await stored(own_crm, "timeline_entries") == before
+    assert await left_over(own_crm, "timeline_entries") == {}
+
+
+async def test_one_that_lost_its_lease_and_does_not_know_it_takes_nothing_from_the_next(
+    own_crm: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await populated(own_crm)
+    before, swap = await stored(own_crm, "timeline_entries"), rebuild.Rebuild._swap
+    first: list[asyncio.Task[rebuild.Outcome]] = []
+    reached = asyncio.Event()
+
+    async def met(self: rebuild.Rebuild, total: int) -> None:
+        if not reached.is_set():
+            reached.set()
+            await asyncio.sleep(60)
+        first[0].cancel()  # it cleans up behind itself, while the other one is about to compare
+        await asyncio.gather(*first, return_exceptions=True)
+        await swap(self, total)
+
+    monkeypatch.setattr(rebuild.Rebuild, "_swap", met)
+    first.append(asyncio.create_task(rebuild.rebuild(own_crm.plan, "timeline")))
+    await reached.wait()
+    await own_crm.suite["customer"].database["leases"].update_one({"_id": "rebuild"}, {"$set": {"holder": "", "until": PAST}})
+    found = await rebuild.rebuild(own_crm.plan, "timeline")
+    assert (found.equal, found.documents) == (True, len(before))
+    assert await stored(own_crm, "timeline_entries") == before
