@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PYTHONPATH := $(CURDIR):$(CURDIR)/gen
 PROTOS := $(shell find protos -name '*.proto')
 
-.PHONY: help run setup test lint types boundaries contracts unit tests manifests chaos chaos-long protos schema lock image sbom secrets bench bench-events clean
+.PHONY: help run setup test lint types boundaries contracts unit tests manifests chaos chaos-long protos schema lock image image-proof sbom secrets bench bench-events clean
 .DEFAULT_GOAL := help
 
 help: ## this help
@@ -62,6 +62,9 @@ lock: ## requirements/*.txt from pyproject.toml (needs uv)
 
 image: .venv/.dev ## one service's image: make image S=sales BASE=python:3.11-slim@sha256:…
 	@$(BIN)/python -m cli.image build "$(S)" "$(BASE)" $(FLAGS)
+
+image-proof: .venv/.dev gen/crm.binpb ## one service's image built with buildah on a base made here, started and asked: make image-proof S=sales (as root)
+	@$(BIN)/python -m tests.deploy.real_image "$(S)"
 
 sbom: .venv/.dev ## its bill of materials (CycloneDX): make sbom S=sales
 	@$(BIN)/python -m cli.image sbom "$(S)"
