@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import getpass
 import json
 import os
 import random
@@ -10,10 +12,11 @@ import shutil
 import socket
 import stat
 import sys
+import tempfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure, PyMongoError
@@ -23,19 +26,33 @@ class EngineError(Exception):
     """One line that says what is wrong and how to mend it."""
 
 
-_given: set[int] = set()
+# Ports that this process was given, each a locked file: the lock goes with the process.
+_given: dict[int, TextIO] = {}
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on now, each time another one.
+    """A port of this machine that nobody listens on now, each time another one, and one that no other process was given that still runs:
+    what listens there may be down at this moment and come back.
 
     Below the range from which the system takes ports for outgoing connections, so that none of those can take it meanwhile.
     """
     while True:
         port = random.randrange(10_000, 20_000)
-        if port not in _given and is_free(port):
-            _given.add(port)
+        if port not in _given and is_free(port) and _claim(port):
             return port
+
+
+def _claim(port: int) -> bool:
+    folder = Path(tempfile.gettempdir(), f"crm-ports-{getpass.getuser()}")
+    folder.mkdir(exist_ok=True)
+    claim = (folder / str(port)).open("w")
+    try:
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        claim.close()
+        return False
+    _given[port] = claim
+    return True
 
 
 def is_free(port: int) -> bool:
