@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -13,14 +12,13 @@ from typing import Any
 from crm.common.v1 import annotations_pb2
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
-from pymongo import InsertOne
 
 from chassis.access.fields import limit_answer, refuse_writes, resource_of
 from chassis.kernel.errors import Conflict, CrmError, Invalid, NotAllowed
 from chassis.rpc.call import Call
-from chassis.rpc.documents import message_class, traits
+from chassis.rpc.documents import message_class
+from chassis.rpc.repeats import Repeat, is_repeatable
 from chassis.storage.changes import REQUESTS, Changes, Duplicate, as_refusal
-from chassis.storage.personal import open_message, seal_message
 
 Handler = Callable[[Call, Any], Awaitable[Message]]
 PUBLIC = "public"
@@ -97,22 +95,21 @@ async def run(method: MethodDescriptor, service: Service, call: Call, request: M
     if action != PUBLIC and not call.contracts and not call.directory.allows(call.caller, resource, action):
         raise NotAllowed(f"your roles do not allow «{action}» on {resource.replace('_', ' ')}; ask an administrator for the right")
     validate(request)
-    key = _request_key(method, call, request)
     if action not in ("read", PUBLIC):
         refuse_writes(request, _row_of(method, resource), call.limits(resource))
-    answer = await _answer(method, service, call, request, key, fresh)
+    answer = await _answer(method, service, call, request, fresh)
     limit_answer(answer, call.limits)
     return answer
 
 
-async def _answer(
-    method: MethodDescriptor, service: Service, call: Call, request: Message, key: str, fresh: Callable[[], Changes]
-) -> Message:
+async def _answer(method: MethodDescriptor, service: Service, call: Call, request: Message, fresh: Callable[[], Changes]) -> Message:
+    repeat = Repeat(method, call, request) if is_repeatable(request) else None
     try:
-        return await _attempts(method, service, call, request, key, fresh)
-    except CrmError:
-        # A twin of this request may have been faster: then its answer is the answer.
-        if key and (earlier := await _earlier(call, method, key, request)):
+        return await _attempts(method, service, call, request, repeat, fresh)
+    except CrmError as refusal:
+        # A twin of this request may have been faster: then its answer is the answer. One that is slower must not come after a refusal.
+        final = not refusal.retryable and policy_of(method)[1] != PUBLIC
+        if repeat and (earlier := await (repeat.refuse() if final else repeat.earlier())):
             return earlier
         raise
 
@@ -125,20 +122,19 @@ def _row_of(method: MethodDescriptor, resource: str) -> Descriptor | None:
 
 
 async def _attempts(
-    method: MethodDescriptor, service: Service, call: Call, request: Message, key: str, fresh: Callable[[], Changes]
+    method: MethodDescriptor, service: Service, call: Call, request: Message, repeat: Repeat | None, fresh: Callable[[], Changes]
 ) -> Message:
     for attempt in range(ATTEMPTS):
-        if key and (earlier := await _earlier(call, method, key, request)):
+        if repeat and (earlier := await repeat.earlier()):
             return earlier
         call.changes = fresh()
         response = await service.handlers[method.name](call, request)
-        if key:
-            kept = await _kept(call, response)
-            call.changes.write(REQUESTS, InsertOne({"_id": key, "hash": _digest(request), "response": kept, "create_time": call.now}))
+        if repeat:
+            await repeat.keep(response)
         try:
             await call.changes.commit()
         except Duplicate as duplicate:
-            if duplicate.collection == REQUESTS and (earlier := await _earlier(call, method, key, request)):
+            if repeat and duplicate.collection == REQUESTS and (earlier := await repeat.earlier()):
                 return earlier
             if duplicate.index != "_id_" or attempt + 1 == ATTEMPTS:
                 raise as_refusal(duplicate, service.duplicates) from duplicate
@@ -152,14 +148,6 @@ async def _attempts(
     raise AssertionError("unreachable")
 
 
-async def _kept(call: Call, response: Message) -> bytes:
-    """An answer as it is kept for repeats: what is personal lies under the keys of its subjects there too."""
-    copy = type(response)()
-    copy.CopyFrom(response)
-    await seal_message(copy, call.changes.keys_of)
-    return copy.SerializeToString()
-
-
 async def _pause(attempt: int) -> None:
     """A short random wait that spreads those who met."""
     await asyncio.sleep(random.uniform(0, min(0.01 * (attempt + 1), 0.1)))  # noqa: S311
@@ -168,39 +156,6 @@ async def _pause(attempt: int) -> None:
 def _names_version(request: Message) -> bool:
     fields = request.DESCRIPTOR.fields_by_name
     return "version" in fields and bool(getattr(request, "version", 0))
-
-
-def _request_key(method: MethodDescriptor, call: Call, request: Message) -> str:
-    if "request_id" not in request.DESCRIPTOR.fields_by_name or getattr(request, "validate_only", False):
-        return ""
-    return f"{call.caller.person_id}:{method.name}:{request.request_id}"
-
-
-def _digest(request: Message) -> str:
-    """What tells one content from another. Secrets go in only through scrypt: a fast digest of a password would be a place to guess it."""
-    plain: Any = type(request)()
-    plain.CopyFrom(request)
-    slow = b""
-    for field in request.DESCRIPTOR.fields:
-        if traits(field).secret:
-            slow += hashlib.scrypt(getattr(plain, field.name).encode(), salt=plain.request_id.encode(), n=2**14, r=8, p=1)
-            plain.ClearField(field.name)
-    return hashlib.sha256(plain.SerializeToString(deterministic=True) + slow).hexdigest()
-
-
-async def _earlier(call: Call, method: MethodDescriptor, key: str, request: Message) -> Message | None:
-    record = await call.database[REQUESTS].find_one({"_id": key})
-    if record is None:
-        return None
-    if record["hash"] != _digest(request):
-        raise Invalid(
-            "this request_id was used before with other content; use a new request_id for a new command",
-            code="REQUEST_ID_REUSED",
-            field="request_id",
-        )
-    answer = response_class(method).FromString(record["response"])
-    await open_message(answer, call.changes.vault)
-    return answer
 
 
 @cache

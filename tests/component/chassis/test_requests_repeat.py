@@ -97,6 +97,60 @@ async def test_refused_command_does_not_use_up_its_request_id(crm: Installation)
     assert made.customer.version == 1
 
 
+async def test_a_refusal_is_not_followed_by_the_effect_of_a_twin_that_was_under_way(
+    crm: Installation, customer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (notes,) = [found for found in crm.suite["customer"].served if found.descriptor.name == "NoteService"]
+    real, reached, told = notes.handlers["CreateNote"], asyncio.Event(), asyncio.Event()
+
+    async def slow_then_refused(call: Any, request: Any) -> Any:
+        if reached.is_set():
+            raise WrongState("too late by now")
+        reached.set()
+        response = await real(call, request)
+        await told.wait()
+        return response
+
+    monkeypatch.setitem(notes.handlers, "CreateNote", slow_then_refused)  # type: ignore[arg-type]
+    fields = {"role": "COORDINATOR", "request_id": new_id(), "customer_id": customer.id, "text": "once"}
+    twin = asyncio.create_task(crm.ask("CreateNote", **fields))
+    await reached.wait()
+    with pytest.raises(WrongState, match="too late"):
+        await crm.ask("CreateNote", **fields)
+    told.set()
+    with pytest.raises(Conflict) as refusal:
+        await twin
+    assert (refusal.value.code, refusal.value.retryable) == ("REQUEST_REFUSED", False)
+    stored = crm.suite["customer"].database["notes"]
+    assert await stored.count_documents({"customer_id": customer.id}) == 0
+    monkeypatch.setitem(notes.handlers, "CreateNote", real)  # type: ignore[arg-type]
+    made = await crm.ask("CreateNote", **fields)  # a new try begins behind the refusal
+    assert (await crm.ask("CreateNote", **fields)).SerializeToString() == made.SerializeToString()
+    assert await stored.count_documents({"customer_id": customer.id}) == 1
+
+
+async def test_who_is_refused_while_a_twin_commits_gets_its_answer(
+    crm: Installation, customer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (notes,) = [found for found in crm.suite["customer"].served if found.descriptor.name == "NoteService"]
+    real, reached, done = notes.handlers["CreateNote"], asyncio.Event(), asyncio.Event()
+
+    async def refused_late(call: Any, request: Any) -> Any:
+        if reached.is_set():
+            return await real(call, request)
+        reached.set()
+        await done.wait()
+        raise WrongState("too late by now")
+
+    monkeypatch.setitem(notes.handlers, "CreateNote", refused_late)  # type: ignore[arg-type]
+    fields = {"role": "COORDINATOR", "request_id": new_id(), "customer_id": customer.id, "text": "once"}
+    late = asyncio.create_task(crm.ask("CreateNote", **fields))
+    await reached.wait()
+    answer = await crm.ask("CreateNote", **fields)
+    done.set()
+    assert (await late).SerializeToString() == answer.SerializeToString()
+
+
 async def test_twenty_identical_creates_at_once_make_one_record_and_one_event(crm: Installation) -> None:
     request = _create(tax_number=new_id().upper())
     answers = await asyncio.gather(*(_told(crm, "CreateCustomer", request) for _ in range(20)))
