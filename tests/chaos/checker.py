@@ -108,6 +108,12 @@ class Checker:
                     heads.get("ce-correlation", ""), heads.get("ce-customer", ""), row["subject"], bool(row.get("pending")),
                 ))  # fmt: skip
 
+    async def published(self, department: str, noun: str) -> list[str]:
+        """Ids of the facts about a kind of record, in the order in which they were first published."""
+        query = {"headers.ce-aggregate": f"crm.{department}.v1.{noun}", "position": {"$exists": True}}
+        rows = self.databases[department]["outbox"].find(query, {"_id": 1}).sort([("position", 1), ("_id", 1)])
+        return [row["_id"] async for row in rows]
+
     def _of_records(self) -> dict[tuple[str, str, str], list[int]]:
         found: dict[tuple[str, str, str], list[int]] = defaultdict(list)
         for fact in self.facts:

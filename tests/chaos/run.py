@@ -21,8 +21,9 @@ from cli.audit import prove
 from cli.batches import Batches
 from cli.plan import DEPARTMENTS
 from gateway.graph.contract import to_global
-from tests.chaos.checker import Checker
+from tests.chaos.checker import MOST_TOLD, Checker
 from tests.chaos.cluster import Cluster
+from tests.chaos.follower import Follower
 from tests.chaos.leaders import Leaders, leader_schedule
 from tests.chaos.ledger import Command
 from tests.chaos.nemesis import Nemesis
@@ -117,7 +118,8 @@ async def _torment(stack: Stack, folder: Path, drawn: list[Fault], report: Repor
     pulse = Pulse(many, stack, folder, report.seed) if isinstance(stack, Cluster) else None
     workers += [pulse] if pulse else []
     ended = asyncio.Event()
-    tasks = [asyncio.create_task(worker.run(ended)) for worker in workers]
+    follower = Follower(len(workers), stack, folder, report.seed)
+    tasks = [asyncio.create_task(worker.run(ended)) for worker in (*workers, follower)]
     campaign = asyncio.create_task(_launch(stack))
     if pulse:
         await stack.until(lambda: pulse.told)
@@ -143,6 +145,7 @@ async def _torment(stack: Stack, folder: Path, drawn: list[Fault], report: Repor
         await stack.until(lambda: _renewed(stack), 40)
         report.settled = await _quiet(stack, checker, healed, report)
         await _judge(stack, checker, commands, report, mailbox)
+        await _followed(checker, follower, report)
     finally:
         await checker.close()
     report.violations += [f"a repeat was answered otherwise: {one}" for worker in workers for one in worker.differed]
@@ -260,6 +263,20 @@ async def _unrest(stack: Stack, checker: Checker) -> str:
     except (PyMongoError, NatsError, OSError, TimeoutError) as error:
         return type(error).__name__
     return ""
+
+
+async def _followed(checker: Checker, follower: Follower, report: Report) -> None:
+    """Whoever follows by cursors is told everything behind the first, whatever fell down meanwhile."""
+    published = await checker.published("support", "Ticket")
+    begun = min((published.index(one) for one in follower.told if one in published), default=len(published))
+    await follower.catch_up(published[begun:])
+    missed = [one for one in published[begun:] if one not in follower.told]
+    strange = [one for one in follower.told if one not in published]
+    report.counts["followed by cursors"] = len(published) - begun
+    report.violations += [f"followed by cursors: never told of {one}" for one in missed[:MOST_TOLD]]
+    report.violations += [f"followed by cursors: told of {one}, which there is not" for one in strange[:MOST_TOLD]]
+    report.violations += [f"followed by cursors: refused with {one}" for one in follower.refused[:MOST_TOLD]]
+    report.notes.append(f"followed by {follower.subscriptions} subscriptions, {follower.again} changes told again under the same id")
 
 
 async def _judge(stack: Stack, checker: Checker, commands: list[Command], report: Report, mailbox: Mailbox) -> None:

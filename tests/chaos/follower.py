@@ -1,0 +1,92 @@
+"""A client that follows every ticket through the whole run, by one subscription after the other, each behind the last cursor."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import orjson
+from websockets.asyncio.client import connect
+from websockets.exceptions import WebSocketException
+
+from tests.chaos.stack import Stack
+from tests.chaos.workers import Worker
+
+QUERY = "subscription($after: String) { ticketChanged(after: $after) { eventId cursor } }"
+LONGEST_SECONDS = 25.0
+
+
+class Broken(Exception):
+    """The subscription ended; the next one goes on behind it."""
+
+
+class Follower(Worker):
+    """`told` are the ids of the facts, in their order; `again` how many came more than once; `refused` what no client should be told."""
+
+    def __init__(self, number: int, stack: Stack, folder: Path, seed: int) -> None:
+        super().__init__(number, stack, folder, seed, [])
+        self.role, self.dice = "COORDINATOR", random.Random(f"{seed}:follower")
+        self.told: dict[str, None] = {}
+        self.again = self.subscriptions = 0
+        self.refused: list[str] = []
+        self.cursor: str | None = None
+
+    async def run(self, ended: asyncio.Event) -> None:
+        """Until told to end."""
+        try:
+            while not ended.is_set():
+                await self._next()
+        finally:
+            self.ledger.close()
+
+    async def catch_up(self, wanted: Sequence[str], seconds: float = 20) -> None:
+        """Go on until everything wanted was told, or time is up."""
+        end = asyncio.get_running_loop().time() + seconds
+        while set(wanted) - set(self.told) and asyncio.get_running_loop().time() < end:
+            await self._next()
+        await self.http.aclose()
+
+    async def _next(self) -> None:
+        with contextlib.suppress(Broken, WebSocketException, OSError, TimeoutError, LookupError, ValueError):
+            await self._follow(self.dice.uniform(1, LONGEST_SECONDS))
+        await asyncio.sleep(self.dice.uniform(0.05, 0.5))
+
+    async def _follow(self, seconds: float) -> None:
+        """One subscription, ended by us after a while, or by whatever happens."""
+        token = await self._signed_in()
+        address = f"ws://127.0.0.1:{self.stack.plan.gateway_port}/graphql"
+        async with (
+            asyncio.timeout(seconds),
+            connect(address, subprotocols=["graphql-transport-ws"], open_timeout=2, close_timeout=1) as socket,
+        ):  # type: ignore[list-item]
+            await socket.send(orjson.dumps({"type": "connection_init", "payload": {"Authorization": f"Bearer {token}"}}).decode())
+            await socket.recv()
+            payload = {"query": QUERY, "variables": {"after": self.cursor}}
+            await socket.send(orjson.dumps({"id": "1", "type": "subscribe", "payload": payload}).decode())
+            self.subscriptions += 1
+            while True:
+                self._take(orjson.loads(await socket.recv()))
+
+    def _take(self, message: dict[str, object]) -> None:
+        for code in _codes(message):
+            if code == "UNAUTHENTICATED":
+                self._token_until = 0.0
+            elif code not in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "BUSY", "OVERLOADED", "INTERNAL"):
+                self.refused.append(str(message)[:400])
+        data = message.get("payload")
+        change = (data.get("data") or {}).get("ticketChanged") if isinstance(data, dict) else None
+        if not change:
+            raise Broken
+        self.again += change["eventId"] in self.told
+        self.told[change["eventId"]] = None
+        self.cursor = change["cursor"]
+
+
+def _codes(message: dict[str, object]) -> Iterator[str]:
+    payload = message.get("payload")
+    errors = payload if isinstance(payload, list) else payload.get("errors") if isinstance(payload, dict) else None
+    for error in errors or []:
+        yield str((error.get("extensions") or {}).get("code"))
