@@ -70,7 +70,7 @@ class Following:
         """The facts, until the token ends. Raises what `heard` raises, and a department's refusal to say what was missed; one that is away
         is asked when it is heard of again."""
         with self.context.live.listening() as queue:
-            async for fact in self._missed():
+            async for fact in self._missed(self._behind):
                 yield fact
             old, lost = queue.qsize(), False
             async for item in heard(queue, self.context.token, still):
@@ -80,8 +80,9 @@ class Following:
                     self._behind = set(self.wanted.departments)
                 elif lost or item.department not in self.wanted.departments:
                     continue
-                if self._behind and not lost:
-                    async for fact in self._missed():
+                asked = set() if lost else self._behind if isinstance(item, Mark) else self._behind & {item.department}
+                if asked:
+                    async for fact in self._missed(asked):
                         yield fact
                     old = queue.qsize()
                 if not isinstance(item, Mark) and self._new(item, old):
@@ -96,9 +97,9 @@ class Following:
             self._places[fact.department] = fact.event_id
         return fact.event_id not in self._caught and self.wanted.takes(fact)
 
-    async def _missed(self) -> AsyncIterator[Fact]:
-        """What the departments that are behind have announced since; one that does not answer stays behind."""
-        for department in sorted(self._behind):
+    async def _missed(self, behind: set[str]) -> AsyncIterator[Fact]:
+        """What departments that are behind have announced since; one that does not answer stays behind."""
+        for department in sorted(behind):
             for _ in range(MOST_STRETCHES):
                 answer = await self._ask(department)
                 for fact in answer.facts if answer else ():
