@@ -79,16 +79,16 @@ class Event:
         }  # fmt: skip
 
 
-def know(department: str) -> None:
+def know(department: str) -> list[Descriptor]:
     """Load every event type that a department announces, so that `decode` can read them. Raises RuntimeError when there are none."""
     if importlib.util.find_spec(f"crm.{department}") is None:  # a stream without a contract of its own: nothing to load
-        return
+        return []
     package = importlib.import_module(f"crm.{department}.v1")
     names = [module.name for module in pkgutil.iter_modules(package.__path__) if module.name.endswith("_events_pb2")]
     if not names:
         raise RuntimeError(f"crm.{department}.v1 has no event modules; run «make protos»")
-    for name in names:
-        importlib.import_module(f"crm.{department}.v1.{name}")
+    modules = [importlib.import_module(f"crm.{department}.v1.{name}") for name in names]
+    return [event for module in modules for event in module.DESCRIPTOR.message_types_by_name.values()]
 
 
 def subject_of(descriptor: Descriptor) -> str:

@@ -72,8 +72,7 @@ class Reaction:
             raise RuntimeError(
                 f"the reaction «{self.name}» to {self.department} declares nothing that it may write; give it writes=(collection, …)"
             )
-        know(self.department)
-        must_reach_today(f"the reaction «{self.name}»", self.department, self.aggregates, self.upcasters)
+        must_reach_today(f"the reaction «{self.name}»", know(self.department), self.aggregates, self.upcasters)
 
     @property
     def subject(self) -> str:

@@ -3,10 +3,7 @@ reacts to such facts says here how those of the shape before are to be read."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import pkgutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -46,25 +43,14 @@ def understood(event: Event, upcasters: Upcasters) -> Event:
     return replace(event, body=body, shape=today) if event.shape < today else event
 
 
-def must_reach_today(who: str, department: str, aggregates: Sequence[str], upcasters: Upcasters) -> None:
+def must_reach_today(who: str, events: Sequence[Descriptor], aggregates: Sequence[str], upcasters: Upcasters) -> None:
     """Refuse to start where a fact that is heard has older shapes that nobody says how to read. Raises RuntimeError."""
-    for descriptor in _events(department):
-        if aggregates and descriptor.fields[0].message_type.name not in aggregates:
+    for event in events:
+        if aggregates and event.fields[0].message_type.name not in aggregates:
             continue
-        missing = [number for number in range(1, shape(descriptor)) if (descriptor.name, number) not in upcasters]
+        missing = [number for number in range(1, shape(event)) if (event.name, number) not in upcasters]
         if missing:
             raise RuntimeError(
-                f"{who} hears {descriptor.full_name}, which has shape {shape(descriptor)}, and does not say how shape {missing[0]} is read; "
-                f"give it upcasters={{({descriptor.name!r}, {missing[0]}): …}}"
+                f"{who} hears {event.full_name}, which has shape {shape(event)}, and does not say how shape {missing[0]} is read; "
+                f"give it upcasters={{({event.name!r}, {missing[0]}): …}}"
             )
-
-
-def _events(department: str) -> Iterator[Descriptor]:
-    """Every event that a department's contract has."""
-    if importlib.util.find_spec(f"crm.{department}") is None:
-        return
-    package = importlib.import_module(f"crm.{department}.v1")
-    for module in pkgutil.iter_modules(package.__path__):
-        if module.name.endswith("_events_pb2"):
-            found = importlib.import_module(f"crm.{department}.v1.{module.name}")
-            yield from found.DESCRIPTOR.message_types_by_name.values()

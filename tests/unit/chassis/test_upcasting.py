@@ -10,7 +10,7 @@ from crm.common.v1 import annotations_pb2
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import Default
 
-from chassis.messaging import upcasting
+from chassis.messaging import reactions
 from chassis.messaging.envelope import Event, decode, encode
 from chassis.messaging.reactions import Reaction
 from chassis.messaging.upcasting import must_reach_today, understood
@@ -76,13 +76,13 @@ def test_a_fact_of_a_newer_shape_is_not_guessed_at() -> None:
 
 
 def test_a_reaction_that_cannot_read_an_older_shape_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upcasting, "_events", lambda department: iter([MADE]))
-    must_reach_today("somebody", "shapes", (), UPCASTERS)
-    must_reach_today("somebody", "shapes", ("Envelope",), {})  # does not hear parcels
+    must_reach_today("somebody", [MADE], (), UPCASTERS)
+    must_reach_today("somebody", [MADE], ("Envelope",), {})  # does not hear parcels
     with pytest.raises(RuntimeError, match=r"does not say how shape 2 is read; give it upcasters=\{\('ParcelMade', 2\)"):
-        must_reach_today("somebody", "shapes", ("Parcel",), {("ParcelMade", 1): _thousandfold})
+        must_reach_today("somebody", [MADE], ("Parcel",), {("ParcelMade", 1): _thousandfold})
 
     async def nothing(call: Any, events: Any) -> None: ...
 
+    monkeypatch.setattr(reactions, "know", lambda department: [MADE])
     with pytest.raises(RuntimeError, match=r"reaction «weights» hears crm\.shapes\.v1\.ParcelMade"):
         Reaction("weights", "shapes", ("Parcel",), nothing, ("weights",))
