@@ -28,6 +28,7 @@ class EngineError(Exception):
 
 # Ports that this process was given, each a locked file: the lock goes with the process.
 _given: dict[int, TextIO] = {}
+_CLAIMS = Path(tempfile.gettempdir(), f"crm-ports-{getpass.getuser()}")
 
 
 def free_port() -> int:
@@ -43,9 +44,8 @@ def free_port() -> int:
 
 
 def _claim(port: int) -> bool:
-    folder = Path(tempfile.gettempdir(), f"crm-ports-{getpass.getuser()}")
-    folder.mkdir(exist_ok=True)
-    claim = (folder / str(port)).open("w")
+    _CLAIMS.mkdir(exist_ok=True)
+    claim = (_CLAIMS / str(port)).open("w")
     try:
         fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -28,7 +28,9 @@ _HISTORIES = history_service_pb2.DESCRIPTOR.services_by_name["HistoryService"]
 _PLACE = re.compile(r"[0-9a-z]{1,64}|@[0-9]{1,15}")
 # The clocks of departments may be behind by so much, seconds.
 SKEW_SECONDS = 60
-PAUSES = (0.1, 0.5, 1.5, 3.0)
+AGAIN_SECONDS = 2.0
+# A fact is heard a moment before it is marked as published, and until then has no place.
+MARKED_PAUSES = (0.1, 0.3, 0.6)
 # A department is asked for at most so many stretches of 1,000 facts; who was away for longer reads anew.
 MOST_STRETCHES = 50
 REMEMBERED = 2_000
@@ -67,31 +69,28 @@ class Following:
         return base64.urlsafe_b64encode(orjson.dumps(self._places)).decode().rstrip("=")
 
     async def facts(self, still: Callable[[], Awaitable[None]]) -> AsyncIterator[Fact]:
-        """The facts, until the token ends. Raises what `heard` raises, and a department's refusal to say what was missed; one that is away
-        is asked when it is heard of again."""
+        """The facts, until the token ends. Raises what `heard` raises, and a department's refusal to say what was missed. One that is away
+        holds up nobody else: it is asked again when it is heard of, and every two seconds."""
         with self.context.live.listening() as queue:
             async for fact in self._missed(self._behind):
                 yield fact
-            old, lost = queue.qsize(), False
+            old, lost, again = queue.qsize(), False, time.monotonic() + AGAIN_SECONDS
             async for item in heard(queue, self.context.token, still):
                 old -= 1
-                if isinstance(item, Mark):
-                    lost = item is Mark.LOST
-                    self._behind = set(self.wanted.departments)
-                elif lost or item.department not in self.wanted.departments:
-                    continue
-                asked = set() if lost else self._behind if isinstance(item, Mark) else self._behind & {item.department}
-                if asked:
-                    async for fact in self._missed(asked):
+                if item in (Mark.LOST, Mark.BACK):
+                    lost, again, self._behind = item is Mark.LOST, 0.0, set(self.wanted.departments)
+                due = self._behind if time.monotonic() >= again else self._behind & {getattr(item, "department", "")}
+                if due and not lost:
+                    async for fact in self._missed(due):
                         yield fact
-                    old = queue.qsize()
-                if not isinstance(item, Mark) and self._new(item, old):
+                    old, again = queue.qsize(), time.monotonic() + AGAIN_SECONDS
+                if not isinstance(item, Mark) and not lost and self._new(item, old):
                     yield item
 
     def _new(self, fact: Fact, old: int) -> bool:
         """Whether a fact that was heard is to be told. With `old` ones, that were in the queue while missed facts were asked for, the
         subscription does not move: it may stand behind them already. Nor does it for a department that must be asked first."""
-        if fact.department in self._behind:
+        if fact.department in self._behind or fact.department not in self.wanted.departments:
             return False
         if old < 0:
             self._places[fact.department] = fact.event_id
@@ -135,7 +134,7 @@ class Following:
         request = history_service_pb2.ListFactsRequest(
             after_id=self._places[department], noun=wanted.noun, record_id=wanted.record_id, customer_id=wanted.customer_id
         )
-        for pause in (*PAUSES, None):
+        for pause in (*MARKED_PAUSES, None):
             try:
                 answer: history_service_pb2.ListFactsResponse = await context.clients.read(
                     department, _HISTORIES, "ListFacts", request, context.token, context.request_id
@@ -144,8 +143,8 @@ class Following:
             except CrmError as error:
                 if not error.retryable:
                     raise
-            if pause is None:
-                break
+                if pause is None or error.code != "BUSY":
+                    return None
             await asyncio.sleep(pause)
         return None
 

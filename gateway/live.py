@@ -39,11 +39,12 @@ class Fact:
 
 
 class Mark(Enum):
-    """What stands among the facts of a queue: facts are missing from LOST to BACK; SLOW ends it."""
+    """What stands among the facts of a queue: facts are missing from LOST to BACK; SLOW ends it; STILL tells that nothing happens."""
 
     LOST = "lost"
     BACK = "back"
     SLOW = "slow"
+    STILL = "still"
 
 
 Heard = asyncio.Queue[Fact | Mark]
@@ -113,8 +114,8 @@ class Live:
 
 
 async def heard(queue: Heard, token: str, still: Callable[[], Awaitable[None]]) -> AsyncIterator[Fact | Mark]:
-    """What a queue holds, until the token (verified by a department before) ends. `still` raises when the session was ended; it is asked
-    every few seconds, for whoever listens in silence asks nobody else.
+    """What a queue holds, STILL where that is nothing for two seconds, until the token (verified by a department before) ends. `still` raises
+    when the session was ended; it is asked every few seconds, for whoever listens in silence asks nobody else.
 
     Raises NotAllowed at its end, Conflict for a reader that is too slow.
     """
@@ -126,7 +127,7 @@ async def heard(queue: Heard, token: str, still: Callable[[], Awaitable[None]]) 
         try:
             item = await asyncio.wait_for(queue.get(), min(left, STILL_SECONDS))
         except TimeoutError:
-            continue
+            item = Mark.STILL
         if item is Mark.SLOW:
             raise Conflict("you read more slowly than facts happen; subscribe again after the last cursor", code="BUSY")
         yield item
