@@ -74,25 +74,26 @@ class Following:
         with self.context.live.listening() as queue:
             async for fact in self._missed(self._behind):
                 yield fact
-            old, lost, again = queue.qsize(), False, time.monotonic() + AGAIN_SECONDS
+            asked, old, lost, again = set(self._behind), queue.qsize(), False, time.monotonic() + AGAIN_SECONDS
             async for item in heard(queue, self.context.token, still):
                 old -= 1
                 if item in (Mark.LOST, Mark.BACK):
                     lost, again, self._behind = item is Mark.LOST, 0.0, set(self.wanted.departments)
                 due = self._behind if time.monotonic() >= again else self._behind & {getattr(item, "department", "")}
                 if due and not lost:
+                    asked = set(due)
                     async for fact in self._missed(due):
                         yield fact
                     old, again = queue.qsize(), time.monotonic() + AGAIN_SECONDS
-                if not isinstance(item, Mark) and not lost and self._new(item, old):
+                if not isinstance(item, Mark) and not lost and self._new(item, moves=old < 0 or item.department not in asked):
                     yield item
 
-    def _new(self, fact: Fact, old: int) -> bool:
-        """Whether a fact that was heard is to be told. With `old` ones, that were in the queue while missed facts were asked for, the
-        subscription does not move: it may stand behind them already. Nor does it for a department that must be asked first."""
+    def _new(self, fact: Fact, *, moves: bool) -> bool:
+        """Whether a fact that was heard is to be told. With those that were in the queue while their department was asked what was missed
+        the subscription does not move: it may stand behind them already. Nor does it for a department that must be asked first."""
         if fact.department in self._behind or fact.department not in self.wanted.departments:
             return False
-        if old < 0:
+        if moves:
             self._places[fact.department] = fact.event_id
         return fact.event_id not in self._caught and self.wanted.takes(fact)
 
