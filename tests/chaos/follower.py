@@ -8,6 +8,7 @@ import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import httpx
 import orjson
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
@@ -50,7 +51,7 @@ class Follower(Worker):
         await self.http.aclose()
 
     async def _next(self) -> None:
-        with contextlib.suppress(Broken, WebSocketException, OSError, TimeoutError, LookupError, ValueError):
+        with contextlib.suppress(Broken, WebSocketException, httpx.HTTPError, OSError, TimeoutError, LookupError, ValueError):
             await self._follow(self.dice.uniform(1, LONGEST_SECONDS))
         await asyncio.sleep(self.dice.uniform(0.05, 0.5))
 
