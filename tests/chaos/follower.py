@@ -14,7 +14,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
 from tests.chaos.stack import Stack
-from tests.chaos.workers import Worker
+from tests.chaos.workers import OPEN, Worker
 
 QUERY = "subscription($after: String) { ticketChanged(after: $after) { eventId cursor } }"
 LONGEST_SECONDS = 25.0
@@ -51,7 +51,7 @@ class Follower(Worker):
         await self.http.aclose()
 
     async def _next(self) -> None:
-        with contextlib.suppress(Broken, WebSocketException, httpx.HTTPError, OSError, TimeoutError, LookupError, ValueError):
+        with contextlib.suppress(Broken, WebSocketException, httpx.HTTPError, OSError, EOFError, LookupError, ValueError):
             await self._follow(self.dice.uniform(1, LONGEST_SECONDS))
         await asyncio.sleep(self.dice.uniform(0.05, 0.5))
 
@@ -75,7 +75,7 @@ class Follower(Worker):
         for code in _codes(message):
             if code == "UNAUTHENTICATED":
                 self._token_until = 0.0
-            elif code not in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "BUSY", "OVERLOADED", "INTERNAL"):
+            elif code not in OPEN | {"OVERLOADED"}:
                 self.refused.append(str(message)[:400])
         data = message.get("payload")
         change = (data.get("data") or {}).get("ticketChanged") if isinstance(data, dict) else None
