@@ -52,6 +52,7 @@ class Relay:
         self.woken = asyncio.Event()
         self.lease = Lease(database, "relay")
         self._sequence, self._position, self._look_due, self._short = 0, 0, 0.0, False
+        self._tried: set[str] = set()  # sent and not marked yet: somebody may have heard them
 
     def wake(self, events: int) -> None:
         """Tell the relay that there is something to publish."""
@@ -88,20 +89,24 @@ class Relay:
         rows: list[dict[str, Any]] = await cursor.to_list()
         if not rows:
             return 0
+        tried, ids = set(self._tried), {row["_id"] for row in rows}
+        self._tried |= ids
         acks = await self._publish(rows)
         fresh = [ack.seq for ack in acks if not ack.duplicate]
         if fresh and min(fresh) <= self._sequence:
             await self._lost(min(fresh) - 1)
         await self._reached(max(ack.seq for ack in acks))
-        await self._mark(rows, acks)
+        await self._mark(rows, acks, tried)
+        self._tried -= ids
         for row in rows:
             self.metrics.events_published.labels(row["headers"]["ce-type"]).inc()
         return len(rows)
 
-    async def _mark(self, rows: list[dict[str, Any]], acks: list[PubAck]) -> None:
+    async def _mark(self, rows: list[dict[str, Any]], acks: list[PubAck], tried: set[str]) -> None:
         """Note that these were published, and when first: by `position`, and by id within one. A fact that is published again keeps its
         place; one that somebody published before and did not live to mark was heard before the others of this batch."""
-        first = [(row["_id"], ack.duplicate) for row, ack in zip(rows, acks, strict=True) if "position" not in row]
+        pairs = zip(rows, acks, strict=True)
+        first = [(row["_id"], ack.duplicate or row["_id"] in tried) for row, ack in pairs if "position" not in row]
         again = [row["_id"] for row in rows if "position" in row]
         for ids in ([one for one, earlier in first if earlier], [one for one, earlier in first if not earlier], again):
             if not ids:
@@ -110,7 +115,7 @@ class Relay:
             if ids is not again:
                 self._position += 1
                 values["position"] = self._position
-            await self.database[OUTBOX].update_many({"_id": {"$in": ids}}, {"$set": values, "$unset": {"pending": ""}})
+            await self.database[OUTBOX].update_many({"_id": {"$in": ids}, "pending": True}, {"$set": values, "$unset": {"pending": ""}})
 
     async def _publish(self, rows: list[dict[str, Any]]) -> list[PubAck]:
         """Every row is a span of the trace that made it, and its trace goes on from there."""
