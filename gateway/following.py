@@ -6,7 +6,6 @@ behind it; what happened while the subscription began or the broker was away may
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import re
 import time
@@ -29,8 +28,6 @@ _PLACE = re.compile(r"[0-9a-z]{1,64}|@[0-9]{1,15}")
 # The clocks of departments may be behind by so much, seconds.
 SKEW_SECONDS = 60
 AGAIN_SECONDS = 2.0
-# A fact is heard a moment before it is marked as published, and until then has no place.
-MARKED_PAUSES = (0.1, 0.3, 0.6)
 # A department is asked for at most so many stretches of 1,000 facts; who was away for longer reads anew.
 MOST_STRETCHES = 50
 REMEMBERED = 2_000
@@ -103,8 +100,7 @@ class Following:
             for _ in range(MOST_STRETCHES):
                 answer = await self._ask(department)
                 for fact in answer.facts if answer else ():
-                    if not fact.coming:
-                        self._places[department] = fact.event_id
+                    self._places[department] = fact.event_id
                     if fact.event_id not in self._caught:
                         self._remember(fact.event_id)
                         yield Fact(
@@ -135,19 +131,15 @@ class Following:
         request = history_service_pb2.ListFactsRequest(
             after_id=self._places[department], noun=wanted.noun, record_id=wanted.record_id, customer_id=wanted.customer_id
         )
-        for pause in (*MARKED_PAUSES, None):
-            try:
-                answer: history_service_pb2.ListFactsResponse = await context.clients.read(
-                    department, _HISTORIES, "ListFacts", request, context.token, context.request_id
-                )
-                return answer
-            except CrmError as error:
-                if not error.retryable:
-                    raise
-                if pause is None or error.code != "BUSY":
-                    return None
-            await asyncio.sleep(pause)
-        return None
+        try:
+            answer: history_service_pb2.ListFactsResponse = await context.clients.read(
+                department, _HISTORIES, "ListFacts", request, context.token, context.request_id
+            )
+        except CrmError as error:
+            if error.retryable:
+                return None
+            raise
+        return answer
 
 
 def _read(cursor: str, departments: tuple[str, ...]) -> dict[str, str]:

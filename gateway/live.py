@@ -6,16 +6,17 @@ What was missed is not this module's business: `following` asks the departments 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
 
 from chassis.access.tokens import claims_of
 from chassis.kernel.errors import Conflict, unauthenticated
@@ -60,6 +61,8 @@ class Live:
     async def start(self, nats: Client) -> None:
         """Listen to the facts of every department."""
         await nats.subscribe("crm.*.v1.>", cb=self._heard)
+        with contextlib.suppress(NatsError):  # then the connection is going, and `back` will be told
+            await nats.flush()
 
     async def _heard(self, message: Msg) -> None:
         headers = message.headers or {}
@@ -102,7 +105,7 @@ class Live:
             self._told.popitem(last=False)
         return False
 
-    @contextmanager
+    @contextlib.contextmanager
     def listening(self) -> Iterator[Heard]:
         """A queue of what happens from now on."""
         queue: Heard = asyncio.Queue(QUEUE)

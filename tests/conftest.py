@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -34,15 +35,28 @@ async def crm(engines: Engines) -> AsyncIterator[Installation]:
     await installation.stop()
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def own_crm(engines: Engines, tmp_path: Path) -> AsyncIterator[Installation]:
-    """An installation of the test's own, with its own broker: it may stop and break what it likes."""
-    nats, url = await start_nats(tmp_path / "nats", free_port(), tmp_path / "nats.log")
+@contextlib.asynccontextmanager
+async def _apart(engines: Engines, folder: Path) -> AsyncIterator[Installation]:
+    nats, url = await start_nats(folder / "nats", free_port(), folder / "nats.log")
     installation = Installation(engines, url)
     await installation.start()
     yield installation
     await installation.stop()
     await nats.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def own_crm(engines: Engines, tmp_path: Path) -> AsyncIterator[Installation]:
+    """An installation of the test's own, with its own broker: it may stop and break what it likes."""
+    async with _apart(engines, tmp_path) as installation:
+        yield installation
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def file_crm(engines: Engines, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Installation]:
+    """One for all tests of a file, with its own broker: what they break they mend."""
+    async with _apart(engines, tmp_path_factory.mktemp("file")) as installation:
+        yield installation
 
 
 @pytest_asyncio.fixture(autouse=True, loop_scope="session")

@@ -29,6 +29,11 @@ def new_id() -> str:
         return _text(_last, 26)
 
 
+def id_at(seconds: float) -> str:
+    """The smallest id that `new_id` makes at a moment, in seconds since 1970."""
+    return _text(int(seconds * 1000) << 80, 26)
+
+
 def from_source(resource: str, source_key: str) -> str:
     """The id of an imported record: the same for the same resource and natural key, on every machine.
 

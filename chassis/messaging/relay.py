@@ -23,9 +23,10 @@ from chassis.observe.metrics import Metrics
 from chassis.observe.traces import Traces, traceparent
 from chassis.storage.changes import OUTBOX
 from chassis.storage.client import Database
-from chassis.storage.lease import Lease
+from chassis.storage.lease import LEASES, Lease
 
 log = logging.getLogger("crm.relay")
+NAME = "relay"
 BATCH = 500
 IDLE_SECONDS = 0.2
 KEEP_DAYS = 90
@@ -50,9 +51,9 @@ class Relay:
         self.department, self.database, self.context = department, database, context
         self.metrics, self.traces, self.make_stream = metrics, traces, make_stream
         self.woken = asyncio.Event()
-        self.lease = Lease(database, "relay")
+        self.lease = Lease(database, NAME)
         self._sequence, self._position, self._look_due, self._short = 0, 0, 0.0, False
-        self._tried: set[str] = set()  # sent and not marked yet: somebody may have heard them
+        self._unmarked: list[str] = []  # the batch under way: somebody may have heard of it
 
     def wake(self, events: int) -> None:
         """Tell the relay that there is something to publish."""
@@ -76,46 +77,57 @@ class Relay:
 
     async def _turn(self) -> int:
         if self.lease.begun:
-            self._sequence, self._look_due = self.lease.kept.get("sequence", 0), 0.0
-            newest = await newest_of(self.database)
-            self._position, self.lease.begun = newest["position"] if newest else 0, False
+            kept, newest = self.lease.kept, await newest_of(self.database)
+            self._position = max(kept.get("position", 0), newest["position"] if newest else 0)
+            self._sequence, self._unmarked, self._look_due = kept.get("sequence", 0), kept.get("batch", []), 0.0
+            self.lease.begun = False
         await self._look()
         return await self.publish_batch()
 
     async def publish_batch(self) -> int:
-        """Publish the oldest pending rows, then mark them in one write; how many. A crash in between publishes them again,
-        which the broker and every inbox recognise."""
-        cursor = self.database[OUTBOX].find({"pending": True}).sort("_id", ASCENDING).hint("pending").limit(BATCH)
-        rows: list[dict[str, Any]] = await cursor.to_list()
+        """Publish the oldest pending rows, then mark them in one write; how many. A crash in between publishes them again, before any
+        others, which the broker and every inbox recognise."""
+        rows = await self._next()
         if not rows:
             return 0
-        tried, ids = set(self._tried), {row["_id"] for row in rows}
-        self._tried |= ids
         acks = await self._publish(rows)
         fresh = [ack.seq for ack in acks if not ack.duplicate]
         if fresh and min(fresh) <= self._sequence:
             await self._lost(min(fresh) - 1)
         await self._reached(max(ack.seq for ack in acks))
-        await self._mark(rows, acks, tried)
-        self._tried -= ids
+        await self._mark(rows)
+        self._unmarked = []
         for row in rows:
             self.metrics.events_published.labels(row["headers"]["ce-type"]).inc()
         return len(rows)
 
-    async def _mark(self, rows: list[dict[str, Any]], acks: list[PubAck], tried: set[str]) -> None:
-        """Note that these were published, and when first: by `position`, and by id within one. A fact that is published again keeps its
-        place; one that somebody published before and did not live to mark was heard before the others of this batch."""
-        pairs = zip(rows, acks, strict=True)
-        first = [(row["_id"], ack.duplicate or row["_id"] in tried) for row, ack in pairs if "position" not in row]
-        again = [row["_id"] for row in rows if "position" in row]
-        for ids in ([one for one, earlier in first if earlier], [one for one, earlier in first if not earlier], again):
-            if not ids:
-                continue
-            values = {"publish_time": now(), "sequence": self._sequence}
-            if ids is not again:
-                self._position += 1
-                values["position"] = self._position
-            await self.database[OUTBOX].update_many({"_id": {"$in": ids}, "pending": True}, {"$set": values, "$unset": {"pending": ""}})
+    async def _next(self) -> list[dict[str, Any]]:
+        """What to publish now: first what may have been published already and was not marked. Whoever hears a fact of a new batch finds
+        its place: it is noted before it is published, and only while the lease is ours."""
+        if self._unmarked:
+            cursor = self.database[OUTBOX].find({"_id": {"$in": self._unmarked}, "pending": True}).sort("_id", ASCENDING)
+            if rows := await cursor.to_list():
+                return rows
+            self._unmarked = []
+        cursor = self.database[OUTBOX].find({"pending": True}).sort("_id", ASCENDING).hint("pending").limit(BATCH)
+        rows = await cursor.to_list()
+        if fresh := [row["_id"] for row in rows if "position" not in row]:
+            if not await self.lease.keep(position=self._position + 1, batch=fresh):
+                return []
+            self._position, self._unmarked = self._position + 1, fresh
+        return rows
+
+    async def _mark(self, rows: list[dict[str, Any]]) -> None:
+        """Note that these were published; where they stand among the others unless they have their place already. One that is to be
+        published once more by now is not marked."""
+        query = {"pending": True, "headers.Nats-Msg-Id": {"$in": [row["headers"]["Nats-Msg-Id"] for row in rows]}}
+        done = {"publish_time": now(), "sequence": self._sequence}
+        for ids, place in (
+            ([row["_id"] for row in rows if "position" not in row], {"position": self._position}),
+            ([row["_id"] for row in rows if "position" in row], {}),
+        ):
+            if ids:
+                await self.database[OUTBOX].update_many({**query, "_id": {"$in": ids}}, {"$set": done | place, "$unset": {"pending": ""}})
 
     async def _publish(self, rows: list[dict[str, Any]]) -> list[PubAck]:
         """Every row is a span of the trace that made it, and its trace goes on from there."""
@@ -179,6 +191,12 @@ class Relay:
 def _sendable(headers: dict[str, str], span: Span) -> dict[str, str]:
     found = {key: value for key, value in headers.items() if value}
     return found | {"traceparent": traceparent(span)} if span is not INVALID_SPAN else found
+
+
+async def under_way(database: Database) -> tuple[int, list[str]]:
+    """Position and ids of the batch that was begun last: where its facts stand that are not marked yet."""
+    kept = await database[LEASES].find_one({"_id": NAME}, {"position": 1, "batch": 1}) or {}
+    return kept.get("position", 0), kept.get("batch", [])
 
 
 async def newest_of(database: Database) -> dict[str, Any] | None:

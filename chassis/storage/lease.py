@@ -57,10 +57,11 @@ class Lease:
         self._until = moment + LEASE_SECONDS / 2
         return True
 
-    async def keep(self, **values: Any) -> None:
-        """Leave something to the holders after us; nothing when it is no longer ours."""
+    async def keep(self, **values: Any) -> bool:
+        """Leave something to the holders after us; whether it is still ours, otherwise nothing is left."""
         self.kept |= values
-        await self._leases.update_one({"_id": self.name, "holder": self.holder}, {"$set": values})
+        found = await self._leases.update_one({"_id": self.name, "holder": self.holder}, {"$set": values})
+        return bool(found.matched_count)
 
     async def release(self) -> None:
         """Let another replica have it at once, one of an earlier build too: those look for an `until` that is over, not for none."""

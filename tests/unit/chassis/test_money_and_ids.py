@@ -94,3 +94,16 @@ def test_id_of_an_import_depends_on_resource_and_key_alone(resource: str, key: s
 
 def test_id_of_an_import_never_changes_between_releases() -> None:
     assert ids.from_source("customers", "maven:1C1I7A6R") == "7cmj8ga09pn8y836128c6ywpwz"
+
+
+@given(milliseconds=st.integers(1001, 2**48 - 1))
+def test_the_first_id_of_a_moment_tells_that_moment_and_stands_before_all_later_ones(milliseconds: int) -> None:
+    first = ids.id_at(milliseconds / 1000)
+    assert abs(ids.time_of(first) - milliseconds / 1000) <= 0.001
+    assert ids.id_at(milliseconds / 1000 - 1) < first < ids.id_at(milliseconds / 1000 + 0.01)
+
+
+def test_an_id_stands_between_the_moments_around_it() -> None:
+    begin = ids.time.time()
+    made = ids.new_id()
+    assert ids.id_at(begin - 0.01) < made < ids.id_at(ids.time.time() + 60)
