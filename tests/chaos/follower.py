@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -34,6 +35,7 @@ class Follower(Worker):
         self.again = self.subscriptions = 0
         self.refused: list[str] = []
         self.cursor: str | None = None
+        self.diary = (folder / "follower.jsonl").open("w", buffering=1)  # for whoever looks for the cause of a change that was not told
 
     async def run(self, ended: asyncio.Event) -> None:
         """Until told to end."""
@@ -49,6 +51,7 @@ class Follower(Worker):
         while set(wanted) - set(self.told) and asyncio.get_running_loop().time() < end:
             await self._next()
         await self.http.aclose()
+        self.diary.close()
 
     async def _next(self) -> None:
         with contextlib.suppress(Broken, WebSocketException, httpx.HTTPError, OSError, EOFError, LookupError, ValueError):
@@ -68,6 +71,7 @@ class Follower(Worker):
             payload = {"query": QUERY, "variables": {"after": self.cursor}}
             await socket.send(orjson.dumps({"id": "1", "type": "subscribe", "payload": payload}).decode())
             self.subscriptions += 1
+            self._note(subscribed=self.subscriptions, after=self.cursor)
             while True:
                 self._take(orjson.loads(await socket.recv()))
 
@@ -84,6 +88,10 @@ class Follower(Worker):
         self.again += change["eventId"] in self.told
         self.told[change["eventId"]] = None
         self.cursor = change["cursor"]
+        self._note(told=change["eventId"], cursor=self.cursor)
+
+    def _note(self, **what: object) -> None:
+        self.diary.write(orjson.dumps({"time": time.time(), **what}).decode() + "\n")
 
 
 def _codes(message: dict[str, object]) -> Iterator[str]:

@@ -273,7 +273,7 @@ async def _followed(checker: Checker, follower: Follower, report: Report) -> Non
     missed = [one for one in published[begun:] if one not in follower.told]
     strange = [one for one in follower.told if one not in published]
     report.counts["followed by cursors"] = len(published) - begun
-    report.violations += [f"followed by cursors: never told of {one}" for one in missed[:MOST_TOLD]]
+    report.violations += [f"followed by cursors: never told of {one}, number {published.index(one)}" for one in missed[:MOST_TOLD]]
     report.violations += [f"followed by cursors: told of {one}, which there is not" for one in strange[:MOST_TOLD]]
     report.violations += [f"followed by cursors: refused with {one}" for one in follower.refused[:MOST_TOLD]]
     report.notes.append(f"followed by {follower.subscriptions} subscriptions, {follower.again} changes told again under the same id")

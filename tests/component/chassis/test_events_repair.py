@@ -8,7 +8,6 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import nats
@@ -22,28 +21,15 @@ from chassis.messaging import reconciler
 from chassis.messaging.broker import stream_name
 from cli import events
 from cli.batches import Batches
-from cli.engines import free_port, start_nats
-from tests.support.installation import Engines, Installation
+from tests.support.installation import Installation
 
 TIMELINE, SALES = "customer-timeline-sales", stream_name("sales")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def broken(engines: Engines, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Installation]:
-    """An installation with a broker of its own, which may lose things."""
-    folder: Path = tmp_path_factory.mktemp("broken")
-    child, url = await start_nats(folder / "nats", free_port(), folder / "nats.log")
-    installation = Installation(engines, url)
-    await installation.start()
-    yield installation
-    await installation.stop()
-    await child.stop()
-
-
 @pytest_asyncio.fixture(loop_scope="session")
-async def stream(broken: Installation) -> AsyncIterator[Any]:
+async def stream(file_crm: Installation) -> AsyncIterator[Any]:
     """The broker, for taking things away."""
-    connection = await nats.connect(broken.plan.nats_url)
+    connection = await nats.connect(file_crm.plan.nats_url)
     yield connection.jetstream()
     await connection.close()
 
@@ -70,51 +56,51 @@ async def published(crm: Installation) -> bool:
     return await crm.suite["sales"].database["outbox"].count_documents({"pending": True}) == 0
 
 
-async def test_a_stream_that_is_gone_is_made_again_with_everything_in_it(broken: Installation, stream: Any) -> None:
-    before = await order(broken)
-    await broken.until(lambda: told(broken, before))
+async def test_a_stream_that_is_gone_is_made_again_with_everything_in_it(file_crm: Installation, stream: Any) -> None:
+    before = await order(file_crm)
+    await file_crm.until(lambda: told(file_crm, before))
     was = (await stream.stream_info(SALES)).state.messages
     await stream.delete_stream(SALES)
-    after = await order(broken)
+    after = await order(file_crm)
 
     async def whole() -> bool:
         with suppress(nats.js.errors.NotFoundError):
             return bool((await stream.stream_info(SALES)).state.messages > was)
         return False
 
-    await broken.until(whole, 15)
-    await broken.until(lambda: told(broken, after), 15)
-    assert (await told(broken, before), await told(broken, after)) == (1, 1)
+    await file_crm.until(whole, 15)
+    await file_crm.until(lambda: told(file_crm, after), 15)
+    assert (await told(file_crm, before), await told(file_crm, after)) == (1, 1)
 
 
-async def test_what_a_broker_forgot_that_nobody_had_heard_comes_again(broken: Installation, stream: Any) -> None:
+async def test_what_a_broker_forgot_that_nobody_had_heard_comes_again(file_crm: Installation, stream: Any) -> None:
     """The broker came back empty, from before everything, while the reader was away."""
-    await broken.suite.stop("customer")
-    lost = [await order(broken) for _ in range(3)]
-    await broken.until(lambda: published(broken))
+    await file_crm.suite.stop("customer")
+    lost = [await order(file_crm) for _ in range(3)]
+    await file_crm.until(lambda: published(file_crm))
     config = (await stream.stream_info(SALES)).config
     await stream.delete_stream(SALES)
     await stream.add_stream(config)
-    await broken.suite.start(["customer"])
+    await file_crm.suite.start(["customer"])
     for order_id in lost:
-        await broken.until(lambda order_id=order_id: told(broken, order_id), 20)
-        assert await told(broken, order_id) == 1
+        await file_crm.until(lambda order_id=order_id: told(file_crm, order_id), 20)
+        assert await told(file_crm, order_id) == 1
 
 
-async def test_a_hole_before_later_facts_is_filled_by_asking_the_owner(broken: Installation, stream: Any) -> None:
-    await broken.suite.stop("customer")
+async def test_a_hole_before_later_facts_is_filled_by_asking_the_owner(file_crm: Installation, stream: Any) -> None:
+    await file_crm.suite.stop("customer")
     source_key = new_id()
-    order_id = await order(broken, source_key)
+    order_id = await order(file_crm, source_key)
     for _ in range(2):
-        await order(broken, source_key)
-    await broken.until(lambda: published(broken))
+        await order(file_crm, source_key)
+    await file_crm.until(lambda: published(file_crm))
     last = (await stream.stream_info(SALES)).state.last_seq
     await stream.delete_msg(SALES, last - 1)
-    await broken.suite.start(["customer"])
+    await file_crm.suite.start(["customer"])
     started = asyncio.get_running_loop().time()
-    await broken.until(heard(broken, order_id, 3), 20)
+    await file_crm.until(heard(file_crm, order_id, 3), 20)
     print(f"the hole was filled {asyncio.get_running_loop().time() - started:.1f} s after the start")
-    assert await told(broken, order_id) == 3
+    assert await told(file_crm, order_id) == 3
 
 
 def heard(crm: Installation, order_id: str, version: int) -> Any:
@@ -126,65 +112,67 @@ def heard(crm: Installation, order_id: str, version: int) -> Any:
 
 
 async def test_a_loss_that_nothing_tells_of_is_found_by_comparing(
-    broken: Installation, stream: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    file_crm: Installation, stream: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    await broken.settled()
+    await file_crm.settled()
     monkeypatch.setattr(reconciler, "SETTLED_SECONDS", 1e9)  # only when it is told to
-    await broken.suite.stop("customer")
-    order_id = await order(broken)
-    await broken.until(lambda: published(broken))
+    await file_crm.suite.stop("customer")
+    order_id = await order(file_crm)
+    await file_crm.until(lambda: published(file_crm))
     await stream.delete_msg(SALES, (await stream.stream_info(SALES)).state.last_seq)
-    await broken.suite.start(["customer"])
-    await broken.settled()
+    await file_crm.suite.start(["customer"])
+    await file_crm.settled()
     await asyncio.sleep(1.5)
-    assert await told(broken, order_id) == 0
+    assert await told(file_crm, order_id) == 0
     monkeypatch.setattr(reconciler, "SETTLED_SECONDS", 0)
     with suppress(SystemExit):
-        await events.reconcile(broken.plan, ["customer"])
+        await events.reconcile(file_crm.plan, ["customer"])
     assert re.search(r"customer +← sales +\d+ compared, 1 missing, published again", capsys.readouterr().out)
-    await broken.until(lambda: told(broken, order_id), 10)
-    await broken.settled()
-    await events.reconcile(broken.plan, from_beginning=True)
+    await file_crm.until(lambda: told(file_crm, order_id), 10)
+    await file_crm.settled()
+    await events.reconcile(file_crm.plan, from_beginning=True)
     text = capsys.readouterr().out
     assert text.count("all heard") == len(text.splitlines()) >= 10
 
 
-async def test_a_fact_that_was_set_aside_is_shown_tried_again_and_dropped(broken: Installation, capsys: pytest.CaptureFixture[str]) -> None:
-    consumer = broken.suite["customer"].consumers[TIMELINE]
+async def test_a_fact_that_was_set_aside_is_shown_tried_again_and_dropped(
+    file_crm: Installation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    consumer = file_crm.suite["customer"].consumers[TIMELINE]
     sound = consumer.reaction
 
     async def fail(_: Any, batch: Any) -> None:
         raise ValueError("the timeline is out of ink")
 
     consumer.reaction = replace(sound, handle=fail)
-    kept, dropped = await order(broken), await order(broken)
-    audit = broken.suite["customer"].database["parked_events"]
+    kept, dropped = await order(file_crm), await order(file_crm)
+    audit = file_crm.suite["customer"].database["parked_events"]
 
     async def both() -> bool:
         return await audit.count_documents({}) == 2
 
-    await broken.until(both)
-    await events.parked(broken.plan)
+    await file_crm.until(both)
+    await events.parked(file_crm.plan)
     text = capsys.readouterr().out
     assert ("ValueError: the timeline is out of ink" in text, "2 parked" in text) == (True, True)
     ids = re.findall(r"customer-timeline-sales\|\w+", text)
-    await events.show(broken.plan, ids[:1])
+    await events.show(file_crm.plan, ids[:1])
     shown = json.loads(capsys.readouterr().out)
     first = shown["headers"]["ce-subject"]
     assert (shown["content"]["order"]["_id"], shown["headers"]["ce-type"]) == (first, "crm.sales.v1.OrderCreated")
     with pytest.raises(SystemExit):
-        await events.retry(broken.plan, ids[:1])
+        await events.retry(file_crm.plan, ids[:1])
     assert "out of ink" in capsys.readouterr().out
     consumer.reaction = sound
-    assert list(await asyncio.gather(*(tried(broken, ids[0]) for _ in range(4)))).count("") == 1
-    assert await told(broken, first) == 1
-    await events.drop(broken.plan, ids[1:], "the order was a test")
+    assert list(await asyncio.gather(*(tried(file_crm, ids[0]) for _ in range(4)))).count("") == 1
+    assert await told(file_crm, first) == 1
+    await events.drop(file_crm.plan, ids[1:], "the order was a test")
     assert "1 dropped" in capsys.readouterr().out
-    assert await told(broken, ({kept, dropped} - {first}).pop()) == 0
-    entry = await broken.suite["customer"].database["audit_entries"].find_one({"action": "ParkedEventDropped"})
+    assert await told(file_crm, ({kept, dropped} - {first}).pop()) == 0
+    entry = await file_crm.suite["customer"].database["audit_entries"].find_one({"action": "ParkedEventDropped"})
     assert entry
     assert (entry["actor_id"], entry["reason"]) == ("service-cli", "the order was a test")
-    await events.parked(broken.plan)
+    await events.parked(file_crm.plan)
     assert "nothing is parked" in capsys.readouterr().out
 
 
@@ -199,6 +187,6 @@ async def tried(crm: Installation, identity: str) -> str:
 
 
 @pytest.mark.parametrize("identity", ["nobody-x|1", "customer", "sales"])
-async def test_ids_that_are_none_are_refused_before_anything_is_asked(broken: Installation, identity: str) -> None:
+async def test_ids_that_are_none_are_refused_before_anything_is_asked(file_crm: Installation, identity: str) -> None:
     with pytest.raises(CrmError, match="is no id of a parked fact"):
-        await events.drop(broken.plan, [identity], "x")
+        await events.drop(file_crm.plan, [identity], "x")

@@ -23,7 +23,8 @@ PAST = datetime(1970, 1, 1, tzinfo=UTC)
 
 async def populated(crm: Installation, deals: int = 6) -> list[str]:
     """Customers with work of several departments, some of it over."""
-    await crm.ask("CreatePipeline", name="way", stages=[{"key": key, "name": key} for key in ("first", "second")], is_default=True)
+    stages = [{"key": key, "name": key} for key in ("first", "second")]
+    await crm.ask("CreatePipeline", name="way", stages=stages, is_default=True, request_id="the-one-way")
     firms = [(await crm.ask("CreateCustomer", role="COORDINATOR", kind=1, name=f"firm {number}")).customer for number in range(2)]
     for number in range(deals):
         made = await crm.ask("CreateOpportunity", role="SALES_LEAD", customer_id=firms[number % 2].id, name=f"deal {number}")
@@ -50,50 +51,50 @@ async def left_over(crm: Installation, collection: str) -> dict[str, int]:
     return {name: count for name in names if (count := await database[name].count_documents({}))}
 
 
-async def test_a_model_where_nothing_was_wrong_is_equal_and_stays(own_crm: Installation) -> None:
-    await populated(own_crm)
+async def test_a_model_where_nothing_was_wrong_is_equal_and_stays(file_crm: Installation) -> None:
+    await populated(file_crm)
     for name, collection in (("timeline", "timeline_entries"), ("work", "open_work")):
-        before = await stored(own_crm, collection)
-        first, second = await rebuild.rebuild(own_crm.plan, name), await rebuild.rebuild(own_crm.plan, name)
+        before = await stored(file_crm, collection)
+        first, second = await rebuild.rebuild(file_crm.plan, name), await rebuild.rebuild(file_crm.plan, name)
         assert (first.equal, first.documents, first.digest) == (True, len(before), second.digest)
-        assert await stored(own_crm, collection) == before
-        assert await left_over(own_crm, collection) == {}
+        assert await stored(file_crm, collection) == before
+        assert await left_over(file_crm, collection) == {}
 
 
-async def test_what_is_missing_too_many_or_other_is_put_right(own_crm: Installation) -> None:
-    await populated(own_crm)
-    database = own_crm.suite["customer"].database
-    right = {name: await stored(own_crm, name) for name in ("timeline_entries", "open_work", "customer_accesses")}
+async def test_what_is_missing_too_many_or_other_is_put_right(file_crm: Installation) -> None:
+    await populated(file_crm)
+    database = file_crm.suite["customer"].database
+    right = {name: await stored(file_crm, name) for name in ("timeline_entries", "open_work", "customer_accesses")}
     lost, other = sorted(right["timeline_entries"])[:2]
     entries = database["timeline_entries"]
     await entries.bulk_write([DeleteOne({"_id": lost}), UpdateOne({"_id": other}, {"$set": {"subject": "wrong"}})])
     await entries.insert_one({**right["timeline_entries"][lost], "_id": "zzz"})
-    found = await rebuild.rebuild(own_crm.plan, "timeline")
+    found = await rebuild.rebuild(file_crm.plan, "timeline")
     assert (found.missing, found.extra, found.other) == ([lost], ["zzz"], [other])
-    assert await stored(own_crm, "timeline_entries") == right["timeline_entries"]
-    wanted = {index.document["name"] for index in own_crm.suite["customer"].wanted_indexes()["timeline_entries"]} | {"_id_"}
+    assert await stored(file_crm, "timeline_entries") == right["timeline_entries"]
+    wanted = {index.document["name"] for index in file_crm.suite["customer"].wanted_indexes()["timeline_entries"]} | {"_id_"}
     assert set(await entries.index_information()) == wanted
     # Somebody whose work was forgotten gets the customer back, by a fact of its own.
     gone = next(iter(right["open_work"].values()))
     await database["open_work"].delete_one({"_id": gone["_id"]})
     await database["customer_accesses"].update_one({"_id": gone["customer_id"]}, {"$set": {"person_ids": []}})
-    assert (await rebuild.rebuild(own_crm.plan, "work")).missing == [gone["_id"]]
-    assert await stored(own_crm, "open_work") == right["open_work"]
-    (access,) = [row for row in (await stored(own_crm, "customer_accesses")).values() if row["_id"] == gone["customer_id"]]
+    assert (await rebuild.rebuild(file_crm.plan, "work")).missing == [gone["_id"]]
+    assert await stored(file_crm, "open_work") == right["open_work"]
+    (access,) = [row for row in (await stored(file_crm, "customer_accesses")).values() if row["_id"] == gone["customer_id"]]
     assert access["person_ids"] == right["customer_accesses"][gone["customer_id"]]["person_ids"]
-    await own_crm.settled()
+    await file_crm.settled()
     facts = database["outbox"].find({"headers.ce-subject": gone["customer_id"], "headers.ce-aggregate": {"$regex": "CustomerAccess$"}})
     assert max([int(row["headers"]["ce-version"]) async for row in facts]) == access["version"]
 
 
-async def test_beside_live_traffic_nothing_is_missed_or_entered_twice(own_crm: Installation) -> None:
-    firms = await populated(own_crm)
-    database, ended, seen = own_crm.suite["customer"].database, asyncio.Event(), set()
+async def test_beside_live_traffic_nothing_is_missed_or_entered_twice(file_crm: Installation) -> None:
+    firms = await populated(file_crm)
+    database, ended, seen = file_crm.suite["customer"].database, asyncio.Event(), set()
     await database["timeline_entries"].delete_many({"department": "support"})  # so that the models differ, and names are changed
 
     async def write(number: int) -> None:
         while not ended.is_set():
-            await own_crm.ask("CreateNote", role="COORDINATOR", customer_id=firms[number % 2], text="x")
+            await file_crm.ask("CreateNote", role="COORDINATOR", customer_id=firms[number % 2], text="x")
 
     async def read() -> None:
         while not ended.is_set():
@@ -102,70 +103,72 @@ async def test_beside_live_traffic_nothing_is_missed_or_entered_twice(own_crm: I
 
     writers = [asyncio.create_task(write(number)) for number in range(4)]
     reader = asyncio.create_task(read())
-    found = await rebuild.rebuild(own_crm.plan, "timeline")
+    found = await rebuild.rebuild(file_crm.plan, "timeline")
     await asyncio.sleep(0.3)
     ended.set()
     await asyncio.gather(*writers, reader)
-    await own_crm.settled()
+    await file_crm.settled()
     assert len(found.missing) == max(seen) > 0
     assert seen == {0, max(seen)}  # never half a model
     facts = await database["outbox"].count_documents({"headers.ce-type": "crm.customer.v1.NoteCreated"})
     assert facts > 20
     assert await database["timeline_entries"].count_documents({"resource": "notes"}) == facts
     assert await database["parked_events"].count_documents({}) == 0
-    assert (await rebuild.rebuild(own_crm.plan, "timeline")).equal
+    assert (await rebuild.rebuild(file_crm.plan, "timeline")).equal
 
 
 @pytest.mark.parametrize("version", ["1", "2"])  # one with successors, the last of its record
-async def test_facts_that_are_not_all_there_leave_the_model_as_it_is(own_crm: Installation, version: str) -> None:
-    await populated(own_crm)
-    before = await stored(own_crm, "timeline_entries")
-    sales = own_crm.suite["sales"]
+async def test_facts_that_are_not_all_there_leave_the_model_as_it_is(file_crm: Installation, version: str) -> None:
+    await populated(file_crm)
+    before = await stored(file_crm, "timeline_entries")
+    sales = file_crm.suite["sales"]
     row = await sales.database["outbox"].find_one({"headers.ce-type": {"$regex": "Opportunity"}, "headers.ce-version": version})
     assert row is not None
     await sales.jetstream.delete_msg("CRM_SALES", row["sequence"])
     with pytest.raises(Conflict, match="no longer holds every fact of 1 records"):
-        await rebuild.rebuild(own_crm.plan, "timeline")
-    assert await stored(own_crm, "timeline_entries") == before
-    made = await own_crm.ask("CreateCustomer", role="COORDINATOR", kind=1, name="later")  # and the consumers go on
+        await rebuild.rebuild(file_crm.plan, "timeline")
+    assert await stored(file_crm, "timeline_entries") == before
+    made = await file_crm.ask("CreateCustomer", role="COORDINATOR", kind=1, name="later")  # and the consumers go on
 
     async def entered() -> bool:
-        return bool(await own_crm.suite["customer"].database["timeline_entries"].find_one({"record_id": made.customer.id}))
+        return bool(await file_crm.suite["customer"].database["timeline_entries"].find_one({"record_id": made.customer.id}))
 
-    await own_crm.until(entered, 5)
+    await file_crm.until(entered, 5)
+    assert await publish_again(sales.database, {"_id": row["_id"]}) == 1
+    await file_crm.settled()
 
 
-async def test_what_was_erased_does_not_come_back(own_crm: Installation) -> None:
-    firm, _ = await populated(own_crm)
-    await own_crm.ask("EraseCustomer", role="COORDINATOR", customer_id=firm, reason="asked for")
-    await own_crm.settled()
-    before = await stored(own_crm, "timeline_entries")
+async def test_what_was_erased_does_not_come_back(file_crm: Installation) -> None:
+    firm, _ = await populated(file_crm)
+    await file_crm.ask("EraseCustomer", role="COORDINATOR", customer_id=firm, reason="asked for")
+    await file_crm.settled()
+    before = await stored(file_crm, "timeline_entries")
     assert {row.get("subject") for row in before.values() if row["customer_id"] == firm} == {None}
-    sales = own_crm.suite["sales"]
+    sales = file_crm.suite["sales"]
     late = await sales.database["outbox"].find_one({"headers.ce-customer": firm})  # a fact from before that comes late
     assert late is not None
-    lost = await own_crm.suite["customer"].database["timeline_entries"].find_one_and_delete({"_id": late["_id"]})
+    lost = await file_crm.suite["customer"].database["timeline_entries"].find_one_and_delete({"_id": late["_id"]})
     assert lost is not None
-    assert (await rebuild.rebuild(own_crm.plan, "timeline")).missing == [late["_id"]]
-    assert await stored(own_crm, "timeline_entries") == before
+    assert (await rebuild.rebuild(file_crm.plan, "timeline")).missing == [late["_id"]]
+    assert await stored(file_crm, "timeline_entries") == before
 
 
-async def test_facts_that_stand_behind_their_successors_are_folded_in_their_order(own_crm: Installation) -> None:
-    await populated(own_crm)
-    before = await stored(own_crm, "timeline_entries")
-    sales = own_crm.suite["sales"]
+async def test_facts_that_stand_behind_their_successors_are_folded_in_their_order(file_crm: Installation) -> None:
+    await populated(file_crm)
+    before = await stored(file_crm, "timeline_entries")
+    sales = file_crm.suite["sales"]
     row = await sales.database["outbox"].find_one({"headers.ce-version": "1", "headers.ce-aggregate": "crm.sales.v1.Opportunity"})
     assert row is not None
     await sales.jetstream.delete_msg("CRM_SALES", row["sequence"])
     assert await publish_again(sales.database, {"_id": row["_id"]}) == 1
-    await own_crm.settled()
-    assert (await rebuild.rebuild(own_crm.plan, "timeline")).equal
-    assert await stored(own_crm, "timeline_entries") == before
+    await file_crm.settled()
+    assert (await rebuild.rebuild(file_crm.plan, "timeline")).equal
+    assert await stored(file_crm, "timeline_entries") == before
 
 
-async def test_what_no_build_can_read_is_passed_over_as_by_the_reactions(own_crm: Installation) -> None:
-    await populated(own_crm)
-    sales = own_crm.suite["sales"]
+async def test_what_no_build_can_read_is_passed_over_as_by_the_reactions(file_crm: Installation) -> None:
+    await populated(file_crm)
+    sales = file_crm.suite["sales"]
     row = await sales.database["outbox"].find_one({"headers.ce-type": "crm.sales.v1.OpportunityCreated"})
     assert row is not None
     headers = {
@@ -179,31 +182,31 @@ async def test_what_no_build_can_read_is_passed_over_as_by_the_reactions(own_crm
     )
 
     async def parked() -> bool:
-        return await own_crm.suite["customer"].database["parked_events"].count_documents({"reaction": "timeline"}) == 1
+        return await file_crm.suite["customer"].database["parked_events"].count_documents({"reaction": "timeline"}) == 1
 
-    await own_crm.until(parked, 60)
-    found = await rebuild.rebuild(own_crm.plan, "timeline")
+    await file_crm.until(parked, 60)
+    found = await rebuild.rebuild(file_crm.plan, "timeline")
     assert (found.equal, found.unreadable) == (True, 1)
 
 
-async def test_two_at_once_are_one(own_crm: Installation) -> None:
-    await populated(own_crm)
-    before = await stored(own_crm, "timeline_entries")
-    found = await asyncio.gather(*(rebuild.rebuild(own_crm.plan, "timeline") for _ in range(3)), return_exceptions=True)
+async def test_two_at_once_are_one(file_crm: Installation) -> None:
+    await populated(file_crm)
+    before = await stored(file_crm, "timeline_entries")
+    found = await asyncio.gather(*(rebuild.rebuild(file_crm.plan, "timeline") for _ in range(3)), return_exceptions=True)
     assert sorted(type(one).__name__ for one in found) == ["EngineError", "EngineError", "Outcome"]
-    assert await stored(own_crm, "timeline_entries") == before
+    assert await stored(file_crm, "timeline_entries") == before
 
 
-async def test_a_model_that_there_is_not_is_refused_with_those_that_there_are(own_crm: Installation) -> None:
+async def test_a_model_that_there_is_not_is_refused_with_those_that_there_are(file_crm: Installation) -> None:
     with pytest.raises(EngineError, match="there is no model «timelines»; there are timeline, work"):
-        await rebuild.rebuild(own_crm.plan, "timelines")
+        await rebuild.rebuild(file_crm.plan, "timelines")
 
 
 async def test_a_rebuild_that_loses_its_lease_begins_from_nothing_when_it_has_it_again(
-    own_crm: Installation, monkeypatch: pytest.MonkeyPatch
+    file_crm: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await populated(own_crm)
-    before, held, swap = await stored(own_crm, "timeline_entries"), Lease._held, rebuild.Rebuild._swap
+    await populated(file_crm)
+    before, held, swap = await stored(file_crm, "timeline_entries"), Lease._held, rebuild.Rebuild._swap
     turns: list[int] = []
 
     async def lost_once(self: Lease) -> bool:  # as while MongoDB is away
@@ -217,17 +220,17 @@ async def test_a_rebuild_that_loses_its_lease_begins_from_nothing_when_it_has_it
 
     monkeypatch.setattr(Lease, "_held", lost_once)
     monkeypatch.setattr(rebuild.Rebuild, "_swap", late)
-    found = await rebuild.rebuild(own_crm.plan, "timeline")
+    found = await rebuild.rebuild(file_crm.plan, "timeline")
     assert (len(turns), found.equal, found.documents) == (3, True, len(before))
-    assert await stored(own_crm, "timeline_entries") == before
-    assert await left_over(own_crm, "timeline_entries") == {}
+    assert await stored(file_crm, "timeline_entries") == before
+    assert await left_over(file_crm, "timeline_entries") == {}
 
 
 async def test_one_that_lost_its_lease_and_does_not_know_it_takes_nothing_from_the_next(
-    own_crm: Installation, monkeypatch: pytest.MonkeyPatch
+    file_crm: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await populated(own_crm)
-    before, swap = await stored(own_crm, "timeline_entries"), rebuild.Rebuild._swap
+    await populated(file_crm)
+    before, swap = await stored(file_crm, "timeline_entries"), rebuild.Rebuild._swap
     first: list[asyncio.Task[rebuild.Outcome]] = []
     reached = asyncio.Event()
 
@@ -240,9 +243,9 @@ async def test_one_that_lost_its_lease_and_does_not_know_it_takes_nothing_from_t
         await swap(self, total)
 
     monkeypatch.setattr(rebuild.Rebuild, "_swap", met)
-    first.append(asyncio.create_task(rebuild.rebuild(own_crm.plan, "timeline")))
+    first.append(asyncio.create_task(rebuild.rebuild(file_crm.plan, "timeline")))
     await reached.wait()
-    await own_crm.suite["customer"].database["leases"].update_one({"_id": "rebuild"}, {"$set": {"holder": "", "until": PAST}})
-    found = await rebuild.rebuild(own_crm.plan, "timeline")
+    await file_crm.suite["customer"].database["leases"].update_one({"_id": "rebuild"}, {"$set": {"holder": "", "until": PAST}})
+    found = await rebuild.rebuild(file_crm.plan, "timeline")
     assert (found.equal, found.documents) == (True, len(before))
-    assert await stored(own_crm, "timeline_entries") == before
+    assert await stored(file_crm, "timeline_entries") == before
