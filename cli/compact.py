@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 from collections.abc import Iterable
 from typing import Any
@@ -32,6 +33,12 @@ class Suite:
             self.running[name] = service
 
     async def stop(self, *names: str) -> None:
-        """Stop services, all of them in the reverse order when none is named."""
-        for name in names or tuple(reversed(self.running)):
+        """Stop services; when none is named all of them: the gateway, then the departments at once, for each waits until its clients
+        have noticed. Raises what the first of them raises, when all have ended."""
+        for name in names or [name for name in self.running if name == "gateway"]:
             await self.running.pop(name).stop()
+        if not names:
+            departments = [self.running.pop(name).stop() for name in reversed(tuple(self.running))]
+            for result in await asyncio.gather(*departments, return_exceptions=True):
+                if isinstance(result, BaseException):
+                    raise result
