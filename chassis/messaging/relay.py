@@ -91,9 +91,10 @@ class Relay:
         if not rows:
             return 0
         acks = await self._publish(rows)
-        fresh = [ack.seq for ack in acks if not ack.duplicate]
-        if fresh and min(fresh) <= self._sequence:
-            await self._lost(min(fresh) - 1)
+        # Repeats count too: their first acknowledgements may have been lost, or the write that should have followed. Where this relay had
+        # only not marked them nothing is behind them to be published again.
+        if (first := min(ack.seq for ack in acks)) <= self._sequence:
+            await self._lost(first - 1)
         await self._reached(max(ack.seq for ack in acks))
         await self._mark(rows)
         self._unmarked = []
@@ -161,9 +162,9 @@ class Relay:
             info = await asyncio.wait_for(self.context.stream_info(stream_name(self.department)), LOOK_SECONDS)
             last = info.state.last_seq
         except NotFoundError:
-            await self.make_stream()
             if self._sequence:
                 await self._lost(0)
+            await self.make_stream()
             return
         # A server that stood still and goes on believes for a moment that it leads, and tells how far the stream went then: only what is
         # told twice is believed.
@@ -175,11 +176,11 @@ class Relay:
     async def _lost(self, last: int) -> None:
         """The stream ends at `last`, and more was published: the broker lost it. All that came behind is published again."""
         query = {"publish_time": {"$exists": True}, "sequence": {"$gt": last}}
-        count = await publish_again(self.database, query)
-        log.error(
-            "the stream lost facts; they are published again",
-            extra={"stream": stream_name(self.department), "end": last, "count": count},
-        )
+        if count := await publish_again(self.database, query):
+            log.error(
+                "the stream lost facts; they are published again",
+                extra={"stream": stream_name(self.department), "end": last, "count": count},
+            )
         await self._reached(last)
 
     async def _reached(self, sequence: int) -> None:

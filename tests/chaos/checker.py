@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import nats
-from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from chassis.messaging.broker import servers
 from chassis.storage.client import connect
@@ -21,6 +19,7 @@ from cli.plan import DEPARTMENTS
 from gateway.graph.contract import to_global
 from tests.chaos.ledger import ACKNOWLEDGED, REFUSED, UNKNOWN, Command
 from tests.support.installation import Installation
+from tests.support.stream import held
 
 # Whose facts appear on a customer, and in which department's outbox they are.
 TOLD = {
@@ -270,8 +269,8 @@ class Checker:
         context = connection.jetstream()
         for owner in DEPARTMENTS:
             facts = {fact.id: fact for fact in self.facts if fact.department == owner}
-            held = await _stream(context, owner)
-            self.found.must("streams = outboxes", [f"{owner}: {identity}" for identity in set(facts) ^ held], len(facts))
+            stored = await held(context, owner)
+            self.found.must("streams = outboxes", [f"{owner}: {identity}" for identity in set(facts) ^ stored], len(facts))
             for consumer in await context.consumers_info(f"CRM_{owner.upper()}"):
                 if consumer.config.durable_name:
                     await self._heard(consumer, list(facts.values()))
@@ -319,18 +318,3 @@ def noun_of(mutation: str) -> str:
 def _differences(wanted: dict[Any, Any], stored: dict[Any, Any]) -> list[str]:
     keys = [key for key in wanted.keys() | stored.keys() if wanted.get(key) != stored.get(key)]
     return [f"{key}: should be {wanted.get(key)}, is {stored.get(key)}" for key in keys]
-
-
-async def _stream(context: JetStreamContext, owner: str) -> set[str]:
-    """Ids of everything in a stream."""
-    name = f"CRM_{owner.upper()}"
-    info = await context.add_consumer(name, ConsumerConfig(deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE))
-    subscription = await context.pull_subscribe_bind(info.name, name)
-    found: set[str] = set()
-    count = 0
-    while count < (info.num_pending or 0):
-        messages = await subscription.fetch(500, timeout=5)
-        count += len(messages)
-        found |= {(message.headers or {})["ce-id"] for message in messages}
-    await subscription.unsubscribe()
-    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ import pytest
 import pytest_asyncio
 from nats.aio.msg import Msg
 from nats.js.api import PubAck
+from nats.js.errors import NotFoundError
 from pymongo import ASCENDING
 
 from chassis.kernel.ids import new_id, time_of
@@ -24,6 +26,7 @@ from chassis.observe.traces import Traces
 from chassis.rpc import facts
 from tests.component.chassis.test_events_repair import order
 from tests.support.installation import Installation
+from tests.support.stream import held
 
 PAST = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -106,7 +109,8 @@ async def test_facts_stand_in_the_order_in_which_they_were_first_heard_however_o
         while ids:
             await _pending(relay, *(ids.pop() for _ in range(min(len(ids), dice.randint(1, 4)))))
             if dice.random() < 0.2:  # then the broker does not know either what it has seen
-                await relay.context.delete_stream(stream_name("sales"))
+                with contextlib.suppress(NotFoundError):
+                    await relay.context.delete_stream(stream_name("sales"))
             await (_dies(_another(relay), dice) if dice.random() < 0.6 else _lives(_another(relay)))
             await connection.flush()
             for one in heard[-3:]:
@@ -115,6 +119,7 @@ async def test_facts_stand_in_the_order_in_which_they_were_first_heard_however_o
         await connection.flush()
         assert len(heard) == earlier + 30
         assert (await _places(relay))[len(before) :] == heard[earlier:], seed
+        assert await held(relay.context, "sales") == set(await _places(relay)), seed
     await connection.close()
 
 
@@ -144,6 +149,33 @@ async def test_what_is_published_again_keeps_its_place(relay: Relay) -> None:
     assert await _places(relay) == [*before, "zz4"]
     info = await relay.context.stream_info(stream_name("sales"))
     assert info.state.messages >= 6
+
+
+@pytest.mark.parametrize("fails", ["_reached", "_lost", "_publish"])
+async def test_a_loss_that_was_seen_while_something_else_fell_down_is_still_seen_afterwards(relay: Relay, fails: str) -> None:
+    """The broker lost its store and somebody made the stream again; the relay publishes, and what comes after that fails once."""
+    await _lives(relay)
+    again = _another(relay)
+    await _pending(relay, f"zz9{fails}1")
+    await _lives(again)
+    await relay.context.delete_stream(stream_name("sales"))
+    await relay.make_stream()
+    await _pending(relay, f"zz9{fails}2")
+    whole = getattr(again, fails)
+
+    async def once(*given: Any) -> Any:
+        setattr(again, fails, whole)
+        if fails == "_publish":  # sent, but the acknowledgements are lost
+            await whole(*given)
+        raise TimeoutError
+
+    setattr(again, fails, once)
+    assert await again.lease.hold()
+    again.lease.begun, again._look_due = False, time.monotonic() + 60  # it is no new one, and does not look just now
+    with pytest.raises(TimeoutError):
+        await again._turn()
+    await _lives(again)
+    assert await held(relay.context, "sales") == set(await _places(relay))
 
 
 async def test_what_is_marked_while_somebody_asks_for_it_is_found(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
