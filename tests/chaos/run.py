@@ -141,7 +141,8 @@ async def _torment(stack: Stack, folder: Path, drawn: list[Fault], report: Repor
     report.repeated = sum(worker.repeated for worker in workers)
     checker = Checker(stack)
     try:
-        await stack.ready()
+        last = await stack.ready()
+        report.notes.append(f"the last to be ready after {time.monotonic() - healed:.1f} s: {last}")
         await stack.until(lambda: _renewed(stack), 40)
         report.settled = await _quiet(stack, checker, healed, report)
         await _judge(stack, checker, commands, report, mailbox)
