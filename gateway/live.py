@@ -89,12 +89,10 @@ class Live:
 
     def _tell(self, item: Fact | Mark) -> None:
         for queue in list(self._listeners):
-            if queue.full():  # a reader that does not keep up is told so, not fed with gaps
+            full = queue.qsize() >= QUEUE
+            if full:  # a reader that does not keep up is told so, behind what it has not read yet: there is no gap before
                 self._listeners.discard(queue)
-                queue.get_nowait()
-                queue.put_nowait(Mark.SLOW)
-            else:
-                queue.put_nowait(item)
+            queue.put_nowait(Mark.SLOW if full else item)
 
     def _repeated(self, fact: str) -> bool:
         """Whether this fact was heard lately: a relay that ends before it has marked what it published leaves that to the next one."""
@@ -108,7 +106,7 @@ class Live:
     @contextlib.contextmanager
     def listening(self) -> Iterator[Heard]:
         """A queue of what happens from now on."""
-        queue: Heard = asyncio.Queue(QUEUE)
+        queue: Heard = asyncio.Queue()
         self._listeners.add(queue)
         try:
             yield queue
