@@ -38,12 +38,20 @@ class Follower(Worker):
         self.diary = (folder / "follower.jsonl").open("w", buffering=1)  # for whoever looks for the cause of a change that was not told
 
     async def run(self, ended: asyncio.Event) -> None:
-        """Until told to end."""
+        """Until told to end; then the subscription ends too, wherever it is."""
+        following = asyncio.create_task(self._on())
         try:
-            while not ended.is_set():
-                await self._next()
+            await ended.wait()
         finally:
+            following.cancel()
+            await asyncio.wait([following])
             self.ledger.close()
+        if not following.cancelled():
+            following.result()
+
+    async def _on(self) -> None:
+        while True:
+            await self._next()
 
     async def catch_up(self, wanted: Sequence[str], seconds: float = 20) -> None:
         """Go on until everything wanted was told, or time is up."""
