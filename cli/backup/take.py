@@ -118,8 +118,10 @@ class Additions:
 
 
 async def _moment(client: Client) -> Timestamp:
-    """Now, as the cluster counts."""
+    """Now, as the cluster counts. Raises EngineError for a server that has just started and does not count yet."""
     answer: Any = await client.admin.command("ping")
+    if "operationTime" not in answer:
+        raise EngineError("MongoDB has just started and knows no time of its set yet; take the backup again in a few seconds")
     return Timestamp(answer["operationTime"].time, answer["operationTime"].inc)
 
 

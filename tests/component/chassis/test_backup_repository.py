@@ -32,7 +32,7 @@ from cli.backup.retention import Policy, prune
 from cli.backup.schedule import due, schedule
 from cli.backup.take import take
 from cli.doctor.machine import LAST_BACKUP, backup
-from cli.engines import EngineError
+from cli.engines import Child, EngineError, free_port, mongod_command
 from cli.installation import ROOT
 from cli.installation import Installation as OnThisMachine
 from cli.plan import Plan, new_master
@@ -329,3 +329,17 @@ async def test_a_schedule_tells_of_a_failure_goes_on_and_keeps_to_the_interval(
     assert backup(here.folder, datetime.now(UTC)).text == "the last one is 0 days and 0 hours old"
     assert timedelta(hours=23, minutes=58) < due(folder, here.kept["backup"], day) < day
     assert due(folder, here.kept["backup"], timedelta(microseconds=1)) == timedelta()
+
+
+async def test_a_database_that_has_just_started_is_no_reason_for_a_traceback(engines: Engines, tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / "mongo").mkdir()
+    child = await Child.start("mongod", mongod_command(tmp_path / "mongo", port), tmp_path / "mongo.log")
+    plan = engines.plan()
+    plan.mongo_uri = f"mongodb://127.0.0.1:{port}/?directConnection=true"  # a member without a set: it answers, and knows no time
+    try:
+        with pytest.raises(EngineError, match="has just started"):
+            await take(plan, tmp_path / "backups", "secret")
+    finally:
+        await child.stop()
+    assert not list((tmp_path / "backups" / "manifests").iterdir())
