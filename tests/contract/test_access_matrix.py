@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from crm.common.v1 import event_service_pb2
 
-from cli.engines import free_port, start_nats
 from gateway.bootstrap import shared_schema
 from gateway.graph.noun import NOUNS
-from tests.support.installation import ROLES, Engines, Installation
+from tests.support.installation import ROLES, Installation
 from tests.support.matrix import Matrix
 from tests.support.prober import Case, Cases, Prober
 
@@ -23,17 +20,9 @@ KNOWN: dict[tuple[str, str, str], str] = {}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def prober(engines: Engines, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Prober]:
-    """An installation of its own, for the matrix makes and ends things."""
-    folder: Path = tmp_path_factory.mktemp("matrix")
-    nats, url = await start_nats(folder / "nats", free_port(), folder / "nats.log")
-    crm = Installation(engines, url)
-    try:
-        await crm.start()
-        yield Prober(await Matrix(crm).build())
-    finally:
-        await crm.stop()
-        await nats.stop()
+async def prober(file_crm: Installation) -> Prober:
+    """Everything that the matrix makes and ends."""
+    return Prober(await Matrix(file_crm).build())
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

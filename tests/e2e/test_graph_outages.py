@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -12,8 +11,7 @@ import pytest
 import pytest_asyncio
 
 from chassis.rpc.channels import Channel
-from cli.engines import free_port, start_nats
-from tests.support.installation import Engines, Installation
+from tests.support.installation import Installation
 
 FIELDS = {
     "organization": ("owner",), "sales": ("opportunities", "openOpportunities", "orders", "orderTotals"), "marketing": ("messages",),
@@ -29,36 +27,24 @@ SECONDS = 0.3 * 2 + 0.7  # a root and a level below it, each with its deadline o
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def house(engines: Engines, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Installation]:
-    """An installation of this module's own: departments stop here."""
-    folder = tmp_path_factory.mktemp("outages")
-    nats, url = await start_nats(folder / "nats", free_port(), folder / "nats.log")
-    made = Installation(engines, url)
-    await made.start()
-    yield made
-    await made.stop()
-    await nats.stop()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def customer(house: Installation) -> str:
+async def customer(file_crm: Installation) -> str:
     """A customer with something in every department that people can give it at once."""
-    made = await house.data("""mutation { customerCreate(input: {kind: COMPANY, name: "远景"}) { customer { id } } }""")
+    made = await file_crm.data("""mutation { customerCreate(input: {kind: COMPANY, name: "远景"}) { customer { id } } }""")
     identity = str(made["customerCreate"]["customer"]["id"])
-    await house.data(
+    await file_crm.data(
         """mutation($id: ID!) { noteCreate(input: {customerId: $id, text: "见过"}) { errors { message } }
              opportunityCreate(input: {customerId: $id, name: "年框"}) { errors { message } }
              ticketCreate(input: {customerId: $id, subject: "坏了", channel: PHONE}) { errors { message } } }""",
         id=identity,
     )
-    await house.settled()
+    await file_crm.settled()
     return identity
 
 
-async def ask(house: Installation, customer: str) -> tuple[dict[str, Any], float]:
+async def ask(file_crm: Installation, customer: str) -> tuple[dict[str, Any], float]:
     """The body and the seconds that it took."""
     started = time.perf_counter()
-    body = await house.graph(QUERY, id=customer)
+    body = await file_crm.graph(QUERY, id=customer)
     return body, time.perf_counter() - started
 
 
@@ -95,38 +81,38 @@ async def pass_on(port: int, flowing: asyncio.Event, near: asyncio.StreamReader,
 
 
 @pytest.mark.parametrize("department", ["sales", "marketing", "support", "organization", "customer"])
-async def test_a_stopped_department_takes_only_its_fields_and_comes_back(house: Installation, customer: str, department: str) -> None:
-    whole, _ = await ask(house, customer)
+async def test_a_stopped_department_takes_only_its_fields_and_comes_back(file_crm: Installation, customer: str, department: str) -> None:
+    whole, _ = await ask(file_crm, customer)
     assert "errors" not in whole, whole["errors"]
-    await house.suite.stop(department)
+    await file_crm.suite.stop(department)
     try:
-        body, seconds = await ask(house, customer)
+        body, seconds = await ask(file_crm, customer)
         assert_only_its_fields_are_null(whole, body, department, "UNAVAILABLE")
         assert seconds < SECONDS
     finally:
-        await house.suite.start([department])
+        await file_crm.suite.start([department])
     ready = asyncio.get_running_loop().time()
 
     async def answers_again() -> bool:
-        return (await ask(house, customer))[0] == whole
+        return (await ask(file_crm, customer))[0] == whole
 
-    await house.until(answers_again, 10)
+    await file_crm.until(answers_again, 10)
     assert asyncio.get_running_loop().time() - ready < 5
 
 
 @pytest.mark.parametrize("department", ["sales", "organization", "customer"])
-async def test_a_department_that_says_nothing_is_given_up_at_its_deadline(house: Installation, customer: str, department: str) -> None:
-    whole, _ = await ask(house, customer)
-    clients = house.suite.running["gateway"].clients
+async def test_a_department_that_says_nothing_is_given_up_at_its_deadline(file_crm: Installation, customer: str, department: str) -> None:
+    whole, _ = await ask(file_crm, customer)
+    clients = file_crm.suite.running["gateway"].clients
     flowing = asyncio.Event()
     flowing.set()
-    line = await asyncio.start_server(partial(pass_on, house.plan.grpc[department], flowing), "127.0.0.1", 0)
+    line = await asyncio.start_server(partial(pass_on, file_crm.plan.grpc[department], flowing), "127.0.0.1", 0)
     port = line.sockets[0].getsockname()[1]
     before, clients.channels[department] = clients.channels[department], Channel(department, f"127.0.0.1:{port}")
-    assert (await ask(house, customer))[0] == whole
+    assert (await ask(file_crm, customer))[0] == whole
     flowing.clear()
     try:
-        body, seconds = await ask(house, customer)
+        body, seconds = await ask(file_crm, customer)
     finally:
         await clients.channels[department].close()
         clients.channels[department] = before
@@ -136,16 +122,16 @@ async def test_a_department_that_says_nothing_is_given_up_at_its_deadline(house:
     assert 0.25 < seconds < SECONDS
 
 
-async def test_a_command_to_a_stopped_department_is_a_retryable_refusal(house: Installation, customer: str) -> None:
-    await house.suite.stop("support")
+async def test_a_command_to_a_stopped_department_is_a_retryable_refusal(file_crm: Installation, customer: str) -> None:
+    await file_crm.suite.stop("support")
     try:
-        body = await house.data(
+        body = await file_crm.data(
             """mutation($id: ID!) { ticketCreate(input: {customerId: $id, subject: "坏了", channel: PHONE}) {
                  ticket { id } errors { code message path retryable } } }""",
             id=customer,
         )
     finally:
-        await house.suite.start(["support"])
+        await file_crm.suite.start(["support"])
     assert body["ticketCreate"] == {
         "ticket": None,
         "errors": [
