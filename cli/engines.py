@@ -114,7 +114,8 @@ class Child:
             return
         self.process.terminate()
         try:
-            await asyncio.wait_for(self.process.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self.process.wait()
         except TimeoutError:
             self.process.kill()
             await self.process.wait()
@@ -245,7 +246,8 @@ async def start_nats(data: Path, port: int, log: Path, configuration: str = "", 
             raise EngineError(f"nats-server ended at once; its data may be broken, see {log} (last line: {child.last_words()})")
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            greeting = await asyncio.wait_for(reader.readline(), 1)
+            async with asyncio.timeout(1):
+                greeting = await reader.readline()
             writer.close()
             if b'"jetstream":true' in greeting.replace(b" ", b""):
                 return child, f"nats://127.0.0.1:{port}"

@@ -25,11 +25,12 @@ from pymongo.errors import PyMongoError
 
 from chassis.kernel.errors import Conflict
 from chassis.kernel.ids import new_id
+from chassis.kernel.tasks import settle
 from chassis.messaging.broker import connect
 from chassis.messaging.models import Aside, Document, Fold, Model, aside_of
 from chassis.rpc.call import Call
 from chassis.runtime.department import Department
-from chassis.storage.changes import Changes, settle
+from chassis.storage.changes import Changes
 from chassis.storage.client import ensure_collection
 from chassis.storage.lease import Lease
 from cli.engines import EngineError

@@ -153,7 +153,8 @@ class Running:
                     say(f"{name} ended (exit {child.process.returncode}); starting it again")
                     self.children[name] = await self._start_service(name)
             try:
-                await asyncio.wait_for(stopping.wait(), 1)
+                async with asyncio.timeout(1):
+                    await stopping.wait()
             except TimeoutError:
                 continue
 

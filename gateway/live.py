@@ -126,7 +126,8 @@ async def heard(queue: Heard, token: str, still: Callable[[], Awaitable[None]]) 
             await still()
             asked = time.monotonic()
         try:
-            item = await asyncio.wait_for(queue.get(), min(left, STILL_SECONDS))
+            async with asyncio.timeout(min(left, STILL_SECONDS)):
+                item = await queue.get()
         except TimeoutError:
             item = Mark.STILL
         if item is Mark.SLOW:

@@ -88,7 +88,8 @@ class Authority:
         while True:
             await self.refresh()
             try:
-                await asyncio.wait_for(self.changed.wait(), REFRESH_SECONDS)
+                async with asyncio.timeout(REFRESH_SECONDS):
+                    await self.changed.wait()
             except TimeoutError:
                 continue
             self.changed.clear()

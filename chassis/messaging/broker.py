@@ -54,7 +54,8 @@ async def connect(
             connect_timeout=2, allow_reconnect=True, error_cb=quiet, tls=identity.context() if identity else None,
             disconnected_cb=lost, reconnected_cb=back,
         )  # fmt: skip
-        return await asyncio.wait_for(connecting, CONNECT_SECONDS)
+        async with asyncio.timeout(CONNECT_SECONDS):
+            return await connecting
     except Exception as error:  # nats-py raises many kinds here; all mean the same to the operator
         where = ", ".join(urlsplit(one).netloc or one for one in servers(url))
         raise BrokerRefused(

@@ -71,7 +71,8 @@ class Relay:
                 continue
             if not busy:
                 try:
-                    await asyncio.wait_for(self.woken.wait(), IDLE_SECONDS)
+                    async with asyncio.timeout(IDLE_SECONDS):
+                        await self.woken.wait()
                 except TimeoutError:
                     continue
 
@@ -138,7 +139,8 @@ class Relay:
                 await self.context.publish_async(row["subject"], row["payload"], headers=_sendable(row["headers"], span))
                 for row, span in zip(rows, spans, strict=True)
             ]
-            return await asyncio.wait_for(asyncio.gather(*sent), ACK_SECONDS)
+            async with asyncio.timeout(ACK_SECONDS):
+                return await asyncio.gather(*sent)
         finally:
             for span in spans:
                 span.end()
@@ -159,8 +161,8 @@ class Relay:
             return
         self._look_due = time.monotonic() + LOOK_SECONDS
         try:
-            info = await asyncio.wait_for(self.context.stream_info(stream_name(self.department)), LOOK_SECONDS)
-            last = info.state.last_seq
+            async with asyncio.timeout(LOOK_SECONDS):
+                last = (await self.context.stream_info(stream_name(self.department))).state.last_seq
         except NotFoundError:
             if self._sequence:
                 await self._lost(0)

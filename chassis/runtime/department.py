@@ -17,6 +17,7 @@ from chassis.access.authority import Authority
 from chassis.access.caller import Caller
 from chassis.kernel.errors import CrmError
 from chassis.kernel.ids import new_id
+from chassis.kernel.tasks import settle
 from chassis.messaging import broker
 from chassis.messaging.models import Model
 from chassis.messaging.reactions import INBOX, PARKED, Consumer, Reaction
@@ -35,7 +36,7 @@ from chassis.runtime.ops import HttpServer, ops_app
 from chassis.runtime.settings import Settings
 from chassis.runtime.timers import Timer, Timers
 from chassis.storage import chain, client
-from chassis.storage.changes import AUDIT, OUTBOX, REQUESTS, Changes, settle
+from chassis.storage.changes import AUDIT, OUTBOX, REQUESTS, Changes
 from chassis.storage.encryption import INDEX as VAULT_INDEX
 from chassis.storage.encryption import VAULT, Vault
 from chassis.storage.lease import LEASES, Lease

@@ -78,7 +78,8 @@ async def _end(identity: Identity) -> float:
 
 async def _seen(gauge: Gauge, look: Awaitable[float]) -> None:
     try:
-        gauge.set(await asyncio.wait_for(look, LOOK_SECONDS))
+        async with asyncio.timeout(LOOK_SECONDS):
+            gauge.set(await look)
     except (PyMongoError, NatsError, OSError, ValueError, TimeoutError) as error:
         gauge.set(math.nan)
         log.info("not measured", extra={"reason": str(error)[:200]})

@@ -73,10 +73,10 @@ async def _run(build: Callable[[Any], Startable], values: Settings) -> None:
     await service.start()
     _settle_memory()
     await stopping.wait()
-    try:
-        await asyncio.wait_for(service.stop(), STOP_SECONDS)
-    except TimeoutError:  # what it depends on is gone; nothing is lost, for nothing is acknowledged before it is committed
-        os._exit(1)
+    stop = asyncio.ensure_future(service.stop())
+    if not (await asyncio.wait([stop], timeout=STOP_SECONDS))[0]:
+        os._exit(1)  # what it depends on is gone; nothing is lost, for nothing is acknowledged before it is committed
+    stop.result()
 
 
 async def _migrate(build: Callable[[Any], Any], values: Settings) -> None:

@@ -204,11 +204,3 @@ def as_refusal(duplicate: Duplicate, codes: Mapping[str, tuple[str, str]]) -> Cr
         code=code,
         field=fieldname,
     )
-
-
-async def settle(tasks: Iterable[asyncio.Future[Any]]) -> None:
-    """Cancel tasks and wait for their end."""
-    ended = list(tasks)
-    for task in ended:
-        task.cancel()
-    await asyncio.gather(*ended, return_exceptions=True)

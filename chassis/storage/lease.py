@@ -12,7 +12,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from chassis.kernel.ids import new_id
-from chassis.storage.changes import settle
+from chassis.kernel.tasks import settle
 from chassis.storage.client import Database
 
 LEASES = "leases"

@@ -58,7 +58,8 @@ async def _service(plan: Plan, name: str, http: httpx.AsyncClient, batches: Batc
 async def _asked(name: str, batches: Batches) -> Finding:
     """A call as every client makes it: certificate, token and policy are all needed for it."""
     try:
-        await asyncio.wait_for(batches.call(name, SERVICE, "ListParkedEvents", contract.ListParkedEventsRequest()), 10)
+        async with asyncio.timeout(10):
+            await batches.call(name, SERVICE, "ListParkedEvents", contract.ListParkedEventsRequest())
     except (CrmError, TimeoutError) as error:
         return Finding(
             name, f"is ready but does not answer calls: {error or 'no answer in time'}", "look into its log for «refused» or «failed»"

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 from pymongo.errors import PyMongoError
 
-from chassis.storage.changes import settle
+from chassis.kernel.tasks import settle
 from chassis.storage.client import connect
 from tests.chaos.leaders import Taken
 from tests.chaos.ledger import ACKNOWLEDGED, Command

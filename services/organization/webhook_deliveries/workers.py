@@ -18,8 +18,8 @@ from pymongo.errors import PyMongoError
 from chassis.kernel.clock import now
 from chassis.kernel.errors import Conflict
 from chassis.kernel.signatures import signatures
+from chassis.kernel.tasks import settle
 from chassis.rpc.call import Call
-from chassis.storage.changes import settle
 from services.organization.webhook_deliveries import model
 from services.organization.webhook_deliveries.link import WebhookLink
 from services.organization.webhook_deliveries.store import WebhookDeliveries

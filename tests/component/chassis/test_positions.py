@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import random
 import time
@@ -19,6 +20,7 @@ from nats.js.errors import NotFoundError
 from pymongo import ASCENDING
 
 from chassis.kernel.ids import new_id, time_of
+from chassis.kernel.tasks import settle
 from chassis.messaging.broker import ensure_stream, stream_name
 from chassis.messaging.relay import Relay, publish_again, under_way
 from chassis.observe.metrics import Metrics
@@ -176,6 +178,22 @@ async def test_a_loss_that_was_seen_while_something_else_fell_down_is_still_seen
         await again._turn()
     await _lives(again)
     assert await held(relay.context, "sales") == set(await _places(relay))
+
+
+@pytest.mark.parametrize("ticks", range(4))
+async def test_a_relay_that_is_stopped_in_the_moment_in_which_it_is_woken_ends(relay: Relay, ticks: int) -> None:
+    await _lives(relay)
+    another = _another(relay)
+    running = asyncio.create_task(another.run())
+    await Installation.until(lambda: another.woken._waiters)
+    another.wake(1)
+    for _ in range(ticks):
+        await asyncio.sleep(0)
+    running.cancel()
+    ended, _ = await asyncio.wait([running], timeout=5)
+    await settle([running])
+    await another.lease.release()
+    assert ended
 
 
 async def test_what_is_marked_while_somebody_asks_for_it_is_found(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
