@@ -78,12 +78,19 @@ class Relay:
 
     async def _turn(self) -> int:
         if self.lease.begun:
-            kept, newest = self.lease.kept, await newest_of(self.database)
-            self._position = max(kept.get("position", 0), newest["position"] if newest else 0)
-            self._sequence, self._unmarked, self._look_due = kept.get("sequence", 0), kept.get("batch", []), 0.0
+            await self._take_over(self.lease.kept)
             self.lease.begun = False
         await self._look()
         return await self.publish_batch()
+
+    async def _take_over(self, kept: Mapping[str, Any]) -> None:
+        """Go on where the relay before us ended. It noted with its last batch how far the stream went until then; how far with that batch
+        stands on the rows that it marked."""
+        batch, newest = kept.get("batch", []), await newest_of(self.database)
+        marked = self.database[OUTBOX].find({"_id": {"$in": batch}, "sequence": {"$exists": True}}, {"sequence": 1})
+        self._sequence = max([kept.get("sequence", 0), *[row["sequence"] async for row in marked]])
+        self._position = max(kept.get("position", 0), newest["position"] if newest else 0)
+        self._unmarked, self._look_due = batch, 0.0
 
     async def publish_batch(self) -> int:
         """Publish the oldest pending rows, then mark them in one write; how many. A crash in between publishes them again, before any
@@ -92,13 +99,14 @@ class Relay:
         if not rows:
             return 0
         acks = await self._publish(rows)
-        # Repeats count too: their first acknowledgements may have been lost, or the write that should have followed. Where this relay had
-        # only not marked them nothing is behind them to be published again.
+        # Repeats count too: their first acknowledgements may have been lost, or the write that should have followed.
         if (first := min(ack.seq for ack in acks)) <= self._sequence:
             await self._lost(first - 1)
-        await self._reached(max(ack.seq for ack in acks))
-        await self._mark(rows)
-        self._unmarked = []
+        last = max(ack.seq for ack in acks)
+        if any("position" in row for row in rows):  # whoever takes over looks only at the rows of the last batch for it
+            await self.lease.keep(sequence=last)
+        await self._mark(rows, last)
+        self._sequence, self._unmarked = last, []
         for row in rows:
             self.metrics.events_published.labels(row["headers"]["ce-type"]).inc()
         return len(rows)
@@ -114,16 +122,16 @@ class Relay:
         cursor = self.database[OUTBOX].find({"pending": True}).sort("_id", ASCENDING).hint("pending").limit(BATCH)
         rows = await cursor.to_list()
         if fresh := [row["_id"] for row in rows if "position" not in row]:
-            if not await self.lease.keep(position=self._position + 1, batch=fresh):
+            if not await self.lease.keep(position=self._position + 1, batch=fresh, sequence=self._sequence):
                 return []
             self._position, self._unmarked = self._position + 1, fresh
         return rows
 
-    async def _mark(self, rows: list[dict[str, Any]]) -> None:
-        """Note that these were published; where they stand among the others unless they have their place already. One that is to be
-        published once more by now is not marked."""
+    async def _mark(self, rows: list[dict[str, Any]], sequence: int) -> None:
+        """Note that these were published, and how far the stream goes with them; where they stand among the others unless they have their
+        place already. One that is to be published once more by now is not marked."""
         query = {"pending": True, "headers.Nats-Msg-Id": {"$in": [row["headers"]["Nats-Msg-Id"] for row in rows]}}
-        done = {"publish_time": now(), "sequence": self._sequence}
+        done = {"publish_time": now(), "sequence": sequence}
         for ids, place in (
             ([row["_id"] for row in rows if "position" not in row], {"position": self._position}),
             ([row["_id"] for row in rows if "position" in row], {}),
@@ -183,12 +191,8 @@ class Relay:
                 "the stream lost facts; they are published again",
                 extra={"stream": stream_name(self.department), "end": last, "count": count},
             )
-        await self._reached(last)
-
-    async def _reached(self, sequence: int) -> None:
-        """Remember how far the stream goes, for whoever is the relay after us."""
-        self._sequence = sequence
-        await self.lease.keep(sequence=sequence)
+        self._sequence = last
+        await self.lease.keep(sequence=last)
 
 
 def _sendable(headers: dict[str, str], span: Span) -> dict[str, str]:

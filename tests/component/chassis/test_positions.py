@@ -71,9 +71,9 @@ def _another(relay: Relay) -> Relay:
 async def _dies(relay: Relay, dice: random.Random) -> None:
     """A turn of a relay that is killed somewhere in it."""
     assert await relay.lease.hold()
-    relay._mark = relay._reached = _killed  # type: ignore[method-assign,assignment]
+    relay._mark = _killed  # type: ignore[method-assign,assignment]
     if dice.random() < 0.3:
-        relay._publish = _killed  # type: ignore[method-assign]
+        relay._publish = _killed  # type: ignore[method-assign,assignment]
     elif dice.random() < 0.5:
         whole, most = relay._publish, dice.randint(1, 3)
 
@@ -153,7 +153,7 @@ async def test_what_is_published_again_keeps_its_place(relay: Relay) -> None:
     assert info.state.messages >= 6
 
 
-@pytest.mark.parametrize("fails", ["_reached", "_lost", "_publish"])
+@pytest.mark.parametrize("fails", ["_mark", "_lost", "_publish"])
 async def test_a_loss_that_was_seen_while_something_else_fell_down_is_still_seen_afterwards(relay: Relay, fails: str) -> None:
     """The broker lost its store and somebody made the stream again; the relay publishes, and what comes after that fails once."""
     await _lives(relay)
@@ -176,6 +176,29 @@ async def test_a_loss_that_was_seen_while_something_else_fell_down_is_still_seen
     again.lease.begun, again._look_due = False, time.monotonic() + 60  # it is no new one, and does not look just now
     with pytest.raises(TimeoutError):
         await again._turn()
+    await _lives(again)
+    assert await held(relay.context, "sales") == set(await _places(relay))
+
+
+async def test_who_takes_over_sees_that_the_broker_lost_the_end_of_the_stream(relay: Relay) -> None:
+    """How far the stream went is noted with the next batch: after the last one it stands on its rows alone."""
+    await _lives(relay)
+    await relay.context.delete_stream(stream_name("sales"))
+    await _lives(_another(relay))
+    await _pending(relay, "zz92")
+    await _lives(_another(relay))
+    end = (await relay.context.stream_info(stream_name("sales"))).state.last_seq
+    before = [await relay.context.get_msg(stream_name("sales"), number) for number in range(1, end)]
+    await relay.context.delete_stream(stream_name("sales"))
+    await relay.make_stream()
+    for message in before:
+        await relay.context.publish(message.subject or "", message.data or b"", headers=message.headers)
+    assert "zz92" not in await held(relay.context, "sales")
+    again = _another(relay)
+    assert await again.lease.hold()
+    for _ in range(2):  # it believes what it is told twice
+        await again._turn()
+        again._look_due = 0.0
     await _lives(again)
     assert await held(relay.context, "sales") == set(await _places(relay))
 
@@ -212,7 +235,7 @@ async def test_what_is_marked_while_somebody_asks_for_it_is_found(relay: Relay, 
         async def wrapped(*given: Any) -> Any:
             found = await ask(*given)
             if not asked:
-                await relay._mark([row])
+                await relay._mark([row], 0)
             asked.append(name)
             return found
 
@@ -251,7 +274,7 @@ async def test_who_lost_the_lease_begins_no_batch_and_marks_nothing_that_is_to_b
     assert await relay._next() == []
     await _lives(other)
     assert await publish_again(relay.database, {"_id": "zz8"}) == 1
-    await relay._mark([row])  # late
+    await relay._mark([row], 0)  # late
     assert [one["_id"] async for one in relay.database["outbox"].find({"pending": True})] == ["zz8"]
     await _lives(_another(relay))
 
