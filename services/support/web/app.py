@@ -15,8 +15,7 @@ from google.protobuf.message import Message
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from chassis.kernel.errors import CrmError, NotFound
-from chassis.rpc.errors import Unavailable
+from chassis.kernel.errors import CrmError, Invalid, NotFound, WrongState
 from services.support.web.policies import check, judged_by
 from services.support.web.words import LANGUAGES, WORDS
 
@@ -87,8 +86,15 @@ def build_app(department: Asks, secret: str) -> Flask:
 
     @app.errorhandler(CrmError)
     def refused(error: CrmError) -> Any:
-        status = 503 if isinstance(error, Unavailable) else 404 if isinstance(error, NotFound) else 400
+        status = 404 if isinstance(error, NotFound) else 400 if isinstance(error, Invalid | WrongState) else 503
         return _page("message.html", _language(), key={503: "away", 404: "missing", 400: "wrong"}[status]), status
+
+    @app.errorhandler(TimeoutError)
+    @app.errorhandler(500)
+    def failed(error: Exception) -> Any:
+        # A reader can mend nothing that is not one of the refusals above.
+        status = 503 if isinstance(error, TimeoutError) else 500
+        return _page("message.html", _language(), key="away"), status
 
     @app.errorhandler(400)
     @app.errorhandler(404)
