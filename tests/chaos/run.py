@@ -23,6 +23,7 @@ from cli.plan import DEPARTMENTS
 from gateway.graph.contract import to_global
 from tests.chaos.checker import MOST_TOLD, Checker
 from tests.chaos.cluster import Cluster
+from tests.chaos.edges import Edges, Opened, judge_edges, open_edges
 from tests.chaos.follower import Follower
 from tests.chaos.leaders import Leaders, leader_schedule
 from tests.chaos.ledger import Command
@@ -112,14 +113,15 @@ def _drawn(stack: Stack, seed: int, seconds: float) -> list[Fault]:
 async def _torment(stack: Stack, folder: Path, drawn: list[Fault], report: Report, mailbox: Mailbox) -> None:
     if any(fault.kind == "earlier build" for fault in drawn):
         await stack.fetch_earlier()
-    shared = await _prepare(stack)
+    shared, opened = await _prepare(stack)
     many = BESIDE if isinstance(stack, Cluster) else WORKERS
     workers = [Worker(number, stack, folder, report.seed, shared) for number in range(many)]
     pulse = Pulse(many, stack, folder, report.seed) if isinstance(stack, Cluster) else None
     workers += [pulse] if pulse else []
     ended = asyncio.Event()
     follower = Follower(len(workers), stack, folder, report.seed)
-    tasks = [asyncio.create_task(worker.run(ended)) for worker in (*workers, follower)]
+    edges = Edges(stack, folder, report.seed, opened)
+    tasks = [asyncio.create_task(client.run(ended)) for client in [*workers, follower]] + [asyncio.create_task(edges.run(ended))]
     campaign = asyncio.create_task(_launch(stack))
     if pulse:
         await stack.until(lambda: pulse.told)
@@ -145,7 +147,7 @@ async def _torment(stack: Stack, folder: Path, drawn: list[Fault], report: Repor
         report.notes.append(f"the last to be ready after {time.monotonic() - healed:.1f} s: {last}")
         await stack.until(lambda: _renewed(stack), 40)
         report.settled = await _quiet(stack, checker, healed, report)
-        await _judge(stack, checker, commands, report, mailbox)
+        await _judge(stack, checker, commands, report, mailbox, edges)
         await _followed(checker, follower, report)
     finally:
         await checker.close()
@@ -156,8 +158,8 @@ async def _torment(stack: Stack, folder: Path, drawn: list[Fault], report: Repor
     report.notes.append(f"memory in MB: { {name: size // 1024 for name, size in stack.memory().items()} }")
 
 
-async def _prepare(stack: Stack) -> list[dict[str, Any]]:
-    """A pipeline, two segments, a campaign with its audience, and the opportunities for which the workers compete."""
+async def _prepare(stack: Stack) -> tuple[list[dict[str, Any]], Opened]:
+    """A pipeline, two segments, a campaign with its audience, what strangers find; and the opportunities for which the workers compete."""
     pipeline = {**PIPELINE, "role": "cli"}
     await stack.until(lambda: _willing(stack, "CreatePipeline", pipeline), 20)
     for region in ("chaos-north", "chaos-south", "mail"):
@@ -177,7 +179,7 @@ async def _prepare(stack: Stack) -> list[dict[str, Any]]:
     for number in range(SHARED):
         made = await stack.ask("CreateOpportunity", role="COORDINATOR", customer_id=firms[0].customer.id, name=f"shared {number}")
         shared.append({"id": to_global("Opportunity", made.opportunity.id), "version": 1, "stageKey": STAGES[0]})
-    return shared
+    return shared, await open_edges(stack, firms[1].customer.id)
 
 
 async def _willing(stack: Stack, method: str, fields: dict[str, Any]) -> bool:
@@ -280,7 +282,7 @@ async def _followed(checker: Checker, follower: Follower, report: Report) -> Non
     report.notes.append(f"followed by {follower.subscriptions} subscriptions, {follower.again} changes told again under the same id")
 
 
-async def _judge(stack: Stack, checker: Checker, commands: list[Command], report: Report, mailbox: Mailbox) -> None:
+async def _judge(stack: Stack, checker: Checker, commands: list[Command], report: Report, mailbox: Mailbox, edges: Edges) -> None:
     found = await checker.judge(commands)
     batches = Batches(stack.plan)
     try:
@@ -293,6 +295,7 @@ async def _judge(stack: Stack, checker: Checker, commands: list[Command], report
     wanted = {f"c{number}@mail.example" for number in range(ADDRESSEES)}
     found.must("each mail once", [f"{address}: {many} different mails" for address, many in told.items() if many != 1], len(told))
     found.must("no mail is missing", sorted(wanted - set(told)), len(wanted))
+    await judge_edges(edges, found)
     if (again := mailbox.mails.total() - len(mailbox.mails)) > 0:
         report.notes.append(f"mails handed over once more under the same Message-ID after a fault in between: {again}")
     if report.settled > report.settle_seconds:
