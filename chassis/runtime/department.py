@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -15,7 +15,6 @@ from pymongo.errors import PyMongoError
 
 from chassis.access.authority import Authority
 from chassis.access.caller import Caller
-from chassis.kernel.errors import CrmError
 from chassis.kernel.ids import new_id
 from chassis.kernel.tasks import settle
 from chassis.messaging import broker
@@ -35,6 +34,7 @@ from chassis.runtime.measures import Measures
 from chassis.runtime.ops import HttpServer, ops_app
 from chassis.runtime.settings import Settings
 from chassis.runtime.timers import Timer, Timers
+from chassis.runtime.workers import Worker, watched
 from chassis.storage import chain, client
 from chassis.storage.changes import AUDIT, OUTBOX, REQUESTS, Changes
 from chassis.storage.encryption import INDEX as VAULT_INDEX
@@ -43,7 +43,6 @@ from chassis.storage.lease import LEASES, Lease
 from chassis.storage.records import Records
 
 log = logging.getLogger("crm.department")
-Worker = Callable[[], Awaitable[None]]
 REQUEST_HOURS = 48
 
 
@@ -122,7 +121,7 @@ class Department:
         beside = [partial(lease.while_held, work) for lease, work in zip(self._leases, alone.values(), strict=True)]
         self.chain = chain.Chain(self.name, self.database, self.vault, self.deliver)
         for run in [self.relay.run, self.authority.keep_fresh, self.chain.run, self.vault.run, self.server.reads.run]:
-            self._tasks.append(asyncio.create_task(self._watched(run)))
+            self._tasks.append(asyncio.create_task(watched(run)))
         self._tasks.append(asyncio.create_task(self._serve_when_ready([*consumers, self.reconciler.run, *self.workers, *beside])))
 
     def _consumer(self, reaction: Reaction) -> Consumer:
@@ -169,23 +168,8 @@ class Department:
         while not self.authority.directory.revision:
             await asyncio.sleep(0.02)
         await self.server.set_serving(True)
-        self._tasks += [asyncio.create_task(self._watched(run)) for run in workers]
+        self._tasks += [asyncio.create_task(watched(run)) for run in workers]
         log.info("serving", extra={"port": self.port})
-
-    async def _watched(self, run: Worker) -> None:
-        """A worker that fails is logged and started again; nothing ends in silence."""
-        while True:
-            try:
-                await run()
-                return
-            except asyncio.CancelledError:
-                raise
-            except (CrmError, OSError) as error:  # somebody else is away: said in a line, tried again
-                log.warning("worker waits", extra={"worker": getattr(run, "__qualname__", str(run)), "reason": str(error)[:200]})
-                await asyncio.sleep(1)
-            except Exception as error:  # a background worker must not die for good
-                log.error("worker failed", extra={"worker": getattr(run, "__qualname__", str(run))}, exc_info=error)
-                await asyncio.sleep(1)
 
     async def _organization_changed(self, _: object) -> None:
         self.authority.changed.set()
