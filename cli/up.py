@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from chassis.kernel.tasks import settle
 from chassis.observe import logs
 from chassis.runtime.process import die_with_parent, stop_event
 from chassis.storage import client
@@ -65,8 +66,7 @@ async def _until_stopped(stopping: asyncio.Event, work: Any) -> None:
     await asyncio.wait({task, wait}, return_when=asyncio.FIRST_COMPLETED)
     wait.cancel()
     if not task.done():
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await settle([task])
         return
     await task
 

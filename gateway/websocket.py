@@ -9,6 +9,7 @@ import orjson
 from graphql import GraphQLError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from chassis.kernel.tasks import settle
 from chassis.observe import purpose
 from gateway.clients import Clients
 from gateway.context import Context
@@ -144,7 +145,4 @@ class _Connection:
         await self.socket.send_text(orjson.dumps(message, default=str).decode())
 
     async def end(self) -> None:
-        tasks = list(self.running.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await settle(self.running.values())
