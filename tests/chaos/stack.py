@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import sys
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ class Stack(Installation):
         self.held: set[str] = set()
         self.ended_alone: dict[str, int] = {}
         self.connected = False
+        self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # of a process: whoever starts or ends it
         self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -160,17 +162,21 @@ class Stack(Installation):
     async def end(self, name: str, number: int = signal.SIGKILL) -> None:
         """End a process and keep it down until `begin` or `let_go`."""
         self.held.add(name)
-        self.send(name, number)
-        await self.children[name].process.wait()
+        async with self._turns[name]:
+            self.send(name, number)
+            await self.children[name].process.wait()
 
     async def let_go(self, name: str) -> None:
         """Start what was ended; engines are tried until they come up."""
-        for _ in range(20):
-            try:
-                await self.begin(name)
-                break
-            except EngineError:
-                await asyncio.sleep(0.5)
+        async with self._turns[name]:
+            for _ in range(20):
+                if not self.children[name].ended:
+                    break  # it was started when it had ended by itself
+                try:
+                    await self.begin(name)
+                    break
+                except EngineError:
+                    await asyncio.sleep(0.5)
         self.held.discard(name)
 
     async def _start_again(self) -> None:
