@@ -25,8 +25,8 @@ from tests.chaos.links import HOST
 from tests.chaos.stack import Stack
 
 MOST_TRIES, TITLE = 6, "How it works"
-# What may be answered while others are away: not verified (a clock is wrong), not known yet, too much, nobody there.
-RETRY = frozenset((401, 422, 429, 502, 503, 504))
+# What a sender may be answered meanwhile: not verified (a clock is wrong), not known yet, too much, a full disk, nobody there.
+RETRY = frozenset((401, 422, 429, 500, 502, 503, 504))
 TOKEN = re.compile(r'name="token" value="([^"]+)"')
 
 
