@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import getpass
 import json
@@ -13,6 +14,7 @@ import socket
 import stat
 import sys
 import tempfile
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -20,6 +22,10 @@ from typing import Any, TextIO
 
 from pymongo import AsyncMongoClient
 from pymongo.errors import OperationFailure, PyMongoError
+
+from cli.words import say
+
+PRIMARY_SECONDS, TELL_SECONDS = 600.0, 10.0
 
 
 class EngineError(Exception):
@@ -168,7 +174,25 @@ async def start_mongo(data: Path, port: int, log: Path) -> tuple[Child, str]:
     return child, f"mongodb://127.0.0.1:{port}/?replicaSet=crm"
 
 
-async def _initiate(child: Child, port: int, seconds: float = 60) -> None:
+async def until_primary(child: Child, is_primary: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until a mongod leads its set. One that was killed first does again what it did since its last checkpoint, which on a busy machine
+    takes a minute or more; whoever ended it meanwhile would have it begin anew. Said every ten seconds. Raises EngineError when it ends."""
+    loop = asyncio.get_running_loop()
+    begun = told = loop.time()
+    while (moment := loop.time()) - begun < PRIMARY_SECONDS:
+        if child.ended:
+            raise EngineError(f"mongod ended at once; its data may be broken or from another version, see {child.log} ({_reason(child)})")
+        with contextlib.suppress(PyMongoError, OSError):
+            if await is_primary():
+                return
+        if moment - told >= TELL_SECONDS:
+            told = moment
+            say(f"  mongod is not ready after {moment - begun:.0f} s: it may do again what it did before it was killed; see {child.log}")
+        await asyncio.sleep(0.05)
+    raise EngineError(f"mongod did not become primary within {PRIMARY_SECONDS:.0f} s; see {child.log}")
+
+
+async def _initiate(child: Child, port: int) -> None:
     """Make the set if it is new; wait until this member is primary."""
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
         f"mongodb://127.0.0.1:{port}/?directConnection=true", serverSelectionTimeoutMS=500
@@ -178,26 +202,17 @@ async def _initiate(child: Child, port: int, seconds: float = 60) -> None:
         "members": [{"_id": 0, "host": f"127.0.0.1:{port}"}],
         "settings": {"electionTimeoutMillis": 1000},
     }
-    loop = asyncio.get_running_loop()
-    end = loop.time() + seconds
+
+    async def is_primary() -> bool:
+        hello = await client.admin.command("hello")
+        if not hello.get("isWritablePrimary") and (hello.get("isreplicaset") or not hello.get("setName")):
+            await _make_set(client, member)
+        return bool(hello.get("isWritablePrimary"))
+
     try:
-        while loop.time() < end:
-            if child.ended:
-                raise EngineError(
-                    f"mongod ended at once; its data may be broken or from another version, see {child.log} ({_reason(child)})"
-                )
-            try:
-                hello = await client.admin.command("hello")
-                if hello.get("isWritablePrimary"):
-                    return
-                if hello.get("isreplicaset") or not hello.get("setName"):
-                    await _make_set(client, member)
-            except (PyMongoError, OSError):
-                pass
-            await asyncio.sleep(0.05)
+        await until_primary(child, is_primary)
     finally:
         await client.close()
-    raise EngineError(f"mongod did not become primary within {seconds:.0f} s; see {child.log}")
 
 
 async def _make_set(client: AsyncMongoClient[dict[str, Any]], member: dict[str, Any]) -> None:

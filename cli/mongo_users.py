@@ -7,15 +7,16 @@ import os
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pymongo import AsyncMongoClient
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import OperationFailure
 
 from chassis.access.identity import Identity
 from cli.authority import subject
-from cli.engines import Child, EngineError, mongod_command, start_mongo
+from cli.engines import Child, mongod_command, start_mongo, until_primary
 from cli.plan import MONGO_USER, mongo_tls
 
 ADMIN, KEY = "cli", "mongo.key"
@@ -89,26 +90,16 @@ async def _made(database: Any, kind: str, name: str, **wanted: Any) -> None:
         await database.command(f"create{kind}", name, **wanted)
 
 
-async def _become_primary(child: Child, port: int, admin: Identity, seconds: float = 60) -> None:
+async def _become_primary(child: Child, port: int, admin: Identity) -> None:
     """Make the set if it is new, the admin if there is no user yet, and wait until this member is primary."""
     where = f"mongodb://127.0.0.1:{port}/?directConnection=true&serverSelectionTimeoutMS=500"
     anyone: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(f"{where}&{mongo_tls(admin)}")
     known: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(f"{where}&{mongo_tls(admin)}{MONGO_USER}")
-    end = asyncio.get_running_loop().time() + seconds
     try:
-        while asyncio.get_running_loop().time() < end:
-            if child.ended:
-                raise EngineError(f"mongod ended at once; see {child.log}")
-            try:
-                if await _step(anyone, known, port):
-                    return
-            except (PyMongoError, OSError):
-                pass
-            await asyncio.sleep(_AGAIN)
+        await until_primary(child, partial(_step, anyone, known, port))
     finally:
         await anyone.close()
         await known.close()
-    raise EngineError(f"mongod did not become primary within {seconds:.0f} s; see {child.log}")
 
 
 async def _step(anyone: AsyncMongoClient[dict[str, Any]], known: AsyncMongoClient[dict[str, Any]], port: int) -> bool:
