@@ -179,28 +179,21 @@ class Installation:
             unit = await self.ask("CreateDepartment", name=label, kind=4, parent_id=company.department.id)
             team = await self.ask("CreateDepartment", name=f"{label}一组", kind=5, parent_id=unit.department.id)
             self.units |= {key: unit.department.id, f"{key}-team": team.department.id}
-        made = [(role, await self._make(role, role)) for role in STARTED]
-        await asyncio.gather(*(self._sign_in(role, person) for role, person in made))  # a password costs half a second of a processor
+        for role in STARTED:
+            await self.person(role, role)
 
     async def person(self, key: str, role: str, *, unit: str = "sales", skills: tuple[str, ...] = ()) -> str:
         """One more person, signed in; their id. `key` is what `role=` takes afterwards."""
-        made = await self._make(key, role, unit, skills)
-        await self._sign_in(key, made)
-        return str(made.id)
-
-    async def _make(self, key: str, role: str, unit: str = "sales", skills: tuple[str, ...] = ()) -> Any:
         made = await self.ask(
             "CreatePerson", name=f"人 {key}", email=f"{key.lower().replace(' ', '.')}@example.com", roles=[ROLES.index(role) + 1], skills=skills,
             home_department_id=self.units[unit], home_team_id=self.units[f"{unit}-team"],
         )  # fmt: skip
         self.people[key] = made.person.id
-        return made.person
-
-    async def _sign_in(self, key: str, person: Any) -> None:
-        await self.ask("SetPassword", person_id=person.id, password=PASSWORD)
-        session = await self.ask("CreateSession", role="", email=person.email, password=PASSWORD)
+        await self.ask("SetPassword", person_id=made.person.id, password=PASSWORD)
+        session = await self.ask("CreateSession", role="", email=made.person.email, password=PASSWORD)
         self.tokens[key] = session.tokens.access_token
         self._refresh[key] = session.tokens
+        return str(made.person.id)
 
     def calls(self) -> dict[str, int]:
         """RPCs that the gateway has sent, by method."""
