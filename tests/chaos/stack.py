@@ -20,7 +20,7 @@ from gateway.graph import schema  # noqa: F401  names every RPC
 from tests.chaos.disk import Disk
 from tests.chaos.links import HOST, Link
 from tests.chaos.schedule import ENGINES, SERVICES
-from tests.support.installation import Installation
+from tests.support.installation import PASSWORD, Installation
 
 ROOT = Path(__file__).parents[2]
 OWN = ("CRM_GRPC_ADDRESS", "CRM_OPS_ADDRESS", "CRM_HTTP_ADDRESS", "CRM_WEB_ADDRESS")
@@ -153,6 +153,14 @@ class Stack(Installation):
         except httpx.HTTPError as error:
             return type(error).__name__
         return "" if answer.status_code == 200 else answer.text[:200]
+
+    async def renew(self) -> None:
+        """Fresh tokens; who lost their session to a fault signs in anew, as anybody would."""
+        await super().renew()
+        for key in self.tokens.keys() - self._refresh.keys():
+            email = f"{key.lower()}@example.com"
+            tokens = (await self.ask("CreateSession", role="", email=email, password=PASSWORD)).tokens
+            self.tokens[key], self._refresh[key] = tokens.access_token, tokens
 
     def send(self, name: str, number: int) -> None:
         """Send a signal to a process that runs."""
