@@ -27,6 +27,7 @@ _HEADERS = {
     "Cache-Control": "private, max-age=0",
 }
 READER, YEAR = "faq_reader", 365 * 86400
+RETRY_SECONDS = "5"  # as the webhook door says
 
 
 class Asks(Protocol):
@@ -107,6 +108,8 @@ def build_app(department: Asks, secret: str) -> Flask:
     @app.after_request
     def secure(response: Response) -> Response:
         response.headers.update(_HEADERS)
+        if response.status_code == 503:
+            response.headers["Retry-After"] = RETRY_SECONDS
         return response
 
     check(app)

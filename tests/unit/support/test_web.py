@@ -42,4 +42,5 @@ def test_a_reader_is_told_what_they_can_do(error: Exception, status: int, words:
     answer = build_app(Failing(error), "secret").test_client().get("/faq?lang=en")
     assert (answer.status_code, words in answer.text) == (status, True)
     assert "Content-Security-Policy" in answer.headers
+    assert answer.headers.get("Retry-After") == ("5" if status == 503 else None)
     assert "Traceback" not in answer.text
