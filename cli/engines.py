@@ -181,7 +181,9 @@ async def until_primary(child: Child, is_primary: Callable[[], Awaitable[bool]])
     begun = told = loop.time()
     while (moment := loop.time()) - begun < PRIMARY_SECONDS:
         if child.ended:
-            raise EngineError(f"mongod ended at once; its data may be broken or from another version, see {child.log} ({_reason(child)})")
+            raise EngineError(
+                f"mongod ended before it was ready; its data may be broken or from another version, see {child.log} ({_reason(child)})"
+            )
         with contextlib.suppress(PyMongoError, OSError):
             if await is_primary():
                 return
@@ -189,7 +191,9 @@ async def until_primary(child: Child, is_primary: Callable[[], Awaitable[bool]])
             told = moment
             say(f"  mongod is not ready after {moment - begun:.0f} s: it may do again what it did before it was killed; see {child.log}")
         await asyncio.sleep(0.05)
-    raise EngineError(f"mongod did not become primary within {PRIMARY_SECONDS:.0f} s; see {child.log}")
+    raise EngineError(
+        f"mongod did not become primary within {PRIMARY_SECONDS:.0f} s; see what {child.log} says last, mend that, and start again"
+    )
 
 
 async def _initiate(child: Child, port: int) -> None:

@@ -139,7 +139,7 @@ async def test_broken_data_is_told_in_one_line(folder: Path) -> None:
     mongo.mkdir(parents=True)
     for name in ("WiredTiger", "WiredTiger.wt", "storage.bson"):
         (mongo / name).write_text("broken")
-    assert "mongod ended at once; its data may be broken" in await refused(folder)
+    assert "mongod ended before it was ready; its data may be broken" in await refused(folder)
 
 
 async def test_an_unreachable_database_is_told_in_one_line(folder: Path) -> None:

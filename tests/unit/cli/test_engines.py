@@ -57,5 +57,5 @@ async def test_one_that_ends_is_said_at_once(tmp_path: Path) -> None:
     async def never() -> bool:
         return False
 
-    with pytest.raises(EngineError, match="mongod ended at once"):
+    with pytest.raises(EngineError, match="mongod ended before it was ready"):
         await until_primary(ended, never)
