@@ -16,7 +16,7 @@ log = logging.getLogger("crm.department")
 Worker = Callable[[], Awaitable[None]]
 AGAIN_SECONDS = 1.0
 # Somebody else is away or stands still: nothing for whoever looks for a fault.
-AWAY = (CrmError, OSError, TimeoutError, NatsError, ConnectionFailure, ExecutionTimeout)
+AWAY = (CrmError, OSError, NatsError, ConnectionFailure, ExecutionTimeout)
 
 
 async def watched(run: Worker) -> None:

@@ -14,6 +14,7 @@ import orjson
 from websockets.asyncio.client import connect
 from websockets.exceptions import WebSocketException
 
+from chassis.kernel.tasks import settle
 from tests.chaos.stack import Stack
 from tests.chaos.workers import OPEN, Worker
 
@@ -43,8 +44,7 @@ class Follower(Worker):
         try:
             await ended.wait()
         finally:
-            following.cancel()
-            await asyncio.wait([following])
+            await settle([following])
             self.ledger.close()
         if not following.cancelled():
             following.result()
