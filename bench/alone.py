@@ -12,7 +12,7 @@ from bench.compare import Behind, Table, compare, show
 from bench.gateways import APOLLO, CACHED, HIVE, OURS, PLAIN, ROOT, YOGA, Gateway, addresses, compose_hive, processor_seconds
 from bench.load import CONNECTIONS
 from cli.engines import free_port, start_nats
-from gateway.clients import DEPARTMENTS
+from gateway.departments.clients import DEPARTMENTS
 from gateway.graph.contract import to_global
 
 SECONDS = float(os.environ.get("BENCH_SECONDS", "3"))

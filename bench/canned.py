@@ -27,7 +27,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
 from chassis.rpc.service import response_class
-from gateway.merging import Merging
+from gateway.departments.merging import Merging
 
 CUSTOMERS, OPPORTUNITIES, TICKETS, MESSAGES, DEFAULT_PAGE = 50, 5, 3, 4, 20
 START = datetime(2026, 1, 5, 8, 30, 15, 250_000, tzinfo=UTC)

@@ -20,7 +20,7 @@ from strawberry.dataloader import DataLoader
 from bench.canned import CUSTOMERS, Canned, customer_id, customers, messages, opportunities, tickets
 from bench.load import QUERIES
 from gateway.bootstrap import shared_schema
-from gateway.context import Context
+from gateway.departments.context import Context
 from gateway.engine import Batch, Engine
 from gateway.engine.plan import Selection
 from gateway.graph.connections import Page

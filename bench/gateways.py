@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cli.engines import free_port
 from cli.words import say
-from gateway.clients import DEPARTMENTS
+from gateway.departments.clients import DEPARTMENTS
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "bench" / "peers"

@@ -9,10 +9,10 @@ from pathlib import Path
 from cli.engines import EngineError
 from cli.plan import DEPARTMENTS
 from cli.words import say
-from gateway.documents import Documents
 from gateway.engine import Engine
 from gateway.graph.schema import build
-from gateway.registered import document_id, read_register
+from gateway.operations.documents import Documents
+from gateway.operations.registered import document_id, read_register
 from gateway.settings import Settings
 
 ENDINGS = (".graphql", ".gql")

@@ -11,17 +11,17 @@ from chassis.messaging import broker
 from chassis.observe.metrics import Metrics
 from chassis.observe.traces import Traces
 from chassis.runtime.ops import HttpServer, ops_app
-from gateway.app import build_app
-from gateway.callers import Callers
-from gateway.clients import Clients
+from gateway.departments.clients import Clients
+from gateway.departments.live import Live
+from gateway.doors.app import build_app
+from gateway.doors.http import GraphHttp
+from gateway.doors.webhooks import WebhookDoor
+from gateway.doors.websocket import GraphSocket
 from gateway.graph import schema
-from gateway.http import GraphHttp
-from gateway.live import Live
-from gateway.metrics import OperationMetrics
-from gateway.operations import Operations
+from gateway.operations.callers import Callers
+from gateway.operations.metrics import OperationMetrics
+from gateway.operations.run import Operations
 from gateway.settings import Settings
-from gateway.webhooks import WebhookDoor
-from gateway.websocket import GraphSocket
 
 
 class Gateway:

@@ -10,10 +10,10 @@ from starlette.requests import Request
 from strawberry.asgi import GraphQL
 from strawberry.extensions import ParserCache, ValidationCache
 
-from gateway.clients import Clients
-from gateway.context import Context
+from gateway.departments.clients import Clients
+from gateway.departments.context import Context
+from gateway.departments.live import Live
 from gateway.graph import schema
-from gateway.live import Live
 from gateway.settings import Settings
 
 

@@ -15,7 +15,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -28,9 +28,6 @@ from chassis.kernel.clock import now
 from chassis.kernel.errors import Conflict
 from chassis.storage.client import Database, StorageRefused
 
-if TYPE_CHECKING:
-    from chassis.storage.changes import Changes
-
 log = logging.getLogger("crm.vault")
 VAULT = "subject_keys"
 _DATA = "audit_entries"  # where there is one of these, something was written before
@@ -41,6 +38,13 @@ MOST_KEPT = 20_000
 REWRAP_BATCH = 500
 _NONCE, _KEY = 12, 32
 _MARK = "\ue000"  # a private-use character: a sealed text inside of a message begins with it
+
+
+class Commit(Protocol):
+    """What is written together, as far as keys need it: `Changes`."""
+
+    def write(self, collection: str, operation: InsertOne[dict[str, Any]] | UpdateOne) -> None:
+        """One more write of the commit."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,7 @@ class Vault:
                 found[row["_id"]] = self._keep(row["_id"], AESGCM(self.masters.unwrap(row)), moment)
         return found
 
-    async def keys_for(self, changes: Changes, subjects: Iterable[str]) -> dict[str, AESGCM]:
+    async def keys_for(self, changes: Commit, subjects: Iterable[str]) -> dict[str, AESGCM]:
         """The keys of all these subjects; new ones are made with the commit. Raises Conflict ERASED for a destroyed one."""
         wanted = list(dict.fromkeys(subjects))
         found = await self.keys(wanted)
@@ -139,7 +143,7 @@ class Vault:
             found[subject] = AESGCM(key)
         return found
 
-    def destroy(self, changes: Changes, subject: str) -> None:
+    def destroy(self, changes: Commit, subject: str) -> None:
         """Destroy a subject's key with the commit; what remains only says that there was one."""
         self.forget(subject)
         values = {"$set": {"destroy_time": now()}, "$unset": {"key": "", "master": ""}}

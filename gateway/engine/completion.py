@@ -4,17 +4,38 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
-from graphql import GraphQLAbstractType, GraphQLError, GraphQLLeafType, GraphQLObjectType, Undefined, default_type_resolver, is_object_type
+from graphql import (
+    GraphQLAbstractType,
+    GraphQLError,
+    GraphQLLeafType,
+    GraphQLObjectType,
+    GraphQLResolveInfo,
+    Undefined,
+    default_type_resolver,
+    is_object_type,
+)
 from graphql.pyutils import inspect, is_iterable
 from graphql.pyutils.is_awaitable import is_async_iterable, is_awaitable
 
+from gateway.engine.faults import Faults
 from gateway.engine.places import Items, Place, Some
-from gateway.engine.plan import Kind, PlannedField, Shown
+from gateway.engine.plan import Kind, Plan, PlannedField, Selection, Shown
 
-if TYPE_CHECKING:
-    from gateway.engine.run import Run
+
+class Execution(Protocol):
+    """What completion needs of the execution that it is a part of: `Run`."""
+
+    plan: Plan
+    context: object
+    faults: Faults
+
+    async def select(self, selection: Selection, rows: Sequence[Any], place: Place) -> list[Any]:
+        """One answer a row: what is selected of it."""
+
+    def info(self, field: PlannedField, place: Place, row: int) -> GraphQLResolveInfo[Any]:
+        """What a resolver of graphql-core is told about where it is."""
 
 
 class _Nulled:
@@ -28,7 +49,7 @@ NULLED = _Nulled()
 _ABSENT = (type(None), type(Undefined), Exception)
 
 
-async def complete(run: Run, field: PlannedField, type_: Shown, values: Sequence[Any], place: Place) -> list[Any]:
+async def complete(run: Execution, field: PlannedField, type_: Shown, values: Sequence[Any], place: Place) -> list[Any]:
     """One answer a value: None only where null may stand, NULLED where an error forbids the value and null as well."""
     kinds = set(map(type, values))
     if any(issubclass(kind, _ABSENT) for kind in kinds):
@@ -40,7 +61,7 @@ async def complete(run: Run, field: PlannedField, type_: Shown, values: Sequence
     return done
 
 
-async def _sifted(run: Run, field: PlannedField, type_: Shown, values: Sequence[Any], place: Place) -> list[Any]:
+async def _sifted(run: Execution, field: PlannedField, type_: Shown, values: Sequence[Any], place: Place) -> list[Any]:
     done: list[Any] = [None] * len(values)
     live = []
     for number, value in enumerate(values):
@@ -60,7 +81,7 @@ async def _sifted(run: Run, field: PlannedField, type_: Shown, values: Sequence[
     return done
 
 
-async def _complete(run: Run, field: PlannedField, type_: Shown, values: Sequence[Any], place: Place) -> list[Any]:
+async def _complete(run: Execution, field: PlannedField, type_: Shown, values: Sequence[Any], place: Place) -> list[Any]:
     if type_.kind is Kind.OBJECT:
         return await _objects(run, field, cast(GraphQLObjectType, type_.type), values, place)
     if type_.kind is Kind.LEAF:
@@ -70,7 +91,7 @@ async def _complete(run: Run, field: PlannedField, type_: Shown, values: Sequenc
     return await _abstract(run, field, cast(GraphQLAbstractType, type_.type), values, place)
 
 
-async def _objects(run: Run, field: PlannedField, type_: GraphQLObjectType, values: Sequence[Any], place: Place) -> list[Any]:
+async def _objects(run: Execution, field: PlannedField, type_: GraphQLObjectType, values: Sequence[Any], place: Place) -> list[Any]:
     try:
         selection = field.selection(type_)
     except GraphQLError as error:  # a directive below does not fit; graphql-core finds it at every value
@@ -80,7 +101,7 @@ async def _objects(run: Run, field: PlannedField, type_: GraphQLObjectType, valu
     return await run.select(selection, values, place)
 
 
-def _leaves(run: Run, field: PlannedField, type_: GraphQLLeafType, values: Sequence[Any], place: Place) -> list[Any]:
+def _leaves(run: Execution, field: PlannedField, type_: GraphQLLeafType, values: Sequence[Any], place: Place) -> list[Any]:
     coerce, done = type_.coerce_output_value, []
     for number, value in enumerate(values):
         try:
@@ -96,7 +117,7 @@ def _leaves(run: Run, field: PlannedField, type_: GraphQLLeafType, values: Seque
     return done
 
 
-async def _lists(run: Run, field: PlannedField, type_: Shown, values: Sequence[Any], place: Place) -> list[Any]:
+async def _lists(run: Execution, field: PlannedField, type_: Shown, values: Sequence[Any], place: Place) -> list[Any]:
     assert type_.of is not None
     flat: list[Any] = []
     counts: list[int] = []
@@ -138,7 +159,7 @@ def _may_wait(items: Sequence[Any]) -> bool:
     return any(hasattr(kind, "__await__") or kind.__name__ == "generator" for kind in set(map(type, items)))
 
 
-async def _abstract(run: Run, field: PlannedField, type_: GraphQLAbstractType, values: Sequence[Any], place: Place) -> list[Any]:
+async def _abstract(run: Execution, field: PlannedField, type_: GraphQLAbstractType, values: Sequence[Any], place: Place) -> list[Any]:
     """Values grouped by the object type that each one is; the groups run together."""
     done: list[Any] = [NULLED] * len(values)
     groups: dict[str, tuple[GraphQLObjectType, list[int]]] = {}
@@ -161,7 +182,7 @@ async def _abstract(run: Run, field: PlannedField, type_: GraphQLAbstractType, v
 
 
 async def _runtime_type(
-    run: Run, field: PlannedField, type_: GraphQLAbstractType, value: Any, place: Place, number: int
+    run: Execution, field: PlannedField, type_: GraphQLAbstractType, value: Any, place: Place, number: int
 ) -> GraphQLObjectType:
     """The object type of a value; refuses with graphql-core's words."""
     resolve: Any = type_.resolve_type or default_type_resolver

@@ -12,14 +12,14 @@ from strawberry.types import Info
 from chassis.access.fields import resource_of
 from chassis.kernel.errors import CrmError, Invalid
 from chassis.rpc.service import request_class
-from gateway.context import Context
-from gateway.errors import field_error
+from gateway.departments.context import Context
+from gateway.departments.errors import field_error
+from gateway.departments.loaders import rows_of
 from gateway.graph.connections import Page, connection_type, first_of
 from gateway.graph.contract import finish, from_global, output_class
 from gateway.graph.judged import by
 from gateway.graph.noun import NOUNS, Noun, cursor_of, signed
 from gateway.graph.selection import shows_cursors
-from gateway.loaders import rows_of
 
 _ACCESS = access_service_pb2.DESCRIPTOR.services_by_name["AccessService"]
 _EXPLANATIONS = explanation_service_pb2.DESCRIPTOR.services_by_name["ExplanationService"]

@@ -10,8 +10,8 @@ from crm.common.v1 import disclosure_service_pb2
 from strawberry.types import Info
 
 from chassis.kernel.errors import CrmError
-from gateway.context import Context
-from gateway.errors import field_error
+from gateway.departments.context import Context
+from gateway.departments.errors import field_error
 from gateway.graph.access import lines_of_record
 from gateway.graph.contract import finish, from_global, output_class
 from gateway.graph.judged import by

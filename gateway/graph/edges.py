@@ -14,12 +14,12 @@ from google.protobuf.descriptor import MethodDescriptor
 from strawberry.types import Info
 
 from chassis.kernel.errors import CrmError
-from gateway.errors import field_error
+from gateway.departments.errors import field_error
+from gateway.departments.loaders import GroupQuestion, load_groups, load_records, rows_of
 from gateway.graph.connections import Page, connection_type
 from gateway.graph.judged import by
 from gateway.graph.noun import NOUNS, described, list_arguments, list_request
 from gateway.graph.selection import once_asked, selected
-from gateway.loaders import GroupQuestion, load_groups, load_records, rows_of
 
 PARENT: Any = strawberry.Parent["Any"]  # type: ignore[misc]
 BATCHED = "batched"

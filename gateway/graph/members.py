@@ -9,13 +9,13 @@ from crm.customer.v1 import segment_pb2, segment_service_pb2
 from strawberry.types import Info
 
 from chassis.kernel.errors import CrmError
-from gateway.errors import field_error
+from gateway.departments.errors import field_error
+from gateway.departments.loaders import GroupQuestion, load_groups
 from gateway.graph.connections import connection_type
 from gateway.graph.contract import output_class
 from gateway.graph.edges import edge, page_of
 from gateway.graph.noun import list_request
 from gateway.graph.selection import once_asked
-from gateway.loaders import GroupQuestion, load_groups
 
 _SERVICE = segment_service_pb2.DESCRIPTOR.services_by_name["SegmentService"]
 

@@ -18,14 +18,14 @@ from strawberry.types import Info
 from chassis.kernel.errors import CrmError, Invalid
 from chassis.rpc.documents import enum_numbers
 from chassis.rpc.service import request_class
-from gateway.context import Context
-from gateway.errors import field_error, path_of
+from gateway.departments.context import Context
+from gateway.departments.errors import field_error, path_of
+from gateway.departments.loaders import load_record, rows_of
 from gateway.graph.connections import Page, connection_type, first_of
 from gateway.graph.contract import comment, enum_type, finish, from_global, output_annotation, output_class
 from gateway.graph.inputs import filter_type, input_type, to_criteria, to_request
 from gateway.graph.judged import by
 from gateway.graph.selection import selected, shows_cursors
-from gateway.loaders import load_record, rows_of
 
 Resolver = Callable[..., Awaitable[Any]]
 MOST_HITS = 50

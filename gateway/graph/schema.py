@@ -11,7 +11,8 @@ from strawberry.types import Info
 
 from chassis.access.tokens import claims_of
 from chassis.kernel.errors import CrmError, unauthenticated
-from gateway.errors import field_error
+from gateway.departments.errors import field_error
+from gateway.departments.loaders import load_record
 from gateway.graph import access, disclosure, judged
 from gateway.graph.contract import CONFIG, Node, from_global
 from gateway.graph.customer import contact, customer, note, segment, timeline_entry
@@ -34,7 +35,6 @@ from gateway.graph.organization import (
 from gateway.graph.sales import opportunity, order, pipeline, product
 from gateway.graph.selection import selected
 from gateway.graph.support import article, ticket, ticket_reply
-from gateway.loaders import load_record
 
 _MODULES: tuple[Any, ...] = (
     department, person, role_definition, sharing_contract, session, api_key, identity_provider, webhook_endpoint, webhook_delivery,

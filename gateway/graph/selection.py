@@ -10,7 +10,7 @@ from graphql import FieldNode, FragmentSpreadNode, GraphQLResolveInfo, InlineFra
 from strawberry.types import Info
 
 from chassis.rpc.documents import traits
-from gateway.errors import camel
+from gateway.departments.errors import camel
 
 ResolveInfo = GraphQLResolveInfo[Any]
 

@@ -18,14 +18,14 @@ from strawberry.types import Info
 
 from chassis.access.tokens import claims_of
 from chassis.kernel.errors import CrmError, Invalid
-from gateway.context import Context
-from gateway.errors import field_error
-from gateway.following import Following, Wanted
+from gateway.departments.context import Context
+from gateway.departments.errors import field_error
+from gateway.departments.following import Following, Wanted
+from gateway.departments.live import Fact
+from gateway.departments.loaders import load_record
 from gateway.graph.contract import Node, from_global
 from gateway.graph.judged import by
 from gateway.graph.noun import NOUNS, described
-from gateway.live import Fact
-from gateway.loaders import load_record
 
 PAUSES = (0.1, 0.5, 1.5, 3.0)
 _HISTORIES = history_service_pb2.DESCRIPTOR.services_by_name["HistoryService"]

@@ -18,7 +18,7 @@ from chassis.kernel.errors import NotAllowed
 from chassis.rpc.documents import message_class, traits
 from chassis.rpc.errors import Unavailable
 from gateway.bootstrap import shared_schema
-from gateway.context import Context
+from gateway.departments.context import Context
 from gateway.engine import Engine
 from gateway.graph.contract import to_global
 from gateway.graph.noun import NOUNS
@@ -27,7 +27,7 @@ from tests.support.operations import Operations
 from tests.unit.engine.test_equality import assert_equal, told
 
 try:
-    from gateway.merging import Merging
+    from gateway.departments.merging import Merging
 except ImportError:  # calls are not merged between operations
     Merging = None  # type: ignore[assignment, misc]
 
@@ -39,7 +39,7 @@ TOKEN = ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in
 
 
 class Departments:
-    """Stands in for gateway.clients.Clients. What a row holds follows from its id, so that it does not matter who asks with whom."""
+    """Stands in for gateway.departments.clients.Clients. What a row holds follows from its id, so that it does not matter who asks with whom."""
 
     def __init__(self, seed: int, faults: float, pauses: int = 1) -> None:
         self.seed, self.faults, self.pauses, self.calls = seed, faults, pauses, 0

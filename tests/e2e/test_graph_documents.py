@@ -17,7 +17,7 @@ import pytest_asyncio
 from cli.documents import register
 from cli.engines import EngineError, free_port
 from gateway.bootstrap import build
-from gateway.registered import document_id
+from gateway.operations.registered import document_id
 from gateway.settings import Settings
 from tests.support.installation import Installation
 
@@ -98,7 +98,7 @@ async def test_an_id_that_is_none_is_refused_precisely(crm: Installation, closed
 
 
 async def test_a_register_that_grows_is_read_again(crm: Installation, tmp_path: Path) -> None:
-    from gateway import registered
+    from gateway.operations import registered
 
     register(folder_of(tmp_path / "a", {"one.graphql": VIEWER}), tmp_path / "register.json")
     found = registered.Register(str(tmp_path / "register.json"), open_to_texts=False)
@@ -190,7 +190,7 @@ async def test_tokens_in_a_payload_are_never_compressed(crm: Installation) -> No
 
 
 async def test_the_budget_of_a_minute_is_the_callers_own(crm: Installation, closed: httpx.AsyncClient) -> None:
-    from gateway.budget import Budget
+    from gateway.operations.budget import Budget
 
     budget = Budget(100)
     assert [budget.spend("a", 60, now=120.0), budget.spend("b", 60, now=120.0), budget.spend("a", 40, now=179.0)] == [40, 40, 0]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tests.support.installation import Installation
 
-STATIC = Path(__file__).resolve().parents[2] / "gateway" / "static"
+GATEWAY = Path(__file__).resolve().parents[2] / "gateway"
+STATIC = GATEWAY / "doors" / "static"
 
 
 def saved() -> list[str]:
@@ -36,7 +37,7 @@ async def test_every_saved_operation_runs(crm: Installation) -> None:
 def test_the_sign_in_form_and_the_subscription_fit_the_schema() -> None:
     from graphql import build_schema, parse, validate
 
-    schema = build_schema((STATIC.parent / "schema.graphql").read_text())
+    schema = build_schema((GATEWAY / "schema.graphql").read_text())
     assert len(saved()) == 7
     for text in saved():
         assert validate(schema, parse(text)) == []

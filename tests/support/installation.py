@@ -198,4 +198,4 @@ class Installation:
     def calls(self) -> dict[str, int]:
         """RPCs that the gateway has sent, by method."""
         gateway: Any = self.suite.running["gateway"]
-        return {method: count for channel in gateway.clients.channels.values() for method, count in channel.calls.items()}
+        return {method: count for channel in gateway.departments.clients.channels.values() for method, count in channel.calls.items()}

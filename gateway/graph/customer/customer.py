@@ -12,8 +12,8 @@ from crm.sales.v1 import order_pb2, order_service_pb2
 from strawberry.types import Info
 
 from chassis.kernel.errors import CrmError
-from gateway.context import Context
-from gateway.errors import field_error
+from gateway.departments.context import Context
+from gateway.departments.errors import field_error
 from gateway.graph.contract import finish, output_class
 from gateway.graph.edges import edge, to_many, to_one
 from gateway.graph.members import segment_members

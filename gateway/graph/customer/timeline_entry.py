@@ -9,10 +9,10 @@ from typing import Any
 from crm.customer.v1 import timeline_entry_pb2, timeline_entry_service_pb2
 from strawberry.types import Info
 
+from gateway.departments.loaders import load_records
 from gateway.graph.contract import Node
 from gateway.graph.edges import edge, to_one
 from gateway.graph.noun import NOUNS, Noun
-from gateway.loaders import load_records
 
 TIMELINE_ENTRY = Noun("customer", timeline_entry_service_pb2, timeline_entry_pb2.TimelineEntry)
 _NOUN_OF = {

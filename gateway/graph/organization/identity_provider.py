@@ -9,8 +9,8 @@ from crm.organization.v1 import identity_provider_pb2, identity_provider_service
 from strawberry.types import Info
 
 from chassis.kernel.errors import CrmError
-from gateway.context import Context
-from gateway.errors import field_error
+from gateway.departments.context import Context
+from gateway.departments.errors import field_error
 from gateway.graph.contract import comment, finish, output_class
 from gateway.graph.judged import by
 from gateway.graph.noun import Noun, signed

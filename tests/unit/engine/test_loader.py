@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gateway.loaders import Loader
+from gateway.departments.batching import Loader
 
 
 class Upper:

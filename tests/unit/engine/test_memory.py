@@ -9,10 +9,10 @@ from typing import Any
 from graphql import get_named_type, is_leaf_type, is_object_type
 
 from gateway.bootstrap import shared_schema
-from gateway.documents import KEPT, Documents
 from gateway.engine import Engine
 from gateway.engine.plan import Plan, Selection
 from gateway.graph.readings import Readings
+from gateway.operations.documents import KEPT, Documents
 from gateway.settings import Settings
 
 ADDRESSES = ("nats_url", *(f"{name}_address" for name in ("organization", "customer", "sales", "marketing", "support")))

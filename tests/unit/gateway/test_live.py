@@ -11,7 +11,7 @@ from joserfc.jwk import OKPKey
 from chassis.access.caller import Caller
 from chassis.access.tokens import Signer
 from chassis.kernel.errors import Conflict
-from gateway.live import QUEUE, Fact, Live, Mark, heard
+from gateway.departments.live import QUEUE, Fact, Live, Mark, heard
 
 
 def _fact(number: int) -> Fact:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from gateway.merging import WAIT_SECONDS, Merging
+from gateway.departments.merging import WAIT_SECONDS, Merging
 
 
 class Department:

@@ -13,10 +13,10 @@ from starlette.responses import Response
 from chassis.kernel.errors import CrmError
 from chassis.kernel.ids import new_id
 from chassis.rpc.errors import Unavailable
-from gateway.admission import RETRY_SECONDS, Admission, Overloaded
-from gateway.clients import Clients
+from gateway.departments.clients import Clients
+from gateway.doors.http import JSON, TooLarge, body_of
 from gateway.graph.contract import from_global
-from gateway.http import JSON, TooLarge, body_of
+from gateway.operations.admission import RETRY_SECONDS, Admission, Overloaded
 
 log = logging.getLogger("crm.gateway")
 SERVICE = contract.DESCRIPTOR.services_by_name["WebhookIntakeService"]

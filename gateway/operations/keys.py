@@ -9,7 +9,7 @@ from collections import OrderedDict
 from crm.organization.v1 import session_service_pb2
 
 from chassis.kernel.errors import CrmError
-from gateway.clients import Clients
+from gateway.departments.clients import Clients
 
 SERVICE = session_service_pb2.DESCRIPTOR.services_by_name["SessionService"]
 PREFIX = "crm_"

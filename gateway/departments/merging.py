@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from gateway.loaders import Load, in_parts
+from gateway.departments.batching import Load, in_parts
 
 WAIT_SECONDS = 0.01
 

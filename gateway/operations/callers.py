@@ -14,9 +14,9 @@ from chassis.access.authority import Authority
 from chassis.access.caller import Caller
 from chassis.access.link import SERVICE, OrganizationLink
 from chassis.kernel.errors import CrmError
-from gateway.clients import Clients
-from gateway.context import Context
-from gateway.keys import ApiKeys
+from gateway.departments.clients import Clients
+from gateway.departments.context import Context
+from gateway.operations.keys import ApiKeys
 
 log = logging.getLogger("crm.gateway")
 RESOURCE, ACTION = "graph", "read"

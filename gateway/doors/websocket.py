@@ -11,10 +11,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from chassis.kernel.tasks import settle
 from chassis.observe import purpose
-from gateway.clients import Clients
-from gateway.context import Context
-from gateway.live import Live
-from gateway.operations import Answer, Operations, question_of
+from gateway.departments.clients import Clients
+from gateway.departments.context import Context
+from gateway.departments.live import Live
+from gateway.operations.run import Answer, Operations, question_of
 
 PROTOCOL = "graphql-transport-ws"
 INIT_SECONDS = 5

@@ -11,7 +11,7 @@ from graphql import GraphQLError, OperationDefinitionNode, parse, validate
 
 from gateway.engine import Engine
 from gateway.engine import Operation as EngineOperation
-from gateway.limits import Cost, check_text, refused
+from gateway.operations.limits import Cost, check_text, refused
 from gateway.settings import Settings
 
 DEEPEST = 100

@@ -8,7 +8,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
 from chassis.rpc.channels import Channel
-from gateway.merging import Merging
+from gateway.departments.merging import Merging
 from gateway.settings import Settings
 
 DEPARTMENTS = ("organization", "customer", "sales", "marketing", "support")

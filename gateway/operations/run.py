@@ -17,16 +17,16 @@ from opentelemetry.trace import Span, SpanKind
 from chassis.kernel.errors import CrmError
 from chassis.observe import purpose
 from chassis.observe.traces import Traces
-from gateway.admission import Admission, Overloaded
-from gateway.budget import Budget
-from gateway.callers import Callers
-from gateway.context import Context
-from gateway.documents import Documents, Prepared
+from gateway.departments.context import Context
 from gateway.engine import Engine
 from gateway.graph.readings import Readings
-from gateway.limits import check_cost
-from gateway.metrics import OTHER, OperationMetrics, outcome_of
-from gateway.registered import PREFIX, Register
+from gateway.operations.admission import Admission, Overloaded
+from gateway.operations.budget import Budget
+from gateway.operations.callers import Callers
+from gateway.operations.documents import Documents, Prepared
+from gateway.operations.limits import check_cost
+from gateway.operations.metrics import OTHER, OperationMetrics, outcome_of
+from gateway.operations.registered import PREFIX, Register
 from gateway.settings import Settings
 
 log = logging.getLogger("crm.gateway")

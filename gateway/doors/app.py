@@ -14,10 +14,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from gateway.http import GraphHttp
-from gateway.webhooks import PATH as WEBHOOKS
-from gateway.webhooks import WebhookDoor
-from gateway.websocket import GraphSocket
+from gateway.doors.http import GraphHttp
+from gateway.doors.webhooks import PATH as WEBHOOKS
+from gateway.doors.webhooks import WebhookDoor
+from gateway.doors.websocket import GraphSocket
 
 log = logging.getLogger("crm.gateway")
 STATIC = Path(__file__).parent / "static"

@@ -5,15 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Hashable
 from functools import partial
-from typing import TYPE_CHECKING
 
 from chassis.kernel.ids import new_id
 from chassis.observe import purpose
-from gateway.clients import Clients
-from gateway.loaders import Load, Loader
-
-if TYPE_CHECKING:
-    from gateway.live import Live
+from gateway.departments.batching import Load, Loader
+from gateway.departments.clients import Clients
+from gateway.departments.live import Live
 
 
 class Context:

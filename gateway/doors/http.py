@@ -15,10 +15,10 @@ from starlette.responses import Response, StreamingResponse
 
 from chassis.kernel.ids import new_id
 from chassis.observe import purpose
-from gateway.clients import Clients
-from gateway.context import Context
-from gateway.live import Live
-from gateway.operations import Answer, Operations, bad_request, question_of
+from gateway.departments.clients import Clients
+from gateway.departments.context import Context
+from gateway.departments.live import Live
+from gateway.operations.run import Answer, Operations, bad_request, question_of
 from gateway.settings import Settings
 
 RESPONSE, JSON, EVENTS = "application/graphql-response+json", "application/json", "text/event-stream"

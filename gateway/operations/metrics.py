@@ -8,8 +8,8 @@ from typing import Any
 from prometheus_client import Counter, Histogram
 
 from chassis.observe.metrics import BUCKETS, Counts, Metrics
-from gateway.clients import Clients
-from gateway.documents import Documents
+from gateway.departments.clients import Clients
+from gateway.operations.documents import Documents
 
 OTHER = "other"
 # An answer with one of these was not the client's fault: the measure of availability.

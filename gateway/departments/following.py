@@ -12,16 +12,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC
-from typing import TYPE_CHECKING
 
 import orjson
 from crm.common.v1 import history_service_pb2
 
 from chassis.kernel.errors import CrmError, Invalid, NotFound
-from gateway.live import Fact, Mark, heard
-
-if TYPE_CHECKING:
-    from gateway.context import Context
+from gateway.departments.context import Context
+from gateway.departments.live import Fact, Mark, heard
 
 _HISTORIES = history_service_pb2.DESCRIPTOR.services_by_name["HistoryService"]
 _PLACE = re.compile(r"[0-9a-z]{1,64}|@[0-9]{1,15}")

@@ -1,0 +1,1 @@
+"""Reaching the departments: channels, batched and merged calls, facts as they happen."""

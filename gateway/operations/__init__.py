@@ -1,0 +1,1 @@
+"""Running an operation: who asks, what it may cost, its document, its answer."""
