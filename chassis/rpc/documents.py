@@ -26,6 +26,11 @@ Document = dict[str, Any]
 _NUMBERS = {FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_DOUBLE}
 
 
+def snake(name: str) -> str:
+    """TicketReply → ticket_reply."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
 def message_class(descriptor: Descriptor) -> type[Message]:
     """The generated class of a descriptor."""
     return GetMessageClass(descriptor)
@@ -34,7 +39,7 @@ def message_class(descriptor: Descriptor) -> type[Message]:
 @cache
 def enum_names(descriptor: EnumDescriptor) -> dict[int, str]:
     """Number → name without the enum's prefix; zero (UNSPECIFIED) is left out, for it means «not given»."""
-    prefix = re.sub(r"(?<!^)(?=[A-Z])", "_", descriptor.name).upper() + "_"
+    prefix = snake(descriptor.name).upper() + "_"
     return {value.number: value.name.removeprefix(prefix) for value in descriptor.values if value.number}
 
 

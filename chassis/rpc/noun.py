@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 from google.protobuf.descriptor import ServiceDescriptor
@@ -30,8 +29,6 @@ class Noun:
     """
 
     records: Records
-    service: ServiceDescriptor
-    events: ModuleType
     check: Check | None = None
     prepare: Prepare | None = None
     required: tuple[str, ...] = ()
@@ -40,7 +37,15 @@ class Noun:
 
     def event(self, participle: str) -> Any:
         """The event class of a participle, e.g. "Created"."""
-        return getattr(self.events, f"{self.records.noun}{participle}")
+        return getattr(self.records.contract.events, f"{self.records.noun}{participle}")
+
+    @property
+    def service(self) -> ServiceDescriptor:
+        """The service of the contract. Raises RuntimeError where it has none."""
+        found = self.records.contract.service
+        if found is None:
+            raise RuntimeError(f"{self.records.descriptor.full_name} has no service in its contract")
+        return found
 
     async def create(self, call: Call, **values: Any) -> Document:
         """Make a record by the model's rules."""
@@ -140,7 +145,7 @@ async def references(
     refusals: list[CrmError | None] = []
     for document in documents:
         identity = document.get(field)
-        noun = records.noun.lower()
+        noun = records.words
         if identity and identity not in found:
             text = f"there is no {noun} «{identity}» that you may see; check {field}"
             refusals.append(NotFound(text, code="REFERENCE_NOT_FOUND", field=field))

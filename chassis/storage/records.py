@@ -24,6 +24,7 @@ from chassis.kernel.ids import new_id
 from chassis.kernel.pages import Sort, filter_after, fingerprint, size_of
 from chassis.messaging.envelope import encode
 from chassis.rpc.call import Call
+from chassis.rpc.contract import contract_of
 from chassis.rpc.documents import personal_fields, schema_of
 from chassis.storage.encryption import erased
 from chassis.storage.indexes import duplicate_codes, indexes_of
@@ -40,27 +41,27 @@ KEPT_FIELDS = frozenset(("_id", "version", "create_time", "update_time", "creato
 class Records:
     """The records of one resource. `personal` are the fields that are stored encrypted, `sealed` those of them that can be asked for.
 
-    `parents` are the fields by which edges ask (customer_id …); `unique` maps a field to the code of the refusal;
-    `owned` says whether records carry an owner who decides scope; `sorts` are parsed from the contract's order enum.
+    `parents` are the fields by which edges ask (customer_id …), `unique` maps a field to the code of the refusal, `sorts` are the orders:
+    what the contract says, and what is given beside it.
     """
 
     def __init__(
         self,
         message: type[Message],
-        resource: str,
+        resource: str = "",
         *,
         parents: Sequence[str] = (),
-        unique: Mapping[str, str] | None = None,
         sorts: Mapping[str, Sort] | None = None,
         indexes: Sequence[IndexModel] = (),
     ) -> None:
         self.descriptor: Descriptor = message.DESCRIPTOR
-        self.resource = resource
-        self.noun = self.descriptor.name
-        self.label = resource.replace("_", " ")
-        self.parents = tuple(parents)
-        self.unique = dict(unique or {})
-        self.sorts = dict(sorts or {"CREATE_TIME_DESC": Sort("create_time", -1)})
+        self.contract = contract_of(self.descriptor)
+        self.resource = resource or self.contract.resource
+        self.noun, self.words = self.contract.name, self.contract.words
+        self.label = self.resource.replace("_", " ")
+        self.parents = tuple(dict.fromkeys((*self.contract.lists, *parents)))
+        self.unique = self.contract.unique
+        self.sorts = {**self.contract.sorts, **(sorts or {})} if "create_time" in self.descriptor.fields_by_name else dict(sorts or {})
         self.schema = schema_of(self.descriptor)
         self.personal = personal_fields(self.descriptor)
         self.sealed = tuple(name for name in self.personal if name in self.schema or name in self.unique)
@@ -123,7 +124,7 @@ class Records:
         return await call.database[self.resource].find_one({"_id": record_id}, fields, max_time_ms=call.milliseconds_left)
 
     def _absent(self, record_id: str) -> NotFound:
-        return NotFound(f"there is no {self.noun.lower()} «{record_id}» that you may see; check the id", field=f"{_snake(self.noun)}_id")
+        return NotFound(f"there is no {self.words} «{record_id}» that you may see; check the id", field=self.contract.key)
 
     async def batch_get(self, call: Call, ids: Iterable[str], fields: Sequence[str] = ()) -> dict[str, Document]:
         """Those of the ids that exist within reach, by id."""
@@ -197,7 +198,7 @@ class Records:
         for identity in wanted:
             if identity not in found:
                 raise NotFound(
-                    f"there is no {self.noun.lower()} «{identity}» that you may see; check {field}", code="REFERENCE_NOT_FOUND", field=field
+                    f"there is no {self.words} «{identity}» that you may see; check {field}", code="REFERENCE_NOT_FOUND", field=field
                 )
         return found
 
@@ -309,14 +310,14 @@ class Records:
         """Refuse a lost update: the caller saw another version than the stored one."""
         if version is not None and version != before["version"]:
             raise Conflict(
-                f"you saw version {version} of this {self.noun.lower()}, it is now {before['version']}; read it again and repeat your change",
+                f"you saw version {version} of this {self.words}, it is now {before['version']}; read it again and repeat your change",
                 field="version", retryable=False,
             )  # fmt: skip
 
     def in_use(self, document: Document) -> None:
         """Refuse to change what is archived."""
         if document.get("archive_time"):
-            raise Conflict(f"this {self.noun.lower()} is archived; restore it first", code="ARCHIVED", retryable=False)
+            raise Conflict(f"this {self.words} is archived; restore it first", code="ARCHIVED", retryable=False)
 
     # ---- indexes
 
@@ -375,22 +376,6 @@ class Records:
         return (await self.opened(call, [found]))[0] if found else None
 
 
-def sorts_of(enum: Any) -> dict[str, Sort]:
-    """The sorts that an order enum of the contract names, e.g. AMOUNT_DESC."""
-    from chassis.rpc.documents import enum_names
-
-    money = {"amount", "total"}
-    found = {}
-    for name in enum_names(enum.DESCRIPTOR).values():
-        field, direction = name.lower().rsplit("_", 1)
-        found[name] = Sort(f"{field}.amount_micros" if field in money else field, 1 if direction == "asc" else -1)
-    return found
-
-
 def _difference(before: Document, after: Document, descriptor: Descriptor) -> Document:
     names = [field.name for field in descriptor.fields if field.name not in ("id", "version", "update_time", "updater_id")]
     return {name: [before.get(name), after.get(name)] for name in names if before.get(name) != after.get(name)}
-
-
-def _snake(name: str) -> str:
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")

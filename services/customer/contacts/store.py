@@ -5,7 +5,7 @@ from __future__ import annotations
 from crm.customer.v1 import contact_pb2
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
-from chassis.storage.records import OWNER_FIELDS, Records, sorts_of
+from chassis.storage.records import OWNER_FIELDS, Records
 
 BY_OWNER = [IndexModel([(name, ASCENDING), ("create_time", DESCENDING), ("_id", DESCENDING)], name=f"by_{name}") for name in OWNER_FIELDS]
 
@@ -14,6 +14,4 @@ class Contacts(Records):
     """People at customers."""
 
     def __init__(self) -> None:
-        super().__init__(
-            contact_pb2.Contact, "contacts", sorts=sorts_of(contact_pb2.ContactOrder), parents=("customer_id",), indexes=BY_OWNER
-        )
+        super().__init__(contact_pb2.Contact, indexes=BY_OWNER)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from crm.customer.v1 import customer_events_pb2, customer_service_pb2
+from crm.customer.v1 import customer_service_pb2
 
 from chassis.rpc.call import Call
 from chassis.rpc.documents import to_message
@@ -17,11 +17,8 @@ from services.customer.customers.store import Customers
 
 def service(customers: Customers) -> Service:
     """The handlers of customers."""
-    descriptor = customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"]
     noun = Noun(
         customers,
-        descriptor,
-        customer_events_pb2,
         model.check,
         partial(actions.place, customers),
         permitted=partial(actions.permitted, customers),

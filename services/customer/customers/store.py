@@ -11,7 +11,7 @@ from pymongo import ASCENDING, IndexModel, UpdateMany
 from chassis.access.caller import READ
 from chassis.access.contracts import Opening
 from chassis.rpc.call import Call
-from chassis.storage.records import OWNER_FIELDS, Records, sorts_of
+from chassis.storage.records import OWNER_FIELDS, Records
 from services.customer.customers import terms
 
 Document = dict[str, Any]
@@ -24,10 +24,6 @@ class Customers(Records):
     def __init__(self) -> None:
         super().__init__(
             customer_pb2.Customer,
-            "customers",
-            sorts=sorts_of(customer_pb2.CustomerOrder),
-            parents=("parent_id",),
-            unique={"tax_number": "TAX_NUMBER_TAKEN"},
             indexes=[IndexModel([("search_terms", ASCENDING)], name="by_search_terms")],
         )
 

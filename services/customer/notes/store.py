@@ -12,4 +12,4 @@ class Notes(Records):
     """Remarks about customers."""
 
     def __init__(self) -> None:
-        super().__init__(note_pb2.Note, "notes", parents=("customer_id",), indexes=BY_OWNER)
+        super().__init__(note_pb2.Note, indexes=BY_OWNER)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from crm.customer.v1 import segment_events_pb2, segment_service_pb2
+from crm.customer.v1 import segment_service_pb2
 
 from chassis.rpc.call import Call
 from chassis.rpc.handlers import groups, listing
@@ -32,7 +32,7 @@ def service(segments: Segments, customers: Customers) -> Service:
 
         return batch_list
 
-    return Noun(segments, DESCRIPTOR, segment_events_pb2, model.check, partial(actions.permitted, customers)).serve(
+    return Noun(segments, model.check, partial(actions.permitted, customers)).serve(
         RestoreSegment=partial(actions.restore, segments),
         BatchListSegmentMembers=membership("BatchListSegmentMembers", "segment_id"),
         BatchListCustomerSegments=membership("BatchListCustomerSegments", "customer_id"),

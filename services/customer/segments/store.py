@@ -18,7 +18,7 @@ from chassis.kernel.pages import Sort
 from chassis.messaging.envelope import encode
 from chassis.rpc.call import Call
 from chassis.storage.pages import Page
-from chassis.storage.records import OWNER_FIELDS, Records, sorts_of
+from chassis.storage.records import OWNER_FIELDS, Records
 from services.customer.customers.store import Customers
 from services.customer.segments import model
 
@@ -63,7 +63,7 @@ class Segments(Records):
     """Groups of customers by criteria."""
 
     def __init__(self, customers: Customers) -> None:
-        super().__init__(segment_pb2.Segment, "segments", sorts=sorts_of(segment_pb2.SegmentOrder))
+        super().__init__(segment_pb2.Segment)
         self.members, self.customers = Members(), customers
 
     async def readable(self, call: Call, pages: dict[str, Page], *, reached: bool) -> dict[str, Page]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from crm.customer.v1 import timeline_entry_pb2
-from pymongo import ASCENDING, DESCENDING, IndexModel, InsertOne, UpdateMany
+from pymongo import InsertOne, UpdateMany
 
 from chassis.access.caller import READ
 from chassis.kernel.pages import Sort
@@ -26,11 +26,8 @@ class Timeline(Records):
         self.notes = notes
         super().__init__(
             timeline_entry_pb2.TimelineEntry,
-            "timeline_entries",
             sorts={"OCCUR_TIME_DESC": Sort("occur_time", -1)},
-            indexes=[IndexModel([("customer_id", ASCENDING), ("occur_time", DESCENDING), ("_id", DESCENDING)], name="by_customer_id")],
         )
-        self.customer_key = "customer_id"
 
     async def readable(self, call: Call, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Document]:
         """Entries by id, of records that the caller may read."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from crm.marketing.v1 import campaign_events_pb2, campaign_service_pb2
-
 from chassis.kernel.errors import CrmError
 from chassis.rpc.call import Call
 from chassis.rpc.noun import Noun
@@ -17,12 +15,11 @@ from services.marketing.campaigns.store import Campaigns
 
 def service(campaigns: Campaigns, segments: RemoteRecords) -> Service:
     """The handlers of campaigns."""
-    descriptor = campaign_service_pb2.DESCRIPTOR.services_by_name["CampaignService"]
 
     async def known_segment(call: Call, batch: list[actions.Document]) -> list[CrmError | None]:
         return await segments.refusals(call, batch, "segment_id")
 
-    noun = Noun(campaigns, descriptor, campaign_events_pb2, model.check, known_segment, changeable=model.must_be_draft)
+    noun = Noun(campaigns, model.check, known_segment, changeable=model.must_be_draft)
     return noun.serve(
         LaunchCampaign=partial(actions.launch, campaigns),
         ScheduleCampaign=partial(actions.schedule, campaigns),

@@ -9,7 +9,7 @@ from crm.marketing.v1 import campaign_pb2
 from pymongo import ASCENDING, IndexModel, UpdateOne
 
 from chassis.rpc.call import Call
-from chassis.storage.records import Records, sorts_of
+from chassis.storage.records import Records
 
 
 class Campaigns(Records):
@@ -18,8 +18,6 @@ class Campaigns(Records):
     def __init__(self) -> None:
         super().__init__(
             campaign_pb2.Campaign,
-            "campaigns",
-            sorts=sorts_of(campaign_pb2.CampaignOrder),
             indexes=[IndexModel([("state", ASCENDING), ("_id", ASCENDING)], name="by_state")],
         )
 

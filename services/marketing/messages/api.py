@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 
 from crm.marketing.v1 import campaign_message_events_pb2 as events
-from crm.marketing.v1 import campaign_message_service_pb2
 
 from chassis.rpc.noun import Noun
 from chassis.rpc.service import Service
@@ -15,8 +14,7 @@ from services.marketing.messages.store import Messages
 
 def service(messages: Messages) -> Service:
     """The handlers of messages."""
-    descriptor = campaign_message_service_pb2.DESCRIPTOR.services_by_name["CampaignMessageService"]
-    noun = Noun(messages, descriptor, events, model.check, required=("campaign_id", "customer_id", "planned_time"))
+    noun = Noun(messages, model.check, required=("campaign_id", "customer_id", "planned_time"))
     return noun.serve(
         RecordMessageOpen=partial(actions.notice, messages, events.CampaignMessageOpened, "OPENED"),
         RecordMessageClick=partial(actions.notice, messages, events.CampaignMessageClicked, "CLICKED"),

@@ -9,7 +9,7 @@ from pymongo import ASCENDING, IndexModel
 
 from chassis.kernel.ids import from_source
 from chassis.rpc.call import Call
-from chassis.storage.records import Records, sorts_of
+from chassis.storage.records import Records
 from services.marketing.campaigns.store import Campaigns
 from services.marketing.messages.model import steps
 
@@ -23,9 +23,6 @@ class Messages(Records):
         self.campaigns = campaigns
         super().__init__(
             campaign_message_pb2.CampaignMessage,
-            "campaign_messages",
-            sorts=sorts_of(campaign_message_pb2.CampaignMessageOrder),
-            parents=("customer_id", "campaign_id"),
             indexes=[IndexModel([("state", ASCENDING), ("campaign_id", ASCENDING), ("_id", ASCENDING)], name="by_state")],
         )
 

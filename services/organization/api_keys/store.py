@@ -18,7 +18,6 @@ class ApiKeys(Records):
     def __init__(self) -> None:
         super().__init__(
             api_key_pb2.ApiKey,
-            "api_keys",
             indexes=[
                 IndexModel([("fingerprint", ASCENDING)], name="by_fingerprint", unique=True),
                 IndexModel([("revoke_time", ASCENDING)], name="by_revoke_time", partialFilterExpression={"revoke_time": {"$exists": True}}),

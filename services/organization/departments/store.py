@@ -7,7 +7,7 @@ from typing import Any
 from crm.organization.v1 import department_pb2
 
 from chassis.rpc.call import Call
-from chassis.storage.records import Records, sorts_of
+from chassis.storage.records import Records
 from services.organization.access.store import touch
 
 
@@ -15,7 +15,7 @@ class Departments(Records):
     """Units; each change reaches the directory of all departments."""
 
     def __init__(self) -> None:
-        super().__init__(department_pb2.Department, "departments", sorts=sorts_of(department_pb2.DepartmentOrder), parents=("parent_id",))
+        super().__init__(department_pb2.Department, parents=("parent_id",))
 
     def project(self, call: Call, before: dict[str, Any] | None, after: dict[str, Any]) -> None:
         """A new revision of the directory."""

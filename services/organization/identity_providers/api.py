@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from crm.organization.v1 import identity_provider_events_pb2, identity_provider_pb2, identity_provider_service_pb2
+from crm.organization.v1 import identity_provider_pb2, identity_provider_service_pb2
 
 from chassis.rpc.call import Call
 from chassis.rpc.noun import Noun, handler
@@ -19,8 +19,7 @@ from services.organization.sessions.actions import as_department
 
 def service(providers: IdentityProviders, departments: Departments, roles: Roles) -> Service:
     """The handlers of identity providers."""
-    descriptor = identity_provider_service_pb2.DESCRIPTOR.services_by_name["IdentityProviderService"]
-    noun = Noun(providers, descriptor, identity_provider_events_pb2, model.check, partial(actions.place, departments, roles))
+    noun = Noun(providers, model.check, partial(actions.place, departments, roles))
 
     @handler
     async def choices(call: Call, _: Any) -> Any:

@@ -6,7 +6,7 @@ from crm.organization.v1 import identity_provider_pb2
 from pymongo import ASCENDING, IndexModel
 
 from chassis.rpc.call import Call
-from chassis.storage.records import Document, Records, sorts_of
+from chassis.storage.records import Document, Records
 from services.organization.access.store import touch
 
 
@@ -16,9 +16,6 @@ class IdentityProviders(Records):
     def __init__(self) -> None:
         super().__init__(
             identity_provider_pb2.IdentityProvider,
-            "identity_providers",
-            sorts=sorts_of(identity_provider_pb2.IdentityProviderOrder),
-            unique={"display_name": "PROVIDER_NAME_TAKEN"},
             indexes=[IndexModel([("archive_time", ASCENDING)], name="by_archive_time")],
         )
 

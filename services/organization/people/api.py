@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from crm.organization.v1 import person_events_pb2, person_service_pb2
+from crm.organization.v1 import person_service_pb2
 
 from chassis.rpc.call import Call
 from chassis.rpc.noun import Noun, handler
@@ -18,7 +18,6 @@ from services.organization.roles.store import Roles
 
 def service(people: People, departments: Departments, roles: Roles) -> Service:
     """The handlers of people."""
-    descriptor = person_service_pb2.DESCRIPTOR.services_by_name["PersonService"]
     enrolled = person_service_pb2.EnrollSecondFactorResponse
 
     @handler
@@ -26,7 +25,7 @@ def service(people: People, departments: Departments, roles: Roles) -> Service:
         secret, uri, codes = await actions.enroll_factor(people, call, person_id=request.person_id, password=request.password)
         return enrolled(secret=secret, uri=uri, recovery_codes=codes)
 
-    noun = Noun(people, descriptor, person_events_pb2, model.check, partial(actions.place, people, departments, roles))
+    noun = Noun(people, model.check, partial(actions.place, people, departments, roles))
     return noun.serve(
         DeactivatePerson=partial(actions.deactivate, people),
         ReactivatePerson=partial(actions.reactivate, people),

@@ -9,7 +9,7 @@ from crm.organization.v1 import person_pb2
 from pymongo import ASCENDING, DeleteMany, DeleteOne, IndexModel, UpdateMany
 
 from chassis.rpc.call import Call
-from chassis.storage.records import OWNER_FIELDS, Records, sorts_of
+from chassis.storage.records import OWNER_FIELDS, Records
 from services.organization.access.store import touch
 
 
@@ -19,10 +19,7 @@ class People(Records):
     def __init__(self) -> None:
         super().__init__(
             person_pb2.Person,
-            "people",
-            sorts=sorts_of(person_pb2.PersonOrder),
             parents=("home_department_id",),
-            unique={"email": "EMAIL_TAKEN"},
             indexes=[
                 IndexModel([("provided_roles.identity_provider_id", ASCENDING)], name="by_provided_roles"),
                 IndexModel([("home_team_id", ASCENDING)], name="by_home_team_id"),

@@ -7,7 +7,7 @@ from typing import Any
 from crm.organization.v1 import role_definition_pb2
 
 from chassis.rpc.call import Call
-from chassis.storage.records import Records, sorts_of
+from chassis.storage.records import Records
 from services.organization.access.store import touch
 
 
@@ -17,9 +17,6 @@ class Roles(Records):
     def __init__(self) -> None:
         super().__init__(
             role_definition_pb2.RoleDefinition,
-            "role_definitions",
-            sorts=sorts_of(role_definition_pb2.RoleDefinitionOrder),
-            unique={"name": "ROLE_NAME_TAKEN"},
         )
 
     def project(self, call: Call, before: dict[str, Any] | None, after: dict[str, Any]) -> None:

@@ -25,7 +25,6 @@ class Sessions(Records):
     def __init__(self) -> None:
         super().__init__(
             session_pb2.Session,
-            "sessions",
             parents=("person_id",),
             indexes=[
                 IndexModel([("owner_id", ASCENDING), ("create_time", -1), ("_id", -1)], name="by_owner_id"),

@@ -11,7 +11,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 from chassis.kernel.pages import Sort
 from chassis.rpc.call import Call
 from chassis.storage.pages import rows_by_key
-from chassis.storage.records import Document, Records, sorts_of
+from chassis.storage.records import Document, Records
 from services.organization.webhook_deliveries import model
 
 MOST_AT_ONCE = 1000
@@ -24,8 +24,6 @@ class WebhookDeliveries(Records):
         by_endpoint = ("webhook_endpoint_id", ASCENDING)
         super().__init__(
             webhook_delivery_pb2.WebhookDelivery,
-            "webhook_deliveries",
-            sorts=sorts_of(webhook_delivery_pb2.WebhookDeliveryOrder),
             indexes=[
                 IndexModel([by_endpoint, ("create_time", DESCENDING), ("_id", DESCENDING)], name="by_endpoint"),
                 IndexModel([by_endpoint, ("state", ASCENDING), ("next_attempt_time", ASCENDING), ("_id", ASCENDING)], name="due"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from crm.organization.v1 import webhook_endpoint_events_pb2, webhook_endpoint_pb2
+from crm.organization.v1 import webhook_endpoint_pb2
 from crm.organization.v1 import webhook_endpoint_service_pb2 as contract
 
 from chassis.rpc.call import Call
@@ -20,8 +20,7 @@ from services.organization.webhook_endpoints.store import WebhookEndpoints
 
 def service(endpoints: WebhookEndpoints, deliveries: WebhookDeliveries, destinations: Destinations) -> Service:
     """The handlers of webhook endpoints."""
-    descriptor = contract.DESCRIPTOR.services_by_name["WebhookEndpointService"]
-    noun = Noun(endpoints, descriptor, webhook_endpoint_events_pb2, partial(actions.check, destinations))
+    noun = Noun(endpoints, partial(actions.check, destinations))
 
     @handler
     async def create(call: Call, request: Any) -> Any:

@@ -9,7 +9,7 @@ from crm.organization.v1 import webhook_endpoint_pb2
 from pymongo import ASCENDING, IndexModel
 
 from chassis.rpc.call import Call
-from chassis.storage.records import Document, Records, sorts_of
+from chassis.storage.records import Document, Records
 
 IN_USE = {"enabled": True, "archive_time": None}
 
@@ -20,8 +20,6 @@ class WebhookEndpoints(Records):
     def __init__(self) -> None:
         super().__init__(
             webhook_endpoint_pb2.WebhookEndpoint,
-            "webhook_endpoints",
-            sorts=sorts_of(webhook_endpoint_pb2.WebhookEndpointOrder),
             indexes=[IndexModel([("archive_time", ASCENDING), ("enabled", ASCENDING)], name="by_use")],
         )
 

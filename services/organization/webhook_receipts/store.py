@@ -10,7 +10,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from chassis.rpc.call import Call
-from chassis.storage.records import Document, Records, sorts_of
+from chassis.storage.records import Document, Records
 from services.organization.webhook_receipts import model
 
 COUNTS = "webhook_receipt_counts"
@@ -24,8 +24,6 @@ class WebhookReceipts(Records):
         by_source = ("webhook_source_id", ASCENDING)
         super().__init__(
             webhook_receipt_pb2.WebhookReceipt,
-            "webhook_receipts",
-            sorts=sorts_of(webhook_receipt_pb2.WebhookReceiptOrder),
             indexes=[
                 IndexModel([by_source, ("create_time", DESCENDING), ("_id", DESCENDING)], name="by_source"),
                 IndexModel([by_source, ("state", ASCENDING), ("create_time", DESCENDING), ("_id", DESCENDING)], name="by_source_state"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from crm.organization.v1 import webhook_source_events_pb2, webhook_source_pb2
+from crm.organization.v1 import webhook_source_pb2
 from crm.organization.v1 import webhook_source_service_pb2 as contract
 
 from chassis.rpc.call import Call
@@ -20,8 +20,7 @@ from services.organization.webhook_sources.store import WebhookSources
 
 def service(sources: WebhookSources, roles: Roles, departments: Departments) -> Service:
     """The handlers of webhook sources."""
-    descriptor = contract.DESCRIPTOR.services_by_name["WebhookSourceService"]
-    noun = Noun(sources, descriptor, webhook_source_events_pb2, actions.check)
+    noun = Noun(sources, actions.check)
 
     @handler
     async def create(call: Call, request: Any) -> Any:

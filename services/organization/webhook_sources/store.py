@@ -5,14 +5,14 @@ from __future__ import annotations
 from crm.organization.v1 import webhook_source_pb2
 
 from chassis.rpc.call import Call
-from chassis.storage.records import Document, Records, sorts_of
+from chassis.storage.records import Document, Records
 
 
 class WebhookSources(Records):
     """Systems whose webhooks are taken in."""
 
     def __init__(self) -> None:
-        super().__init__(webhook_source_pb2.WebhookSource, "webhook_sources", sorts=sorts_of(webhook_source_pb2.WebhookSourceOrder))
+        super().__init__(webhook_source_pb2.WebhookSource)
 
     async def named(self, call: Call, source_id: str) -> Document | None:
         """The one that a sender names, in use or not."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from crm.sales.v1 import opportunity_events_pb2, opportunity_service_pb2
-
 from chassis.rpc.noun import Noun
 from chassis.rpc.remote import RemoteRecords
 from chassis.rpc.service import Service
@@ -19,9 +17,8 @@ def service(
     opportunities: Opportunities, pipelines: Pipelines, products: Products, customers: RemoteRecords, contacts: RemoteRecords
 ) -> Service:
     """The handlers of opportunities."""
-    descriptor = opportunity_service_pb2.DESCRIPTOR.services_by_name["OpportunityService"]
     complete = partial(actions.complete, pipelines, products, customers, contacts)
-    noun = Noun(opportunities, descriptor, opportunity_events_pb2, model.check, complete, changeable=model.must_be_open)
+    noun = Noun(opportunities, model.check, complete, changeable=model.must_be_open)
     return noun.serve(
         MoveOpportunityStage=partial(actions.move_stage, opportunities, pipelines),
         WinOpportunity=partial(actions.win, opportunities),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from crm.sales.v1 import opportunity_pb2
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
-from chassis.storage.records import Records, sorts_of
+from chassis.storage.records import Records
 
 
 class Opportunities(Records):
@@ -14,9 +14,6 @@ class Opportunities(Records):
     def __init__(self) -> None:
         super().__init__(
             opportunity_pb2.Opportunity,
-            "opportunities",
-            sorts=sorts_of(opportunity_pb2.OpportunityOrder),
-            parents=("customer_id",),
             indexes=[
                 IndexModel([("pipeline_id", ASCENDING), ("state", ASCENDING), ("stage_key", ASCENDING)], name="by_stage"),
                 IndexModel([("state", ASCENDING), ("create_time", DESCENDING), ("_id", DESCENDING)], name="by_state"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from crm.sales.v1 import order_events_pb2, order_pb2, order_service_pb2
+from crm.sales.v1 import order_pb2, order_service_pb2
 
 from chassis.rpc.call import Call
 from chassis.rpc.documents import to_message
@@ -20,8 +20,7 @@ from services.sales.products.store import Products
 
 def service(orders: Orders, opportunities: Opportunities, products: Products, customers: RemoteRecords) -> Service:
     """The handlers of orders."""
-    descriptor = order_service_pb2.DESCRIPTOR.services_by_name["OrderService"]
-    noun = Noun(orders, descriptor, order_events_pb2, model.check, partial(actions.complete, opportunities, products, customers))
+    noun = Noun(orders, model.check, partial(actions.complete, opportunities, products, customers))
 
     @handler
     async def totals(call: Call, request: Any) -> Any:

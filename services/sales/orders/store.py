@@ -9,7 +9,7 @@ from crm.sales.v1 import order_pb2
 from pymongo import ASCENDING, IndexModel, UpdateOne
 
 from chassis.rpc.call import Call
-from chassis.storage.records import Records, sorts_of
+from chassis.storage.records import Records
 from services.sales.orders.model import contribution
 
 Document = dict[str, Any]
@@ -45,10 +45,6 @@ class Orders(Records):
     def __init__(self) -> None:
         super().__init__(
             order_pb2.Order,
-            "orders",
-            sorts=sorts_of(order_pb2.OrderOrder),
-            parents=("customer_id",),
-            unique={"number": "ORDER_NUMBER_TAKEN"},
             indexes=[IndexModel([("opportunity_id", ASCENDING)], name="by_opportunity_id", sparse=True)],
         )
 

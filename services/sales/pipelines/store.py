@@ -8,7 +8,7 @@ from crm.sales.v1 import pipeline_pb2
 from pymongo import ASCENDING, IndexModel
 
 from chassis.rpc.call import Call
-from chassis.storage.records import Records, sorts_of
+from chassis.storage.records import Records
 
 ONE_DEFAULT = IndexModel([("is_default", ASCENDING)], name="one_default", unique=True, partialFilterExpression={"is_default": True})
 
@@ -17,7 +17,7 @@ class Pipelines(Records):
     """The ways that opportunities go."""
 
     def __init__(self) -> None:
-        super().__init__(pipeline_pb2.Pipeline, "pipelines", sorts=sorts_of(pipeline_pb2.PipelineOrder), indexes=[ONE_DEFAULT])
+        super().__init__(pipeline_pb2.Pipeline, indexes=[ONE_DEFAULT])
 
     @property
     def duplicate_codes(self) -> dict[str, tuple[str, str]]:

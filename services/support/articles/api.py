@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from crm.support.v1 import article_events_pb2, article_service_pb2
+from crm.support.v1 import article_service_pb2
 
 from chassis.rpc.call import Call
 from chassis.rpc.documents import to_document, to_message
@@ -17,7 +17,6 @@ from services.support.articles.store import Articles
 
 def service(articles: Articles) -> Service:
     """The handlers of articles."""
-    descriptor = article_service_pb2.DESCRIPTOR.services_by_name["ArticleService"]
 
     @handler
     async def search(call: Call, request: Any) -> Any:
@@ -25,7 +24,7 @@ def service(articles: Articles) -> Service:
         found = await articles.search(call, request.query, criteria, request.page_size)
         return article_service_pb2.SearchArticlesResponse(articles=[to_message(hit, articles.descriptor) for hit in found])
 
-    return Noun(articles, descriptor, article_events_pb2, model.check).serve(
+    return Noun(articles, model.check).serve(
         SearchArticles=search,
         PublishArticle=partial(actions.publish, articles),
         UnpublishArticle=partial(actions.unpublish, articles),

@@ -11,7 +11,7 @@ from pymongo import ASCENDING, IndexModel, UpdateOne
 from chassis.access.caller import READ
 from chassis.kernel.criteria import Criteria, to_query
 from chassis.rpc.call import Call
-from chassis.storage.records import Records, sorts_of
+from chassis.storage.records import Records
 from services.support.articles import terms
 
 Document = dict[str, Any]
@@ -25,8 +25,6 @@ class Articles(Records):
     def __init__(self) -> None:
         super().__init__(
             article_pb2.Article,
-            "articles",
-            sorts=sorts_of(article_pb2.ArticleOrder),
             indexes=[
                 IndexModel([("search_terms", ASCENDING)], name="by_search_terms"),
                 IndexModel([("state", ASCENDING), ("language", ASCENDING), ("category", ASCENDING)], name="by_category"),

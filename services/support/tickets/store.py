@@ -9,7 +9,7 @@ from pymongo import ASCENDING, IndexModel, UpdateMany, UpdateOne
 
 from chassis.kernel.pages import Sort
 from chassis.rpc.call import Call
-from chassis.storage.records import OWNER_FIELDS, Records, sorts_of
+from chassis.storage.records import OWNER_FIELDS, Records
 from services.support.tickets.model import carried
 
 Document = dict[str, Any]
@@ -21,13 +21,9 @@ class Tickets(Records):
     """Requests of customers."""
 
     def __init__(self) -> None:
-        sorts = sorts_of(ticket_pb2.TicketOrder) | {"PRIORITY_DESC": Sort("priority_rank", -1, of="priority")}
         super().__init__(
             ticket_pb2.Ticket,
-            "tickets",
-            sorts=sorts,
-            parents=("customer_id",),
-            unique={"number": "ALREADY_EXISTS"},
+            sorts={"PRIORITY_DESC": Sort("priority_rank", -1, of="priority")},
             indexes=[IndexModel([("state", ASCENDING), ("create_time", -1), ("_id", -1)], name="by_state")],
         )
 
@@ -61,4 +57,4 @@ class Replies(Records):
 
     def __init__(self) -> None:
         owners = [IndexModel([(name, ASCENDING), ("create_time", -1), ("_id", -1)], name=f"by_{name}") for name in OWNER_FIELDS]
-        super().__init__(ticket_reply_pb2.TicketReply, "ticket_replies", parents=("ticket_id", "customer_id"), indexes=owners)
+        super().__init__(ticket_reply_pb2.TicketReply, parents=("customer_id",), indexes=owners)

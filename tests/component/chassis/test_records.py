@@ -27,16 +27,14 @@ from chassis.rpc.call import Call
 from chassis.storage.changes import AUDIT, OUTBOX, REQUESTS, Changes, Duplicate, as_refusal
 from chassis.storage.client import Database, connect
 from chassis.storage.encryption import Masters, Vault
-from chassis.storage.records import Records, sorts_of
+from chassis.storage.records import Records
 from cli.plan import new_master
 from tests.support.installation import Engines
 
 DAY = datetime(2026, 5, 6, tzinfo=UTC)
 SCOPES = {"OWN": 1, "TEAM": 2, "DEPARTMENT": 3, "BELOW": 4, "ALL": 5}
-CUSTOMERS = Records(
-    customer_pb2.Customer, "customers", parents=("parent_id",), unique={"tax_number": "TAX_NUMBER_TAKEN"}, sorts=sorts_of(customer_pb2.CustomerOrder)
-)  # fmt: skip
-DEALS = Records(opportunity_pb2.Opportunity, "opportunities", parents=("customer_id",), sorts=sorts_of(opportunity_pb2.OpportunityOrder))
+CUSTOMERS = Records(customer_pb2.Customer)
+DEALS = Records(opportunity_pb2.Opportunity)
 
 
 class Commands(CommandListener):

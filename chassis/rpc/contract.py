@@ -1,0 +1,168 @@
+"""What follows from a noun's contract: its service, its events, its orders, what refers to what. Read once, for every department alike."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import crm
+from crm.common.v1 import annotations_pb2
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
+
+from chassis.kernel.pages import Sort
+from chassis.rpc.documents import enum_names, snake, traits
+
+_ROOTS = tuple(map(Path, crm.__path__))
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A noun as its protos say it. `service` and `events` are None where it has none."""
+
+    record: Descriptor
+
+    @property
+    def name(self) -> str:
+        """The record's name, e.g. "TicketReply"."""
+        return str(self.record.name)
+
+    @property
+    def department(self) -> str:
+        """The department that owns it."""
+        return str(self.record.file.package.split(".")[1])
+
+    @property
+    def resource(self) -> str:
+        """Its resource as policies name it, which is its collection too; "" where it has none."""
+        return str(self.record.GetOptions().Extensions[annotations_pb2.resource])
+
+    @property
+    def traits(self) -> annotations_pb2.NounTraits:
+        """What the contract says of it beyond its fields."""
+        return self.record.GetOptions().Extensions[annotations_pb2.noun]
+
+    @property
+    def key(self) -> str:
+        """The field that holds its id in requests, e.g. "ticket_reply_id"."""
+        return f"{snake(self.name)}_id"
+
+    @cached_property
+    def words(self) -> str:
+        """Its English name as texts say it, e.g. "ticket reply"."""
+        return str(self.traits.name) or snake(self.name).replace("_", " ")
+
+    @cached_property
+    def service(self) -> ServiceDescriptor | None:
+        """Its service."""
+        module = self._module("service")
+        found: ServiceDescriptor | None = module.DESCRIPTOR.services_by_name.get(f"{self.name}Service") if module else None
+        return found
+
+    @cached_property
+    def events(self) -> ModuleType | None:
+        """The module of its events."""
+        return self._module("events")
+
+    def method(self, name: str) -> MethodDescriptor:
+        """A method of its service. Raises RuntimeError where the contract has none of the name."""
+        found = self.service.methods_by_name.get(name) if self.service else None
+        if found is None:
+            raise RuntimeError(f"{self.record.full_name} has no method {name} in its contract")
+        return found
+
+    @cached_property
+    def batch_get(self) -> MethodDescriptor | None:
+        """The method by which edges to it ask."""
+        methods = self.service.methods if self.service else ()
+        return next((one for one in methods if one.name.startswith("BatchGet") and "missing_ids" in one.output_type.fields_by_name), None)
+
+    @cached_property
+    def lists(self) -> dict[str, MethodDescriptor]:
+        """Field by which records hang on others → the BatchList method that asks by it."""
+        methods = [one for one in (self.service.methods if self.service else ()) if self._groups(one)]
+        return {next(f.name for f in one.input_type.fields if f.name.endswith("_ids")).removesuffix("s"): one for one in methods}
+
+    def _groups(self, method: MethodDescriptor) -> bool:
+        groups = method.output_type.fields_by_name.get("groups")
+        return groups is not None and any(field.message_type is self.record for field in groups.message_type.fields)
+
+    @cached_property
+    def sorts(self) -> dict[str, Sort]:
+        """The orders of its lists: those of its order enum, e.g. AMOUNT_DESC; newest first where it has none."""
+        enum = self.record.file.enum_types_by_name.get(f"{self.name}Order")
+        found: dict[str, Sort] = {}
+        for name in enum_names(enum).values() if enum else ("CREATE_TIME_DESC",):
+            field, _, direction = name.lower().rpartition("_")
+            found[name] = Sort(f"{field}.amount_micros" if self._is_money(field) else field, 1 if direction == "asc" else -1)
+        return found
+
+    def _is_money(self, field: str) -> bool:
+        found = self.record.fields_by_name.get(field)
+        return bool(found and found.message_type and found.message_type.full_name == "crm.common.v1.Money")
+
+    @cached_property
+    def unique(self) -> dict[str, str]:
+        """Fields of which no two records have the same → the code of the refusal."""
+        return {field.name: str(traits(field).unique) for field in self.record.fields if traits(field).unique}
+
+    @cached_property
+    def references(self) -> dict[str, str]:
+        """Fields that hold ids of records → the noun that they refer to."""
+        return {field.name: str(traits(field).refers_to) for field in self.record.fields if traits(field).refers_to}
+
+    @property
+    def owned(self) -> bool:
+        """Whether records have an owner who decides scope."""
+        return "owner_id" in self.record.fields_by_name
+
+    def field(self, name: str) -> FieldDescriptor:
+        """A field of the record."""
+        return self.record.fields_by_name[name]
+
+    def _module(self, ending: str) -> ModuleType | None:
+        name = f"crm.{self.department}.v1.{snake(self.name)}_{ending}_pb2"
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                raise
+            return None
+
+
+@cache
+def contract_of(record: Descriptor) -> Contract:
+    """The contract of a record."""
+    return Contract(record)
+
+
+@cache
+def departments() -> tuple[str, ...]:
+    """Every department that has contracts."""
+    return tuple(
+        sorted(folder.name for root in _ROOTS for folder in root.iterdir() if (folder / "v1").is_dir() and folder.name != "common")
+    )
+
+
+def modules(department: str, ending: str = "") -> Iterator[ModuleType]:
+    """The generated modules of a department's contracts ("common" for those of all), by name; those with an ending, e.g. "_events"."""
+    for root in _ROOTS:
+        for path in sorted((root / department / "v1").glob(f"*{ending}_pb2.py")):
+            yield importlib.import_module(f"crm.{department}.v1.{path.stem}")
+
+
+@cache
+def nouns(department: str = "") -> tuple[Contract, ...]:
+    """Every noun, of one department or all: what has a resource and a service."""
+    found = (contract_of(message) for name in ([department] if department else departments()) for message in messages(name))
+    return tuple(one for one in found if one.resource and one.service)
+
+
+def messages(department: str) -> Iterator[Any]:
+    """Every message of a department's contracts."""
+    for module in modules(department):
+        yield from module.DESCRIPTOR.message_types_by_name.values()
