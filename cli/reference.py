@@ -14,7 +14,6 @@ from crm.common.v1 import annotations_pb2
 from cli.installation import ROOT
 from cli.plan import DEPARTMENTS
 from services.organization.access.model import ROLES, TITLES
-from services.organization.roles import catalogue
 from services.organization.roles import model as role_model
 
 _GEN = Path(annotations_pb2.__file__).parents[3]
@@ -38,8 +37,7 @@ def _access() -> str:
 Generated from the shipped policy by `make schema`. Scopes: own, team, department, below (department and below), all; an empty cell is
 nothing. What was changed at run time stands in `roleDefinitions`. How it fits together: [explanation](../explanation/access.md).
 """
-    known = catalogue.actions()
-    return text + "".join(_role(role, role_model.delivered(role, known)) for role in ROLES)
+    return text + "".join(_role(role, role_model.delivered(role)) for role in ROLES)
 
 
 def _role(role: str, delivered: dict[str, Any]) -> str:

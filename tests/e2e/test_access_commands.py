@@ -7,7 +7,7 @@ from typing import Any
 from chassis.kernel.errors import CrmError
 from chassis.kernel.ids import new_id
 from gateway.graph.contract import to_global
-from services.organization.roles import catalogue
+from services.organization.access import catalogue
 from tests.e2e.test_access_roles import holder, role
 from tests.support.installation import Installation
 

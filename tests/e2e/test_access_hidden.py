@@ -10,7 +10,7 @@ import pytest_asyncio
 from graphql import GraphQLInterfaceType, GraphQLObjectType, GraphQLUnionType, get_named_type, is_leaf_type
 
 from gateway.bootstrap import shared_schema
-from services.organization.roles import catalogue
+from services.organization.access import catalogue
 from tests.e2e.test_access_roles import holder, role
 from tests.e2e.test_graph_edges import ROOTS
 from tests.e2e.world import fill, installation

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
+from chassis.rpc.contract import nouns
+
 Document = dict[str, Any]
-# States in which work is still to be done.
-OPEN = {
-    "opportunities": frozenset(("OPEN",)),
-    "orders": frozenset(("PLACED", "CONFIRMED")),
-    "tickets": frozenset(("NEW", "OPEN", "PENDING")),
-}
+
+
+@cache
+def open_states() -> Mapping[str, frozenset[str]]:
+    """Resource → the states in which a record is work still to be done, as contracts declare them."""
+    return {noun.resource: frozenset(noun.traits.work) for noun in nouns() if noun.traits.work}
+
+
+@cache
+def sources() -> Mapping[str, Mapping[str, str]]:
+    """Department → its nouns whose records are work → their resource."""
+    found: dict[str, dict[str, str]] = {}
+    for noun in nouns():
+        if noun.traits.work:
+            found.setdefault(noun.department, {})[noun.name] = noun.resource
+    return found
 
 
 def work_of(resource: str, record: Document) -> Document | None:
     """The open work that a record of another department is; None when there is nothing to do, nobody to do it or no customer."""
-    if record.get("archive_time") or record.get("state") not in OPEN[resource]:
+    if record.get("archive_time") or record.get("state") not in open_states()[resource]:
         return None
     if not record.get("owner_id") or not record.get("customer_id"):
         return None

@@ -9,10 +9,9 @@ from chassis.messaging.models import Model
 from chassis.messaging.reactions import Reaction
 from chassis.rpc.call import Call
 from chassis.rpc.collaboration import COLLECTION
-from services.customer.accesses.model import work_of
+from services.customer.accesses.model import sources, work_of
 from services.customer.accesses.store import WORK, Accesses, Document
 
-_RESOURCES = {"Opportunity": "opportunities", "Order": "orders", "Ticket": "tickets"}
 WRITES = (COLLECTION, WORK)
 
 
@@ -25,11 +24,12 @@ def reactions(accesses: Accesses) -> list[Reaction]:
     async def customers(call: Call, announced: Sequence[Event]) -> None:
         await accesses.renew(call, {event.aggregate_id for event in announced}, {})
 
-    return [
-        Reaction("accesses", "sales", ("Opportunity", "Order"), work, WRITES),
-        Reaction("accesses", "support", ("Ticket",), work, WRITES),
-        Reaction("accesses", "customer", ("Customer",), customers, WRITES),
+    # This department's own work is a consumer of its own: «accesses» of its facts follows customers.
+    of_work = [
+        Reaction("work" if department == "customer" else "accesses", department, tuple(nouns), work, WRITES)
+        for department, nouns in sources().items()
     ]
+    return [*of_work, Reaction("accesses", "customer", ("Customer",), customers, WRITES)]
 
 
 def model(accesses: Accesses) -> Model:
@@ -44,11 +44,14 @@ def model(accesses: Accesses) -> Model:
     async def renew(call: Call, differing: Sequence[Document]) -> None:
         await accesses.renew(call, {row["customer_id"] for row in differing}, {})
 
-    names = [("sales", ("Opportunity", "Order")), ("support", ("Ticket",))]
-    return Model("work", WORK, tuple(Reaction("accesses", department, nouns, work, (WORK,)) for department, nouns in names), renew)
+    folded = (Reaction("accesses", department, tuple(nouns), work, (WORK,)) for department, nouns in sources().items())
+    return Model("work", WORK, tuple(folded), renew)
 
 
 def _moved(announced: Sequence[Event]) -> dict[str, Document | None]:
     """By record: the open work that it is after its last fact."""
     newest = {event.aggregate_id: event for event in announced}
-    return {identity: work_of(_RESOURCES[event.aggregate.rsplit(".", 1)[1]], event.record) for identity, event in newest.items()}
+    return {
+        identity: work_of(sources()[event.department][event.aggregate.rsplit(".", 1)[1]], event.record)
+        for identity, event in newest.items()
+    }

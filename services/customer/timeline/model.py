@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from chassis.messaging.envelope import Event
+from chassis.rpc.contract import nouns
 
 # Facts that say nothing to a person who looks at a customer.
 SILENT = frozenset(("SessionCreated", "SessionRefreshed", "SessionRevoked"))
-RESOURCES = {
-    "Customer": "customers", "Contact": "contacts", "Note": "notes", "SegmentMember": "segments", "Opportunity": "opportunities",
-    "Order": "orders", "CampaignMessage": "campaign_messages", "Ticket": "tickets", "TicketReply": "ticket_replies",
-}  # fmt: skip
+# Who may read segments may read who is in them.
+_MEMBERS = {"SegmentMember": "segments"}
+
+
+@cache
+def sources() -> Mapping[str, Mapping[str, str]]:
+    """Department → its nouns whose facts are told, by their contracts → the resource whose readers are told of them."""
+    found: dict[str, dict[str, str]] = {"customer": dict(_MEMBERS)}
+    for noun in nouns():
+        if noun.traits.timeline:
+            found.setdefault(noun.department, {})[noun.name] = noun.resource
+    return found
+
+
+@cache
+def resources() -> tuple[str, ...]:
+    """Every resource that entries tell of."""
+    return tuple(dict.fromkeys(resource for told in sources().values() for resource in told.values()))
 
 
 def entry_of(event: Event) -> dict[str, Any] | None:
@@ -19,8 +36,8 @@ def entry_of(event: Event) -> dict[str, Any] | None:
 
     A record that has moved to another customer leaves its new facts there; what happened before stays where it happened.
     """
-    noun = event.aggregate.rsplit(".", 1)[1]
-    if not event.customer_id or event.name in SILENT or noun not in RESOURCES:
+    resource = sources().get(event.department, {}).get(event.aggregate.rsplit(".", 1)[1])
+    if not event.customer_id or event.name in SILENT or resource is None:
         return None
     return {
         "_id": event.id,
@@ -28,7 +45,7 @@ def entry_of(event: Event) -> dict[str, Any] | None:
         "occur_time": _occurred(event),
         "department": event.department,
         "event_type": event.type,
-        "resource": RESOURCES[noun],
+        "resource": resource,
         "record_id": event.aggregate_id,
         "record_version": event.version,
         "subject": event.label,

@@ -8,17 +8,11 @@ from chassis.messaging.envelope import Event
 from chassis.messaging.models import Model
 from chassis.messaging.reactions import Reaction
 from chassis.rpc.call import Call
-from services.customer.timeline.model import entry_of
+from services.customer.timeline.model import entry_of, sources
 from services.customer.timeline.store import Timeline
 
 # Facts about customers after which their entries are written anew.
 FOLLOWED = ("CustomerAssigned", "CustomerUpdated", "CustomerErased")
-SOURCES: dict[str, tuple[str, ...]] = {
-    "customer": ("Customer", "Contact", "Note", "SegmentMember"),
-    "sales": ("Opportunity", "Order"),
-    "marketing": ("CampaignMessage",),
-    "support": ("Ticket", "TicketReply"),
-}
 
 
 def reactions(timeline: Timeline) -> list[Reaction]:
@@ -32,7 +26,7 @@ def reactions(timeline: Timeline) -> list[Reaction]:
         for identity in {event.aggregate_id for event in events if event.name in FOLLOWED}:
             timeline.follow(call, identity, customers.get(identity, {}))
 
-    return [Reaction("timeline", department, aggregates, enter, (timeline.resource,)) for department, aggregates in SOURCES.items()]
+    return [Reaction("timeline", department, tuple(told), enter, (timeline.resource,)) for department, told in sources().items()]
 
 
 def model(timeline: Timeline) -> Model:

@@ -15,6 +15,7 @@ from chassis.rpc.call import Call
 from chassis.storage.pages import Page
 from chassis.storage.records import OWNER_FIELDS, Records
 from services.customer.notes.store import Notes
+from services.customer.timeline.model import resources
 
 Document = dict[str, Any]
 
@@ -38,7 +39,7 @@ class Timeline(Records):
 
     async def of_customers(self, call: Call, ids: Sequence[str], asked: dict[str, Any]) -> dict[str, Page]:
         """The newest entries of each customer whose kind of record the caller may read."""
-        allowed = [name for name in _RESOURCES if call.directory.allows(call.caller, name, "read")]
+        allowed = [name for name in resources() if call.directory.allows(call.caller, name, "read")]
         kinds = {"condition": {"field": "resource", "operator": "IN", "values": [{"text": name} for name in allowed]}}
         criteria = {"all": {"items": [kinds, asked.pop("criteria")]}} if asked.get("criteria") else kinds
         if asked.get("fields"):
@@ -85,6 +86,3 @@ def _quiet(call: Call, entries: Iterable[Document]) -> None:
         limits = call.limits(entry["resource"])
         if limits and any(limits.get(name, READ) < READ for name in LABELS):
             entry.pop("subject", None)
-
-
-_RESOURCES = ("customers", "contacts", "notes", "segments", "opportunities", "orders", "campaign_messages", "tickets", "ticket_replies")

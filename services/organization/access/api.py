@@ -13,7 +13,7 @@ from chassis.kernel.errors import unauthenticated
 from chassis.rpc.call import Call
 from chassis.rpc.service import Service
 from services.organization.access import store
-from services.organization.access.model import SERVICES, grants
+from services.organization.access.policy import grants, services
 from services.organization.sessions.keys import SigningKeys
 
 DESCRIPTOR = access_service_pb2.DESCRIPTOR.services_by_name["AccessService"]
@@ -47,7 +47,7 @@ def service(signer: Signer, signing: SigningKeys, secrets: Mapping[str, str]) ->
     async def list_grants(call: Call, __: access_service_pb2.ListGrantsRequest) -> access_service_pb2.ListGrantsResponse:
         lines = [
             access_pb2.Grant(role=role, resource=resource, action=action, scope=_SCOPES[f"SCOPE_{scope}"].number)
-            for role, resource, action, scope in grants(await store.roles_of(call.database) | SERVICES)
+            for role, resource, action, scope in grants(await store.roles_of(call.database) | services())
         ]
         return access_service_pb2.ListGrantsResponse(grants=lines)
 

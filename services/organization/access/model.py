@@ -1,13 +1,33 @@
-"""The policy as it is shipped: who may do what, how far, and which fields are masked. Data, read top to bottom; enforced by every
-department with the chassis. The roles become records (`roles`), and those are what counts at run time."""
+"""The policy as it is shipped: who may do what, how far, and which fields are masked. Data, read top to bottom.
+
+Every record belongs to a family, which its contract names; a role says how far it reaches in each. A line of a single resource counts in
+place of its family's. What is granted and no contract has is left out (`policy`), which makes of this page what departments enforce; the
+roles become records (`roles`), and those are what counts at run time.
+
+| family | what is in it |
+|---|---|
+| customer side | customers, and what hangs on them: contacts, notes, the timeline |
+| audiences | segments |
+| sales work · sales set-up | opportunities, orders · products, pipelines |
+| marketing work | campaigns, their messages, what is known of the market |
+| support work · knowledge | tickets, replies · articles |
+| organization set-up · sharing | people, departments, roles · what departments show to each other |
+| integration | keys, identity providers, webhooks |
+| personal | sessions |
+"""
 
 from __future__ import annotations
-
-from collections.abc import Iterator, Mapping
 
 OWN, TEAM, DEPARTMENT, BELOW, ALL = "OWN", "TEAM", "DEPARTMENT", "DEPARTMENT_AND_BELOW", "ALL"
 
 Rights = dict[str, dict[str, str]]
+NOTHING: dict[str, str] = {}
+EDIT = ("read", "create", "update", "archive")
+EVERY_ACTION = (*EDIT, "assign", "import", "record", "vote", "password", "absence", "rotate", "erase")
+# What services and tools do, and no person.
+OF_SERVICES = ("republish", "retry", "drop", "reconcile")
+# Actions that no method asks for by its policy, but some code by name.
+ADDED_ACTIONS = {"graph": ("read",), "role_definitions": ("assign",), "directory": ("read",)}
 
 
 def rights(scope: str, *actions: str) -> dict[str, str]:
@@ -15,152 +35,69 @@ def rights(scope: str, *actions: str) -> dict[str, str]:
     return dict.fromkeys(actions, scope)
 
 
-EDIT = ("read", "create", "update", "archive")
-LOOK_UP = {
-    name: rights(ALL, "read")
-    for name in ("people", "departments", "grants", "role_definitions", "products", "pipelines", "articles", "histories")
-}
-MYSELF: Rights = {
-    "sessions": rights(OWN, "read", "update"), "people": {"read": ALL, "password": OWN, "absence": OWN}, "explanations": rights(OWN, "read"),
-}  # fmt: skip
-PERSON: Rights = LOOK_UP | MYSELF
-# What departments show to each other: for those who answer for one.
-_CONTRACTS: Rights = {"sharing_contracts": rights(ALL, "read")}
+def read(scope: str, *more: str) -> dict[str, str]:
+    """To read, and what else is named."""
+    return rights(scope, "read", *more)
 
 
-def _customer_side(scope: str, *actions: str) -> Rights:
-    """Customers and what hangs on them."""
-    return {name: rights(scope, *actions) for name in ("customers", "contacts", "notes")} | {"timeline_entries": rights(scope, "read")}
+def edit(scope: str, *more: str) -> dict[str, str]:
+    """To read, make, change and archive, and what else is named."""
+    return rights(scope, *EDIT, *more)
 
 
-_OTHERS_WORK: Rights = {name: rights(ALL, "read") for name in ("campaigns", "campaign_messages", "tickets", "ticket_replies")}
-
-_COORDINATED: dict[str, tuple[str, ...]] = {
-    "segments": ("assign",), "products": ("import",), "pipelines": ("import",), "opportunities": ("assign", "import"), "orders": ("import",),
-    "campaigns": ("assign", "import"), "campaign_messages": ("record", "import"), "tickets": ("assign", "import"), "ticket_replies": ("import",),
-    "articles": ("import", "vote"),
+# What everybody may.
+PERSON: Rights = {
+    "organization set-up": read(ALL), "sales set-up": read(ALL), "knowledge": read(ALL), "grants": read(ALL), "histories": read(ALL),
+    "people": {"read": ALL, "password": OWN, "absence": OWN}, "personal": read(OWN, "update"), "explanations": read(OWN),
 }  # fmt: skip
 
 ROLES: dict[str, Rights] = {
-    "SALES_REP": PERSON
-    | _customer_side(OWN, *EDIT)
-    | _OTHERS_WORK
-    | {"opportunities": rights(OWN, *EDIT), "orders": rights(OWN, *EDIT), "segments": rights(DEPARTMENT, "read")},
-    "SALES_LEAD": PERSON
-    | _CONTRACTS
-    | _customer_side(TEAM, *EDIT, "assign")
-    | _OTHERS_WORK
-    | {
-        "opportunities": rights(TEAM, *EDIT, "assign"),
-        "orders": rights(TEAM, *EDIT),
-        "segments": rights(BELOW, *EDIT),
-        "products": rights(ALL, *EDIT),
-        "pipelines": rights(ALL, *EDIT),
+    "SALES_REP": {
+        "customer side": edit(OWN), "sales work": edit(OWN), "audiences": read(DEPARTMENT), "marketing work": read(ALL),
+        "support work": read(ALL),
     },
-    "MARKETER": PERSON
-    | {
-        "customers": rights(ALL, "read"),
-        "contacts": rights(ALL, "read"),
-        "timeline_entries": rights(ALL, "read"),
-        "segments": rights(BELOW, *EDIT, "assign"),
-        "campaigns": rights(BELOW, *EDIT, "assign"),
-        "campaign_messages": rights(ALL, "read", "record"),
-        "tickets": rights(ALL, "read"),
+    "SALES_LEAD": {
+        "customer side": edit(TEAM, "assign"), "sales work": edit(TEAM, "assign"), "audiences": edit(BELOW), "marketing work": read(ALL),
+        "support work": read(ALL), "sales set-up": edit(ALL), "sharing": read(ALL),
     },
-    "SUPPORT_AGENT": PERSON
-    | {
-        "customers": rights(ALL, "read"),
-        "contacts": rights(ALL, *EDIT),
-        "notes": rights(ALL, *EDIT),
-        "timeline_entries": rights(ALL, "read"),
-        "opportunities": rights(ALL, "read"),
-        "orders": rights(ALL, "read"),
-        "campaigns": rights(ALL, "read"),
-        "campaign_messages": rights(ALL, "read"),
-        "tickets": rights(BELOW, *EDIT, "assign"),
-        "ticket_replies": rights(ALL, *EDIT),
-        "articles": rights(ALL, *EDIT),
+    "MARKETER": {
+        "customer side": read(ALL), "notes": NOTHING, "audiences": edit(BELOW, "assign"), "marketing work": edit(BELOW, "assign"),
+        "campaign_messages": read(ALL, "record"), "tickets": read(ALL),
     },
-    "MARKETING_LEAD": PERSON
-    | _CONTRACTS
-    | {
-        "customers": rights(ALL, "read"),
-        "contacts": rights(ALL, "read"),
-        "timeline_entries": rights(ALL, "read"),
-        "segments": rights(ALL, *EDIT, "assign"),
-        "campaigns": rights(ALL, *EDIT, "assign"),
-        "campaign_messages": rights(ALL, "read", "record"),
-        "opportunities": rights(ALL, "read"),
-        "orders": rights(ALL, "read"),
-        "tickets": rights(ALL, "read"),
+    "SUPPORT_AGENT": {
+        "customer side": read(ALL), "contacts": edit(ALL), "notes": edit(ALL), "sales work": read(ALL), "marketing work": read(ALL),
+        "support work": edit(ALL), "tickets": edit(BELOW, "assign"), "knowledge": edit(ALL),
     },
-    "SUPPORT_LEAD": PERSON
-    | _CONTRACTS
-    | {
-        "customers": rights(ALL, "read"),
-        "contacts": rights(ALL, *EDIT),
-        "notes": rights(ALL, *EDIT),
-        "timeline_entries": rights(ALL, "read"),
-        "opportunities": rights(ALL, "read"),
-        "orders": rights(ALL, "read"),
-        "campaigns": rights(ALL, "read"),
-        "campaign_messages": rights(ALL, "read"),
-        "tickets": rights(ALL, *EDIT, "assign"),
-        "ticket_replies": rights(ALL, *EDIT),
-        "articles": rights(ALL, *EDIT),
+    "MARKETING_LEAD": {
+        "customer side": read(ALL), "notes": NOTHING, "audiences": edit(ALL, "assign"), "marketing work": edit(ALL, "assign", "record"),
+        "sales work": read(ALL), "tickets": read(ALL), "sharing": read(ALL),
+    },
+    "SUPPORT_LEAD": {
+        "customer side": read(ALL), "contacts": edit(ALL), "notes": edit(ALL), "sales work": read(ALL), "marketing work": read(ALL),
+        "support work": edit(ALL, "assign"), "knowledge": edit(ALL), "sharing": read(ALL),
     },
     # Sees the customers of the own tickets, for that work opens them.
-    "FIELD_ENGINEER": PERSON
-    | {name: rights(OWN, "read") for name in ("customers", "contacts", "timeline_entries", "orders")}
-    | {"notes": rights(OWN, "read", "create", "update"), "tickets": rights(OWN, *EDIT), "ticket_replies": rights(OWN, *EDIT)},
-    "MANAGER": PERSON
-    | _CONTRACTS
-    | {
-        name: rights(ALL, "read")
-        for name in (
-            "customers",
-            "contacts",
-            "notes",
-            "timeline_entries",
-            "segments",
-            "opportunities",
-            "orders",
-            "campaigns",
-            "campaign_messages",
-            "tickets",
-            "ticket_replies",
-        )
+    "FIELD_ENGINEER": {
+        "customer side": read(OWN), "notes": read(OWN, "create", "update"), "orders": read(OWN), "support work": edit(OWN),
     },
-    "COORDINATOR": PERSON
-    | _CONTRACTS
-    | _customer_side(ALL, *EDIT, "assign", "import")
-    | {"customers": rights(ALL, *EDIT, "assign", "import", "erase"), "disclosures": rights(ALL, "read")}
-    | {name: rights(ALL, *EDIT, *more) for name, more in _COORDINATED.items()}
-    | {"contacts": rights(ALL, *EDIT, "import"), "notes": rights(ALL, *EDIT, "import"), "timeline_entries": rights(ALL, "read")},
-    "ADMINISTRATOR": PERSON
-    | {
-        "people": rights(ALL, *EDIT, "password", "import", "absence"),
-        "role_definitions": rights(ALL, *EDIT, "assign"),
-        "sharing_contracts": rights(ALL, *EDIT),
-        "explanations": rights(ALL, "read"),
-        "api_keys": rights(ALL, "read", "create", "update"),
-        "identity_providers": rights(ALL, *EDIT),
-        "webhook_endpoints": rights(ALL, *EDIT),
-        "webhook_deliveries": rights(ALL, "read", "update"),
-        "webhook_sources": rights(ALL, *EDIT),
-        "webhook_receipts": rights(ALL, "read"),
-        "departments": rights(ALL, *EDIT, "import"),
-        "sessions": rights(ALL, "read", "update"),
-        "graph": rights(ALL, "read"),
+    "MANAGER": {
+        "customer side": read(ALL), "audiences": read(ALL), "sales work": read(ALL), "marketing work": read(ALL), "support work": read(ALL),
+        "sharing": read(ALL),
     },
-}
+    "COORDINATOR": {
+        "customer side": edit(ALL, "assign", "import", "erase"), "audiences": edit(ALL, "assign"), "sales work": edit(ALL, "assign", "import"),
+        "sales set-up": edit(ALL, "import"), "marketing work": edit(ALL, "assign", "import", "record"),
+        "support work": edit(ALL, "assign", "import"), "knowledge": edit(ALL, "import", "vote"), "sharing": read(ALL), "disclosures": read(ALL),
+    },
+    "ADMINISTRATOR": {
+        "organization set-up": rights(ALL, *EVERY_ACTION), "people": rights(ALL, *EVERY_ACTION), "integration": rights(ALL, *EVERY_ACTION),
+        "sharing": edit(ALL), "personal": read(ALL, "update"), "explanations": read(ALL), "graph": read(ALL),
+    },
+}  # fmt: skip
 
 # Who reads much to see the whole needs no number to call.
 FIELDS: dict[str, dict[str, dict[str, str]]] = {
-    "MANAGER": {
-        "customers": {"phone": "MASKED", "email": "MASKED"},
-        "contacts": {"phone": "MASKED", "email": "MASKED"},
-    },
+    "MANAGER": {"customers": {"phone": "MASKED", "email": "MASKED"}, "contacts": {"phone": "MASKED", "email": "MASKED"}},
 }
 
 TITLES = {
@@ -168,57 +105,19 @@ TITLES = {
     "SUPPORT_LEAD": "客服主管", "FIELD_ENGINEER": "现场工程师", "MANAGER": "管理层", "COORDINATOR": "CRM协调员", "ADMINISTRATOR": "系统管理员",
 }  # fmt: skip
 
-EVERY_ACTION = (*EDIT, "assign", "import", "record", "vote", "password", "absence", "rotate", "erase")
-# What services and tools do, and no person.
-OF_SERVICES = ("republish", "retry", "drop", "reconcile")
-# Actions that no method asks for by its policy, but some code by name.
-ADDED_ACTIONS = {"graph": ("read",), "role_definitions": ("assign",), "directory": ("read",)}
 # What is somebody's own and no work: a deputy does not take it over.
-PERSONAL = (
-    "people", "api_keys", "identity_providers", "departments", "sessions", "grants", "role_definitions", "sharing_contracts", "explanations", "graph",
-    "directory", "webhook_endpoints", "webhook_deliveries", "webhook_sources", "webhook_receipts",
-)  # fmt: skip
-_OWNED_BY_SERVICE = {
-    "organization": (
-        "people",
-        "departments",
-        "sessions",
-        "grants",
-        "role_definitions",
-        "explanations",
-        "histories",
-        "api_keys",
-        "identity_providers",
-        "sharing_contracts",
-        "webhook_endpoints",
-        "webhook_deliveries",
-        "webhook_sources",
-        "webhook_receipts",
-    ),
-    "customer": ("customers", "contacts", "notes", "timeline_entries", "segments"),
-    "sales": ("products", "pipelines", "opportunities", "orders"),
-    "marketing": ("campaigns", "campaign_messages"),
-    "support": ("tickets", "ticket_replies", "articles"),
-}
-_EVERYTHING = tuple(name for names in _OWNED_BY_SERVICE.values() for name in names)
+PERSONAL_FAMILIES = ("organization set-up", "sharing", "integration", "personal")
+PERSONAL = ("grants", "explanations", "graph", "directory")
 
+# What services need beside what they own.
 SERVICES: dict[str, Rights] = {
-    f"service-{service}": {name: rights(ALL, *EVERY_ACTION) for name in names}
-    | {"directory": rights(ALL, "read"), "checkpoints": rights(ALL, "record"), "facts": rights(ALL, "read", "republish")}
-    for service, names in _OWNED_BY_SERVICE.items()
-}
-# A campaign's audience is the members of a segment and their contacts.
-SERVICES["service-marketing"] |= {name: rights(ALL, "read") for name in ("segments", "customers", "contacts")}
-SERVICES["service-cli"] = (
-    {name: rights(ALL, *EVERY_ACTION) for name in _EVERYTHING}
-    | {name: rights(ALL, "read") for name in ("directory", "audits", "checkpoints")}
-    | {"signing_keys": rights(ALL, "rotate"), "parked_events": rights(ALL, "read", "retry", "drop", "reconcile")}
-)
-
-
-def grants(roles: Mapping[str, Rights]) -> Iterator[tuple[str, str, str, str]]:
-    """Every (role, resource, action, scope) of these roles."""
-    for role, resources in sorted(roles.items()):
-        for resource, actions in sorted(resources.items()):
-            for action, scope in sorted(actions.items()):
-                yield role, resource, action, scope
+    "organization": {"grants": read(ALL), "explanations": read(ALL), "histories": read(ALL)},
+    "customer": {}, "sales": {}, "support": {},
+    # A campaign's audience is the members of a segment and their contacts.
+    "marketing": {"segments": read(ALL), "customers": read(ALL), "contacts": read(ALL)},
+}  # fmt: skip
+EVERY_DEPARTMENT: Rights = {"directory": read(ALL), "checkpoints": rights(ALL, "record"), "facts": read(ALL, "republish")}
+TOOL: Rights = {
+    "grants": read(ALL), "explanations": read(ALL), "histories": read(ALL), "directory": read(ALL), "audits": read(ALL), "checkpoints": read(ALL),
+    "signing_keys": rights(ALL, "rotate"), "parked_events": read(ALL, "retry", "drop", "reconcile"),
+}  # fmt: skip

@@ -12,9 +12,10 @@ from pymongo import ReturnDocument, UpdateOne
 from chassis.kernel.clock import now
 from chassis.rpc.call import Call
 from chassis.storage.client import Database
-from services.organization.access.model import PERSONAL, SERVICES, Rights, grants
+from services.organization.access import catalogue
+from services.organization.access.model import Rights
+from services.organization.access.policy import grants, personal, services
 from services.organization.people.model import every_role
-from services.organization.roles import catalogue
 
 log = logging.getLogger("crm.organization")
 
@@ -45,7 +46,7 @@ async def load(database: Database, known: int) -> access_pb2.Directory | None:
         return None
     directory = access_pb2.Directory(revision=revision)
     await _add_roles(database, directory)
-    directory.personal_resources.extend(PERSONAL)
+    directory.personal_resources.extend(personal())
     providers = await providers_in_use(database)
     async for contract in database[CONTRACTS].find({"archive_time": None, "end_time": {"$gt": now()}}).sort("_id", 1).limit(MOST_CONTRACTS):
         directory.contracts.append(_terms(contract))
@@ -87,7 +88,7 @@ async def _roles(database: Database) -> list[tuple[str, Rights, list[dict[str, s
 
 async def _add_roles(database: Database, directory: access_pb2.Directory) -> None:
     roles = await _roles(database)
-    for role, resource, action, scope in grants({name: rights for name, rights, _ in roles} | SERVICES):
+    for role, resource, action, scope in grants({name: rights for name, rights, _ in roles} | services()):
         directory.grants.add(role=role, resource=resource, action=action, scope=_SCOPES[f"SCOPE_{scope}"].number)
     for role, _, lines in roles:
         for (resource, field), access in with_copies(lines).items():

@@ -11,7 +11,8 @@ from crm.organization.v1 import role_definition_events_pb2 as events
 from chassis.kernel.errors import Conflict, NotAllowed, WrongState
 from chassis.rpc.call import Call
 from chassis.storage.changes import Duplicate
-from services.organization.roles import catalogue, model
+from services.organization.access import catalogue
+from services.organization.roles import model
 from services.organization.roles.store import Roles
 
 log = logging.getLogger("crm.organization")
@@ -72,7 +73,7 @@ async def reset(roles: Roles, call: Call, *, role_definition_id: str, version: i
     may_give(call)
     before = await roles.get(call, role_definition_id, "update")
     roles.checked_version(before, version)
-    return roles.change(call, before, model.reset(before, catalogue.actions()), events.RoleDefinitionReset)
+    return roles.change(call, before, model.reset(before), events.RoleDefinitionReset)
 
 
 async def archive(roles: Roles, call: Call, *, role_definition_id: str, version: int | None = None) -> Document:
@@ -91,7 +92,7 @@ async def deliver(roles: Roles, own_call: Callable[[str], Call]) -> None:
 
     Another replica may do the same at the same moment. Where a role of the company's own has the name, the shipped one gets its code beside it.
     """
-    for identity, values in model.shipped(catalogue.actions()).items():
+    for identity, values in model.shipped().items():
         for name in (values["name"], f"{values['name']} ({values['role']})"):
             try:
                 await _deliver(roles, own_call("deliver roles"), identity, values | {"name": name})

@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from chassis.kernel.errors import Invalid, WrongState
-from services.organization.access.model import FIELDS, ROLES, TITLES
+from services.organization.access.model import FIELDS, TITLES
+from services.organization.access.policy import roles
 
 Document = dict[str, Any]
 Known = Mapping[str, Collection[str]]
@@ -17,14 +18,13 @@ def shipped_id(role: str) -> str:
     return f"role-{role.lower().replace('_', '-')}"
 
 
-def delivered(role: str, actions: Known) -> Document:
-    """What a shipped role allows as it is delivered: of its rights, written for groups of nouns, those that the contracts have."""
+def delivered(role: str) -> Document:
+    """What a shipped role allows as it is delivered."""
     return {
         "permissions": [
             {"resource": resource, "action": action, "scope": scope}
-            for resource, rights in sorted(ROLES[role].items())
+            for resource, rights in sorted(roles()[role].items())
             for action, scope in sorted(rights.items())
-            if action in actions.get(resource, ())
         ],
         "field_permissions": [
             {"resource": resource, "field": field, "access": access}
@@ -34,9 +34,9 @@ def delivered(role: str, actions: Known) -> Document:
     }
 
 
-def shipped(actions: Known) -> dict[str, Document]:
+def shipped() -> dict[str, Document]:
     """Every shipped role as a new record, by id."""
-    return {shipped_id(role): {"name": TITLES[role], "role": role, "customized": False, **delivered(role, actions)} for role in ROLES}
+    return {shipped_id(role): {"name": TITLES[role], "role": role, "customized": False, **delivered(role)} for role in roles()}
 
 
 def check(role: Document, actions: Known, fields: Known) -> None:
@@ -85,11 +85,11 @@ def copied(source: Document, name: str) -> Document:
     return {"name": name, **{field: source[field] for field in kept if source.get(field)}}
 
 
-def reset(role: Document, actions: Known) -> Document:
+def reset(role: Document) -> Document:
     """The changes that give a shipped role back what it was delivered with."""
     if not role.get("role"):
         raise WrongState("only a shipped role can be reset; change this one instead", code="ROLE_SHIPPED")
-    return {**delivered(role["role"], actions), "customized": False}
+    return {**delivered(role["role"]), "customized": False}
 
 
 def must_be_own(role: Document) -> None:

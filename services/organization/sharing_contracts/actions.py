@@ -8,8 +8,8 @@ from chassis.kernel.errors import CrmError
 from chassis.rpc.call import Call
 from chassis.rpc.noun import Noun, references
 from chassis.rpc.remote import first_of
+from services.organization.access import catalogue
 from services.organization.departments.store import Departments
-from services.organization.roles import catalogue
 from services.organization.roles.actions import may_give
 from services.organization.sharing_contracts import model
 

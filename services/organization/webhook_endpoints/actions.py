@@ -10,7 +10,7 @@ from crm.organization.v1 import webhook_endpoint_events_pb2 as events
 
 from chassis.rpc.call import Call
 from chassis.rpc.noun import Noun
-from services.organization.roles import catalogue
+from services.organization.access import catalogue
 from services.organization.roles.actions import may_give
 from services.organization.webhook_deliveries import model as delivery_model
 from services.organization.webhook_deliveries.store import WebhookDeliveries

@@ -10,11 +10,12 @@ import pytest
 
 from chassis.kernel.errors import Invalid, WrongState
 from chassis.messaging.envelope import Event
+from services.customer.accesses.model import work_of
 from services.customer.contacts import model as contacts
 from services.customer.customers import model as customers
 from services.customer.notes import model as notes
 from services.customer.segments import model as segments
-from services.customer.timeline.model import RESOURCES, SILENT, entry_of
+from services.customer.timeline.model import SILENT, entry_of, resources, sources
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 STAGES = ("CONTACT", "CONVERT", "MAINTAIN", "CHURN")
@@ -173,18 +174,28 @@ def test_facts_without_customer_or_interest_leave_none() -> None:
     assert entry_of(event(customer_id="")) is None
     assert entry_of(event(noun="Product")) is None
     for name in SILENT:
-        assert entry_of(event(name=name, noun="Customer")) is None
-    assert set(RESOURCES) == {
-        "Customer",
-        "Contact",
-        "Note",
-        "SegmentMember",
-        "Opportunity",
-        "Order",
-        "CampaignMessage",
-        "Ticket",
-        "TicketReply",
-    }
+        assert entry_of(event(name=name)) is None
+
+
+def test_whose_facts_are_told_stands_in_the_contracts() -> None:
+    assert sources()["customer"] == {"SegmentMember": "segments", "Customer": "customers", "Contact": "contacts", "Note": "notes"}
+    assert sources()["sales"].items() >= {"Opportunity": "opportunities", "Order": "orders"}.items()
+    assert sources()["marketing"].items() >= {"CampaignMessage": "campaign_messages"}.items()
+    assert sources()["support"].items() >= {"Ticket": "tickets", "TicketReply": "ticket_replies"}.items()
+    assert "organization" not in sources()
+    assert not {"products", "campaigns", "articles"} & set(resources())
+
+
+@pytest.mark.parametrize(("resource", "state", "work"), [
+    ("opportunities", "OPEN", True), ("opportunities", "WON", False), ("orders", "CONFIRMED", True), ("orders", "FULFILLED", False),
+    ("tickets", "PENDING", True), ("tickets", "RESOLVED", False),
+])  # fmt: skip
+def test_an_open_record_is_work_of_its_owner_as_its_contract_says(resource: str, state: str, work: bool) -> None:
+    record = {"_id": "r1", "state": state, "owner_id": "p1", "customer_id": "c1"}
+    found = work_of(resource, record)
+    assert found == ({"_id": "r1", "customer_id": "c1", "person_id": "p1", "resource": resource} if work else None)
+    assert work_of(resource, record | {"archive_time": NOW}) is None
+    assert work_of(resource, {name: value for name, value in record.items() if name != "owner_id"}) is None
 
 
 def test_an_imported_record_tells_its_own_time_once() -> None:

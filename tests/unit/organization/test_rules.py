@@ -10,12 +10,14 @@ from crm.organization.v1 import person_pb2
 
 from chassis.kernel.errors import Invalid, NotAllowed, WrongState
 from chassis.rpc.documents import enum_numbers
-from services.organization.access.model import EVERY_ACTION, OF_SERVICES, ROLES, SERVICES, TITLES, grants
+from services.organization.access.model import EVERY_ACTION, OF_SERVICES, TITLES
+from services.organization.access.policy import families, grants, personal, roles, services, spread
 from services.organization.departments.model import DEEPEST, placed_below
 from services.organization.people import model as people
 from services.organization.people.passwords import hash_password, verify_password
 from services.organization.sessions import model as sessions
 
+ROLES = roles()
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 SCOPES = {"OWN", "TEAM", "DEPARTMENT", "DEPARTMENT_AND_BELOW", "ALL"}
 CUSTOMER_SIDE = ("customers", "contacts", "notes", "timeline_entries")
@@ -124,7 +126,7 @@ def test_every_wrong_sign_in_gets_one_answer() -> None:
 
 def test_the_policy_has_the_contracts_roles_and_known_scopes_only() -> None:
     assert set(ROLES) == set(TITLES) == set(enum_numbers(person_pb2.Role.DESCRIPTOR))
-    lines = list(grants(ROLES | SERVICES))
+    lines = list(grants({**ROLES, **services()}))
     assert {scope for _, _, _, scope in lines} <= SCOPES
     assert {action for _, _, action, _ in lines} <= {*EVERY_ACTION, *OF_SERVICES}
     assert not {action for _, _, action, _ in grants(ROLES)} & set(OF_SERVICES)
@@ -183,7 +185,22 @@ def test_only_the_coordinator_imports_business_records() -> None:
 
 
 def test_a_department_has_rights_on_what_it_owns_and_needs() -> None:
-    assert set(SERVICES) == {f"service-{name}" for name in ("organization", "customer", "sales", "marketing", "support", "cli")}
-    assert set(SERVICES["service-sales"]) == {"products", "pipelines", "opportunities", "orders", "directory", "checkpoints", "facts"}
-    assert SERVICES["service-marketing"]["contacts"] == {"read": "ALL"}
-    assert "customers" not in SERVICES["service-support"]
+    assert set(services()) == {f"service-{name}" for name in ("organization", "customer", "sales", "marketing", "support", "cli")}
+    assert set(services()["service-sales"]) == {"products", "pipelines", "opportunities", "orders", "directory", "checkpoints", "facts"}
+    assert services()["service-marketing"]["contacts"] == {"read": "ALL"}
+    assert "customers" not in services()["service-support"]
+
+
+def test_every_resource_belongs_to_one_family_and_a_line_of_its_own_counts_in_place_of_the_familys() -> None:
+    named = [resource for resources in families().values() for resource in resources]
+    assert len(named) == len(set(named))
+    assert spread({"sales work": {"read": "ALL", "assign": "ALL"}, "orders": {"read": "OWN"}}) == {
+        "opportunities": {"read": "ALL", "assign": "ALL"}, "orders": {"read": "OWN"},
+    }  # fmt: skip
+    assert "orders" not in spread({"sales work": {"read": "ALL"}, "orders": {}})
+    assert {"sessions", "people", "graph"} <= set(personal())
+
+
+def test_a_word_that_is_no_family_and_no_resource_stops_the_policy() -> None:
+    with pytest.raises(RuntimeError, match="sails work"):
+        spread({"sails work": {"read": "ALL"}})

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 
-import crm
 from crm.common.v1 import annotations_pb2
 from google.protobuf.descriptor import Descriptor
 
 from chassis.access.fields import kept_of, resource_of
+from chassis.rpc import contract
 from chassis.rpc.documents import traits
 from services.organization.access.model import ADDED_ACTIONS
 
@@ -75,6 +73,5 @@ def _limitable(message: Descriptor) -> frozenset[str]:
 
 
 def _modules() -> Iterator[ModuleType]:
-    for folder in map(Path, crm.__path__):
-        for path in sorted(folder.rglob("*_pb2.py")):
-            yield importlib.import_module(f"crm.{'.'.join(path.relative_to(folder).with_suffix('').parts)}")
+    for department in ("common", *contract.departments()):
+        yield from contract.modules(department)
