@@ -115,6 +115,19 @@ class Contract:
         """Fields that hold ids of records → the noun that they refer to."""
         return {field.name: str(traits(field).refers_to) for field in self.record.fields if traits(field).refers_to}
 
+    @cached_property
+    def edges(self) -> dict[str, str]:
+        """Name of each edge that follows from a reference → the field that holds the id or ids: owner ← owner_id, collaborators ←
+        collaborator_ids, lost_opportunities ← lost_opportunity_ids."""
+        return {self._edge(name, target): name for name, target in self.references.items() if name.endswith(("_id", "_ids"))}
+
+    def _edge(self, field: str, target: str) -> str:
+        if not field.endswith("_ids"):
+            return field.removesuffix("_id")
+        stem, one = field.removesuffix("_ids"), snake(target)
+        many = next((noun.resource for noun in nouns() if noun.name == target), f"{one}s")
+        return f"{stem.removesuffix(one)}{many}" if stem.endswith(one) else f"{stem}s"
+
     @property
     def owned(self) -> bool:
         """Whether records have an owner who decides scope."""
@@ -138,6 +151,11 @@ class Contract:
 def contract_of(record: Descriptor) -> Contract:
     """The contract of a record."""
     return Contract(record)
+
+
+def shown_as(method: MethodDescriptor) -> str:
+    """The name that a method's field in the graph has by its contract; "" for the standard one."""
+    return str(method.GetOptions().Extensions[annotations_pb2.shown_as])
 
 
 @cache

@@ -10,20 +10,61 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import strawberry
-from google.protobuf.descriptor import MethodDescriptor
+from buf.validate import validate_pb2
+from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from strawberry.types import Info
 
 from chassis.kernel.errors import CrmError
+from chassis.rpc.contract import shown_as
+from chassis.rpc.documents import snake
 from gateway.departments.errors import field_error
 from gateway.departments.loaders import GroupQuestion, load_groups, load_records, rows_of
-from gateway.graph.connections import Page, connection_type
+from gateway.graph.connections import LARGEST, Page, connection_type, first_of
+from gateway.graph.contract import comment
 from gateway.graph.judged import by
-from gateway.graph.noun import NOUNS, described, list_arguments, list_request
+from gateway.graph.noun import NOUNS, Noun, described, list_arguments, list_request
 from gateway.graph.selection import once_asked, selected
 
 PARENT: Any = strawberry.Parent["Any"]  # type: ignore[misc]
 BATCHED = "batched"
 Batched = Callable[..., Awaitable[Sequence[Any]]]
+
+
+def of_contract(noun: Noun) -> None:
+    """Hang on a noun's type every edge that follows from its contract, and on others those by which its records hang on them."""
+    for name, key in noun.contract.edges.items():
+        target, field = noun.contract.references[key], noun.contract.field(key)
+        words = comment(field.full_name) or ""
+        if NOUNS[target].by_id is not None:
+            noun.edge(name, to_some(target, field, words) if field.is_repeated else to_one(target, key, words))
+    for key, method in noun.contract.lists.items():
+        parent = NOUNS[noun.contract.references[key]]
+        parent.edge(
+            shown_as(method) or snake(method.name.removeprefix("BatchList")),
+            to_many(noun.name, method.name, comment(method.full_name) or ""),
+        )
+
+
+def to_some(target: str, key: FieldDescriptor, description: str) -> Any:
+    """An edge to the records of another noun whose ids `key` holds, in their order; those that the caller may see."""
+    noun, most = NOUNS[target], min(key.GetOptions().Extensions[validate_pb2.field].repeated.max_items or LARGEST, LARGEST)
+
+    async def resolve(roots: Sequence[Any], info: Info, first: int | None = most) -> Sequence[Any]:
+        try:
+            rows = first_of(first)
+        except CrmError as error:
+            raise field_error(error, noun.department) from None
+        wanted = [list(getattr(root, key.name))[:rows] for root in roots]
+        ids = list(dict.fromkeys(identity for each in wanted for identity in each))
+        found = dict(zip(ids, await load_records(info.context, noun, ids, selected(info, noun.descriptor)), strict=True))
+        return [_seen([found[identity] for identity in each]) for each in wanted]
+
+    return edge(resolve, {"first": (int | None, most)}, list[noun.type] | None, description, noun.by_id)  # type: ignore[name-defined]
+
+
+def _seen(records: Sequence[Any]) -> Any:
+    """The records that are there; the failure where a department failed."""
+    return next((one for one in records if isinstance(one, Exception)), [one for one in records if one is not None])
 
 
 def to_one(target: str, key: str, description: str) -> Any:

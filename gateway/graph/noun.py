@@ -5,9 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from types import ModuleType
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import strawberry
@@ -16,6 +14,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from strawberry.types import Info
 
 from chassis.kernel.errors import CrmError, Invalid
+from chassis.rpc.contract import Contract, shown_as
 from chassis.rpc.documents import enum_numbers
 from chassis.rpc.service import request_class
 from gateway.departments.context import Context
@@ -48,21 +47,16 @@ class UserError:
 
 @dataclass
 class Noun:
-    """A noun: its record, its service, the department that owns both.
+    """A noun: its record, its service, the department that owns both, as its contract says. `by_id` is the BatchGet that edges to it use."""
 
-    `by_id` is the BatchGet that edges to it use. `mutations` renames methods whose graph name is not verb after noun.
-    """
-
-    department: str
-    module: ModuleType
-    record: Any
-    mutations: Mapping[str, str] = field(default_factory=dict)
-    edges: dict[str, Any] = field(default_factory=dict)
+    contract: Contract
 
     def __post_init__(self) -> None:
-        self.descriptor: Descriptor = self.record.DESCRIPTOR
-        self.name = self.descriptor.name
-        self.service: ServiceDescriptor = self.module.DESCRIPTOR.services_by_name[f"{self.name}Service"]
+        if self.contract.service is None:
+            raise RuntimeError(f"{self.contract.record.full_name} has no service in its contract")
+        self.department, self.name = self.contract.department, self.contract.name
+        self.descriptor: Descriptor = self.contract.record
+        self.service: ServiceDescriptor = self.contract.service
         self.type = output_class(self.descriptor)
         NOUNS[self.name] = self
 
@@ -75,17 +69,17 @@ class Noun:
         """A method of the service."""
         return self.service.methods_by_name[name]
 
-    @cached_property
+    @property
     def by_id(self) -> MethodDescriptor | None:
         """The BatchGet whose rows are this noun's."""
-        return next(
-            (m for m in self.service.methods if m.name.startswith("BatchGet") and "missing_ids" in m.output_type.fields_by_name), None
-        )
+        return self.contract.batch_get
 
     # ---- building
 
     def edge(self, name: str, resolver: Any) -> None:
-        """Hang an edge on the type."""
+        """Hang an edge on the type. Raises RuntimeError where the name is taken."""
+        if hasattr(self.type, name):
+            raise RuntimeError(f"{self.name} has a field «{name}» already; give the edge another name in the contract (shown_as)")
         setattr(self.type, name, resolver)
 
     def build(self) -> Any:
@@ -165,8 +159,7 @@ class Noun:
         found: dict[str, Any] = {}
         for method in self.service.methods:
             if not method.name.startswith(_VERBS_OF_READS) and not method.name.startswith("BatchUpsert"):
-                rest = method.name.replace(self.name, "", 1)
-                shown = self.mutations.get(method.name, f"{self.field}{rest}")
+                shown = shown_as(method) or f"{self.field}{method.name.replace(self.name, '', 1)}"
                 found[shown] = self._mutation(method, f"{shown[0].upper()}{shown[1:]}")
         return found
 

@@ -1,8 +1,10 @@
-"""Assembles Query, Mutation and Subscription from the nouns. A noun is its module here, and an import."""
+"""Assembles Query, Mutation and Subscription from the contracts of every department, and what is special beside them."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import strawberry
@@ -11,54 +13,43 @@ from strawberry.types import Info
 
 from chassis.access.tokens import claims_of
 from chassis.kernel.errors import CrmError, unauthenticated
+from chassis.rpc import contract
 from gateway.departments.errors import field_error
 from gateway.departments.loaders import load_record
 from gateway.graph import access, disclosure, judged
 from gateway.graph.contract import CONFIG, Node, from_global
-from gateway.graph.customer import contact, customer, note, segment, timeline_entry
+from gateway.graph.edges import of_contract
 from gateway.graph.judged import by
-from gateway.graph.marketing import campaign, campaign_message
-from gateway.graph.noun import NOUNS, signed
-from gateway.graph.organization import (
-    api_key,
-    department,
-    identity_provider,
-    person,
-    role_definition,
-    session,
-    sharing_contract,
-    webhook_delivery,
-    webhook_endpoint,
-    webhook_receipt,
-    webhook_source,
-)
-from gateway.graph.sales import opportunity, order, pipeline, product
+from gateway.graph.noun import NOUNS, Noun, signed
 from gateway.graph.selection import selected
-from gateway.graph.support import article, ticket, ticket_reply
 
-_MODULES: tuple[Any, ...] = (
-    department, person, role_definition, sharing_contract, session, api_key, identity_provider, webhook_endpoint, webhook_delivery,
-    webhook_source, webhook_receipt,
-    customer, contact, note, segment, timeline_entry,
-    product, pipeline, opportunity, order,
-    campaign, campaign_message, ticket, ticket_reply, article,
-)  # fmt: skip
+
+def _special() -> list[Any]:
+    """What is written by hand beside the contracts: every module in a department's folder here."""
+    folder = Path(__file__).parent
+    found = sorted(path for department in contract.departments() for path in (folder / department).glob("[a-z]*.py"))
+    return [importlib.import_module(f"gateway.graph.{path.parent.name}.{path.stem}") for path in found]
 
 
 def build(extensions: Sequence[Callable[[], SchemaExtension]] = ()) -> strawberry.Schema:
     """The schema; built once a process. `extensions` are for those who run it by Strawberry itself."""
     from gateway.graph import subscriptions
 
-    for module in _MODULES:
-        if hasattr(module, "edges"):
-            module.edges()
+    for one in contract.nouns():
+        Noun(one)
+    for noun in NOUNS.values():
+        of_contract(noun)
+    special = _special()
+    for module in special:
+        getattr(module, "edges", list)()
     queries: dict[str, Any] = {
         "node": _node(),
         "viewer": _viewer(),
         **access.queries(),
         **disclosure.queries(),
-        **identity_provider.queries(),
     }
+    for module in special:
+        queries |= getattr(module, "queries", dict)()
     mutations: dict[str, Any] = {}
     for noun in NOUNS.values():
         noun.build()

@@ -9,6 +9,7 @@ from google.protobuf.descriptor import Descriptor
 from graphql import FieldNode, FragmentSpreadNode, GraphQLResolveInfo, InlineFragmentNode, SelectionSetNode
 from strawberry.types import Info
 
+from chassis.rpc.contract import contract_of
 from chassis.rpc.documents import traits
 from gateway.departments.errors import camel
 
@@ -45,6 +46,7 @@ def _selected(raw: ResolveInfo, row: Descriptor, inside: str) -> tuple[str, ...]
     by_shown = {camel(field.name): field.name for field in row.fields}
     wanted = {by_shown[name] for name in names if name in by_shown}
     wanted |= {field.name for field in row.fields if traits(field).refers_to and not field.is_repeated}
+    wanted |= {key for edge, key in contract_of(row).edges.items() if camel(edge) in names}
     return tuple(sorted(wanted | {"id"}))
 
 

@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 from crm.common.v1 import event_service_pb2
 
+from chassis.rpc.contract import shown_as
 from gateway.bootstrap import shared_schema
 from gateway.graph.noun import NOUNS
 from tests.support.installation import ROLES, Installation
@@ -78,7 +79,7 @@ def _answered(field: str) -> set[str]:
             rest = field.removeprefix(noun.field)
             found |= {f"Search{noun.name}s"} if rest == "Search" else set()
             found |= {name for name in noun.service.methods_by_name if rest and name.replace(noun.name, "", 1) == rest}
-        found |= {name for name, shown in noun.mutations.items() if shown == field}
+        found |= {method.name for method in noun.service.methods if shown_as(method) == field}
     return found | {f"List{field[0].upper()}{field[1:]}"}
 
 

@@ -1,4 +1,4 @@
-"""Customer with its edges to every department: the unified graph is this file."""
+"""What hangs on a customer beside what contracts say: the undecided opportunities, sums of orders, the segments it is in."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 from crm.common.v1 import criteria_pb2
-from crm.customer.v1 import customer_pb2, customer_service_pb2
 from crm.sales.v1 import order_pb2, order_service_pb2
 from strawberry.types import Info
 
@@ -15,38 +14,21 @@ from chassis.kernel.errors import CrmError
 from gateway.departments.context import Context
 from gateway.departments.errors import field_error
 from gateway.graph.contract import finish, output_class
-from gateway.graph.edges import edge, to_many, to_one
+from gateway.graph.edges import edge, to_many
 from gateway.graph.members import segment_members
-from gateway.graph.noun import Noun
+from gateway.graph.noun import NOUNS
 
-CUSTOMER = Noun("customer", customer_service_pb2, customer_pb2.Customer)
 _ORDERS = order_service_pb2.DESCRIPTOR.services_by_name["OrderService"]
 _TOTALS = output_class(order_pb2.OrderTotals.DESCRIPTOR)
 
 
 def edges() -> None:
-    """What every department hangs on a customer; called when every noun is known."""
-    # customer
-    CUSTOMER.edge("parent", to_one("Customer", "parent_id", "The company it belongs to."))
-    CUSTOMER.edge("children", to_many("Customer", "BatchListChildCustomers", "The customers below it."))
-    CUSTOMER.edge("contacts", to_many("Contact", "BatchListContacts", "People at the customer."))
-    CUSTOMER.edge("notes", to_many("Note", "BatchListNotes", "Remarks, newest first."))
-    CUSTOMER.edge(
-        "timeline", to_many("TimelineEntry", "BatchListTimelineEntries", "What any department did with the customer, newest first.")
-    )
-    CUSTOMER.edge("segments", segment_members("BatchListCustomerSegments", "The segments it is in."))
-    # organization
-    CUSTOMER.edge("owner", to_one("Person", "owner_id", "Who is responsible."))
-    # sales
-    CUSTOMER.edge("opportunities", to_many("Opportunity", "BatchListOpportunities", "Chances to sell, newest first."))
+    """Called when every noun is known."""
+    customer = NOUNS["Customer"]
     words = "Undecided chances to sell, newest first."
-    CUSTOMER.edge("open_opportunities", to_many("Opportunity", "BatchListOpportunities", words, preset=_open))
-    CUSTOMER.edge("orders", to_many("Order", "BatchListOrders", "Sales, returns and corrections, newest first."))
-    CUSTOMER.edge("order_totals", _order_totals())
-    # marketing
-    CUSTOMER.edge("messages", to_many("CampaignMessage", "BatchListCampaignMessages", "What marketing sent; each with its campaign."))
-    # support
-    CUSTOMER.edge("tickets", to_many("Ticket", "BatchListTickets", "Requests, newest first."))
+    customer.edge("open_opportunities", to_many("Opportunity", "BatchListOpportunities", words, preset=_open))
+    customer.edge("order_totals", _order_totals())
+    customer.edge("segments", segment_members("BatchListCustomerSegments", "The segments it is in."))
 
 
 def _open(request: Any) -> None:

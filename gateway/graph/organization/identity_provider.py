@@ -1,4 +1,4 @@
-"""IdentityProvider in the graph, and what the sign-in page offers."""
+"""What the sign-in page offers."""
 
 from __future__ import annotations
 
@@ -13,22 +13,20 @@ from gateway.departments.context import Context
 from gateway.departments.errors import field_error
 from gateway.graph.contract import comment, finish, output_class
 from gateway.graph.judged import by
-from gateway.graph.noun import Noun, signed
-
-IDENTITY_PROVIDER = Noun("organization", identity_provider_service_pb2, identity_provider_pb2.IdentityProvider)
+from gateway.graph.noun import NOUNS, signed
 
 
 def queries() -> dict[str, Any]:
     """The choices of the sign-in page, for anybody."""
     choice = finish(output_class(identity_provider_pb2.SignInChoice.DESCRIPTOR))
-    method = IDENTITY_PROVIDER.method("ListSignInChoices")
+    provider = NOUNS["IdentityProvider"]
+    method = provider.method("ListSignInChoices")
 
     async def resolve(info: Info) -> Any:
         context: Context = info.context
         try:
             request = identity_provider_service_pb2.ListSignInChoicesRequest()
-            service = IDENTITY_PROVIDER.service
-            answer = await context.clients.read("organization", service, method.name, request, context.token, context.request_id)
+            answer = await context.clients.read("organization", provider.service, method.name, request, context.token, context.request_id)
         except CrmError as error:
             raise field_error(error, "organization") from None
         return list(answer.choices)
