@@ -69,12 +69,10 @@ class Plan:
         if name == "organization":
             own["CRM_SERVICE_SECRETS"] = ",".join(f"{service}={secret}" for service, secret in sorted(self.secrets.items()))
             return own | addresses | ({"CRM_WEBHOOK_NETWORKS": self.webhook_networks} if self.webhook_networks else {})
-        own |= {"CRM_ORGANIZATION_ADDRESS": self.address("organization")}
-        own |= addresses if name == "customer" else {"CRM_CUSTOMER_ADDRESS": self.address("customer")}
+        own |= addresses  # a department reads those that its settings name
         if name == "marketing":
             own["CRM_SMTP_URL"] = f"smtp://{HOST}:{self.smtp_port}"
         if name == "support":
-            own["CRM_SALES_ADDRESS"] = self.address("sales")
             own["CRM_WEB_ADDRESS"] = f"{HOST}:{self.faq_port}"
         return own
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from google.protobuf.descriptor import ServiceDescriptor
 
-from chassis.kernel.errors import Conflict, CrmError, NotFound
+from chassis.kernel.errors import CrmError
 from chassis.rpc.call import Call
 from chassis.rpc.handlers import is_required, reads, writes
+from chassis.rpc.remote import RemoteRecords, absent, first_of, named, out_of_use
 from chassis.rpc.service import Handler, Service
 from chassis.rpc.upserts import Check, Prepare, upserts
 from chassis.storage.records import Document, Records
@@ -23,7 +24,8 @@ class Noun:
     """What the standard verbs need to know of a noun.
 
     `check` is the model's rule for one document, pure: completes or refuses; run before every create, update and import.
-    `prepare` looks at other records for a batch (references, owners to inherit) and returns a refusal or None for each.
+    `refers` are the nouns to which its references must point: records that the caller may see, in use.
+    `prepare` looks at other records for a batch beyond that (owners to inherit …) and returns a refusal or None for each.
     `changeable` refuses an update of a record in a state that forbids it; imports are not asked.
     `permitted` refuses what a caller who may update the record may still not change of it.
     """
@@ -34,6 +36,7 @@ class Noun:
     required: tuple[str, ...] = ()
     changeable: Check | None = None
     permitted: Permitted | None = None
+    refers: tuple[Records | RemoteRecords, ...] = ()
 
     def event(self, participle: str) -> Any:
         """The event class of a participle, e.g. "Created"."""
@@ -49,7 +52,7 @@ class Noun:
 
     async def create(self, call: Call, **values: Any) -> Document:
         """Make a record by the model's rules."""
-        await self._judge(call, values)
+        await self.judge(call, values)
         return self.records.create(call, values, self.event("Created"))
 
     async def load(self, call: Call, action: str, key: Mapping[str, str], version: int | None) -> Document:
@@ -67,7 +70,7 @@ class Noun:
         if self.permitted:
             self.permitted(call, before, values)
         after = {name: value for name, value in {**before, **values}.items() if value is not None}
-        await self._judge(call, after, before)
+        await self.judge(call, after, before)
         changed = {name: after.get(name) for name in {*before, *after, *values} if after.get(name) != before.get(name)}
         return self.records.change(call, before, changed, self.event("Updated"))
 
@@ -91,15 +94,34 @@ class Noun:
         self.records.set_owner(call, owner, owner_id)
         return self.records.change(call, before, owner, self.event("Assigned"))
 
-    async def _judge(self, call: Call, document: Document, before: Document | None = None) -> None:
+    async def judge(self, call: Call, document: Document, before: Document | None = None) -> None:
         """By the model and by what it refers to. A reference that stays as it is need not be visible to the one who changes something else."""
         if self.check:
             self.check(document)
-        if self.prepare:
-            for refusal in await self.prepare(call, [document]):
+        for check in (self._referred, self.prepare):
+            for refusal in await check(call, [document]) if check else ():
                 kept = refusal and before and refusal.field in document and before.get(refusal.field) == document[refusal.field]
                 if refusal and not kept:
                     raise refusal
+
+    async def _referred(self, call: Call, batch: list[Document]) -> list[CrmError | None]:
+        """For a batch: whether what is referred to is there."""
+        found: list[list[CrmError | None]] = [[None] * len(batch)]
+        for store in self.refers:
+            for field in [name for name, target in self.records.contract.references.items() if target == store.noun]:
+                found.append(
+                    await store.refusals(call, batch, field)
+                    if isinstance(store, RemoteRecords)
+                    else (await references(call, batch, store, field))[1]
+                )
+        return first_of(*found)
+
+    async def _prepared(self, call: Call, batch: list[Document]) -> list[CrmError | None]:
+        """For a batch of whole records: references, then whatever else is looked at of those that are good so far."""
+        refusals = await self._referred(call, batch)
+        good = [document for document, refusal in zip(batch, refusals, strict=True) if not refusal]
+        rest = iter(await self.prepare(call, good) if self.prepare and good else [None] * len(good))
+        return [refusal or next(rest) for refusal in refusals]
 
     def serve(self, **special: Callable[..., Awaitable[Document]] | Handler) -> Service:
         """The service: standard handlers for the methods of the contract, and `special` ones by method name.
@@ -118,7 +140,7 @@ class Noun:
         for name, function in special.items():
             raw = getattr(function, "is_handler", False)
             handlers[name] = function if raw else writes(self.service, name, function)
-        return Service(self.service, handlers, self.records.duplicate_codes)
+        return Service(self.service, handlers, self.records.duplicate_codes, self.records)
 
     def _upsert(self, name: str) -> Handler:
         create = self.service.methods_by_name.get(f"Create{self.records.noun}")
@@ -127,7 +149,7 @@ class Noun:
         )
         return upserts(
             self.records, self.service, name, created=self.event("Created"), updated=self.event("Updated"),
-            required=required, check=self.check, prepare=self.prepare,
+            required=required, check=self.check, prepare=self._prepared,
         )  # fmt: skip
 
 
@@ -141,16 +163,12 @@ async def references(
     call: Call, documents: list[Document], records: Records, field: str
 ) -> tuple[dict[str, Document], list[CrmError | None]]:
     """For a batch: the records that `field` points to, and a refusal for each document whose reference is not to be had or archived."""
-    found = await records.batch_get(call, [document[field] for document in documents if document.get(field)])
-    refusals: list[CrmError | None] = []
-    for document in documents:
-        identity = document.get(field)
-        noun = records.words
-        if identity and identity not in found:
-            text = f"there is no {noun} «{identity}» that you may see; check {field}"
-            refusals.append(NotFound(text, code="REFERENCE_NOT_FOUND", field=field))
-        elif identity and found[identity].get("archive_time") and not call.method.startswith("BatchUpsert"):
-            refusals.append(Conflict(f"the {noun} is archived; restore it first", code="ARCHIVED", field=field, retryable=False))
-        else:
-            refusals.append(None)
-    return found, refusals
+    found = await records.batch_get(call, [identity for document in documents for identity in named(document, field)])
+
+    def refusal(identity: str) -> CrmError | None:
+        if identity not in found:
+            return absent(records.words, identity, field)
+        archived = found[identity].get("archive_time") and not call.method.startswith("BatchUpsert")
+        return out_of_use(records.words, field) if archived else None
+
+    return found, [next(filter(None, map(refusal, named(document, field))), None) for document in documents]

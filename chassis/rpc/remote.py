@@ -5,41 +5,47 @@ What is only shown to them by a sharing contract is not theirs to build on: work
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
 
 from chassis.kernel.errors import Conflict, CrmError, NotFound
 from chassis.rpc.call import Call
 from chassis.rpc.channels import DEFAULT_SECONDS, Channel
+from chassis.rpc.contract import contract_of
 from chassis.rpc.service import request_class
 
 BATCH = 100
 
 
 class RemoteRecords:
-    """The BatchGet of a noun that another department owns; `method` e.g. "BatchGetCustomers", `fields` what is needed of it: no more is read."""
+    """The records of a noun that another department owns, by its BatchGet; `fields` is what is needed of them beside: no more is read."""
 
-    def __init__(self, channel: Channel, service: ServiceDescriptor, method: str, fields: Sequence[str] = ()) -> None:
-        self.channel, self.service, self.method = channel, service, method
-        self.rows = service.methods_by_name[method].output_type.fields[0].name
-        row = service.methods_by_name[method].output_type.fields[0].message_type
-        self.noun = row.name
-        self.fields = [name for name in ("id", "archive_time", *fields) if name in row.fields_by_name]
+    def __init__(self, channel: Channel, record: type[Message], fields: Sequence[str] = ()) -> None:
+        contract = contract_of(record.DESCRIPTOR)
+        if contract.batch_get is None:
+            raise RuntimeError(f"{contract.record.full_name} cannot be asked for by ids: its contract has no BatchGet")
+        self.channel, self.method, self.rows = channel, contract.batch_get, contract.resource
+        self.noun, self.words = contract.name, contract.words
+        self.fields = [name for name in ("id", "archive_time", *fields) if name in contract.record.fields_by_name]
 
     async def batch_get(self, call: Call, ids: Iterable[str]) -> dict[str, Any]:
         """Messages by id. Raises Unavailable when the department does not answer."""
         wanted = list(dict.fromkeys(ids))
         found: dict[str, Any] = {}
         for start in range(0, len(wanted), BATCH):
-            request = request_class(self.service.methods_by_name[self.method])(
-                ids=wanted[start : start + BATCH], read_mask=FieldMask(paths=self.fields)
-            )
+            request = request_class(self.method)(ids=wanted[start : start + BATCH], read_mask=FieldMask(paths=self.fields))
             seconds = min(DEFAULT_SECONDS, call.milliseconds_left / 1000)  # the caller's deadline, passed on
             answer = await self.channel.call(
-                self.service, self.method, request, token=call.caller.token, request_id=call.request_id, seconds=seconds, by_roles=True
+                self.method.containing_service,
+                self.method.name,
+                request,
+                token=call.caller.token,
+                request_id=call.request_id,
+                seconds=seconds,
+                by_roles=True,
             )
             found |= {message.id: message for message in getattr(answer, self.rows)}
         return found
@@ -51,20 +57,31 @@ class RemoteRecords:
         """
         if call.method.startswith("BatchUpsert"):
             return [None] * len(documents)
-        asked = [document[field] for document in documents if document.get(field)]
+        asked = [identity for document in documents for identity in named(document, field)]
         found = await self.batch_get(call, asked) if asked else {}
-        return [self._refusal(document, field, found) for document in documents]
+        return [next(filter(None, (self._refusal(one, field, found) for one in named(each, field))), None) for each in documents]
 
-    def _refusal(self, document: dict[str, Any], field: str, found: dict[str, Any]) -> CrmError | None:
-        identity = document.get(field)
-        if not identity:
-            return None
-        if identity in found:
-            archived = "archive_time" in found[identity].DESCRIPTOR.fields_by_name and found[identity].HasField("archive_time")
-            words = f"the {self.noun.lower()} is archived; restore it first"
-            return Conflict(words, code="ARCHIVED", field=field, retryable=False) if archived else None
-        text = f"there is no {self.noun.lower()} «{identity}» that you may see; check {field}"
-        return NotFound(text, code="REFERENCE_NOT_FOUND", field=field)
+    def _refusal(self, identity: str, field: str, found: dict[str, Any]) -> CrmError | None:
+        if identity not in found:
+            return absent(self.words, identity, field)
+        archived = "archive_time" in found[identity].DESCRIPTOR.fields_by_name and found[identity].HasField("archive_time")
+        return out_of_use(self.words, field) if archived else None
+
+
+def named(document: Mapping[str, Any], field: str) -> list[str]:
+    """The ids that a field of a document holds: one, several or none."""
+    value = document.get(field) or ()
+    return [value] if isinstance(value, str) else list(value)
+
+
+def absent(words: str, identity: str, field: str) -> NotFound:
+    """The refusal of a reference to a record that is not there for the caller."""
+    return NotFound(f"there is no {words} «{identity}» that you may see; check {field}", code="REFERENCE_NOT_FOUND", field=field)
+
+
+def out_of_use(words: str, field: str) -> Conflict:
+    """The refusal of a reference to an archived record."""
+    return Conflict(f"the {words} is archived; restore it first", code="ARCHIVED", field=field, retryable=False)
 
 
 def first_of(*refusals: list[CrmError | None]) -> list[CrmError | None]:

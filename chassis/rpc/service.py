@@ -19,6 +19,7 @@ from chassis.rpc.call import Call
 from chassis.rpc.documents import message_class
 from chassis.rpc.repeats import Repeat, is_repeatable
 from chassis.storage.changes import REQUESTS, Changes, Duplicate, as_refusal
+from chassis.storage.records import Records
 
 Handler = Callable[[Call, Any], Awaitable[Message]]
 PUBLIC = "public"
@@ -37,12 +38,14 @@ def validator() -> Any:
 class Service:
     """The handlers of one service. Every method of the contract needs a handler and a policy, or the process does not start.
 
-    `duplicates` maps a unique index to (code, field) of its refusal.
+    `duplicates` maps a unique index to (code, field) of its refusal; `records` is where the records of the noun are that it serves, if it
+    serves one.
     """
 
     descriptor: ServiceDescriptor
     handlers: Mapping[str, Handler]
     duplicates: Mapping[str, tuple[str, str]]
+    records: Records | None = None
 
     def __post_init__(self) -> None:
         names = {method.name for method in self.descriptor.methods}

@@ -50,6 +50,7 @@ REQUEST_HOURS = 48
 class Department:
     """One department, built but not started. `workers` run beside the server, those that are `alone` in one replica at a time; `web` is its public Flask edge, if it has one.
 
+    `stores` holds the records of its nouns, which come with their services, and those given beside.
     `callers` are the services that may call it, by their certificates. `owners` asks the departments whose facts are reacted to. `deliver` brings checkpoints of the audit to
     their second place. `at_start` runs once the database is there, before anything is served.
     """
@@ -62,7 +63,7 @@ class Department:
     vault: Vault
     services: Sequence[Service]
     callers: frozenset[str]
-    stores: Sequence[Records]
+    stores: Sequence[Records] = ()
     reactions: list[Reaction] = field(default_factory=list)
     owners: dict[str, Ask] = field(default_factory=dict)
     workers: Sequence[Worker] = ()
@@ -80,6 +81,10 @@ class Department:
     _tasks: list[asyncio.Task[Any]] = field(default_factory=list)
     _leases: list[Lease] = field(default_factory=list)
     _http: list[HttpServer] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        served = [service.records for service in self.services if service.records]
+        self.stores = tuple(dict.fromkeys([*served, *self.stores]))
 
     async def start(self) -> None:
         """Everything up and serving, or an exception whose message says what to mend."""

@@ -68,19 +68,19 @@ class Foundation:
         settings: Settings,
         *,
         services: Sequence[Service],
-        stores: Sequence[Records],
+        stores: Sequence[Records] = (),
         callers: Sequence[str] = (),
         owners: Sequence[Channel] = (),
     ) -> Department:
         """The department with these services; its channel to the organization closes with it. The gateway and the tools call every
-        department, `callers` are the others; `owners` are the departments to whose facts it reacts, beside the organization."""
+        department, `callers` are the others; `stores` are those that no service brings; `owners` are the departments to whose facts it reacts, beside the organization."""
         department = Department(
             name=self.name, settings=settings, authority=self.authority, metrics=self.metrics, database=self.database,
             vault=self.vault,
             services=services, stores=stores, deliver=self.deliver, callers=frozenset(("gateway", "cli", *callers)), closing=[self.channel.close],
         )  # fmt: skip
         department.owners = {channel.department: self._asking(channel) for channel in (self.channel, *owners)}
-        department.reactions = [handover.reaction(self.name, stores, department.own_call)]
+        department.reactions = [handover.reaction(department.stores, department.own_call)]
         if self.name != collaboration.SOURCE:
             department.reactions += [collaboration.reaction(), erasure.reaction()]
         return department

@@ -5,7 +5,6 @@ The batches commit by themselves and are found anew each time, so a killed proce
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ BATCH = 100
 FACT = "PersonHandedOver"
 
 
-def reaction(department: str, stores: Sequence[Records], own_call: Callable[[str], Call]) -> Reaction:
+def reaction(stores: Sequence[Records], own_call: Callable[[str], Call]) -> Reaction:
     """The consumer of handovers for these stores."""
     owned = [store for store in stores if "owner_id" in store.descriptor.fields_by_name]
 
@@ -27,16 +26,15 @@ def reaction(department: str, stores: Sequence[Records], own_call: Callable[[str
         for event in events:
             if event.name == FACT:
                 for store in owned:
-                    await _all(own_call, store, _event(department, store), event)
+                    await _all(own_call, store, _event(store), event)
 
     return Reaction("handover", "organization", ("Person",), take_over, tuple(store.resource for store in owned))
 
 
-def _event(department: str, store: Records) -> Any:
+def _event(store: Records) -> Any:
     """The fact by which a change of owner is announced."""
-    snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in store.noun).lstrip("_")
-    module = importlib.import_module(f"crm.{department}.v1.{snake}_events_pb2")
-    return getattr(module, f"{store.noun}Assigned", None) or getattr(module, f"{store.noun}Updated")
+    events = store.contract.events
+    return getattr(events, f"{store.noun}Assigned", None) or getattr(events, f"{store.noun}Updated")
 
 
 async def _all(own_call: Callable[[str], Call], store: Records, fact: Any, event: Event) -> None:

@@ -41,7 +41,7 @@ def build(settings: Settings) -> Department:
         ],
         callers=["organization", "sales", "marketing", "support"],
         owners=owners,
-        stores=[customers, contacts, notes, timeline, segments, segments.members],
+        stores=[segments.members],
     )
     department.closing = [*department.closing, *(channel.close for channel in owners)]
     department.indexes = {WORK: [WORK_INDEX]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crm.customer.v1 import segment_service_pb2
+from crm.customer.v1 import segment_pb2
 
 from chassis.rpc.channels import Channel
 from chassis.rpc.remote import RemoteRecords
@@ -24,13 +24,13 @@ def build(settings: Settings) -> Department:
     campaigns = Campaigns()
     messages = Messages(campaigns)
     channel = Channel("customer", settings.customer_address, settings.identity)
-    segments = RemoteRecords(channel, segment_service_pb2.DESCRIPTOR.services_by_name["SegmentService"], "BatchGetSegments")
+    sales = Channel("sales", settings.sales_address, settings.identity)
+    segments = RemoteRecords(channel, segment_pb2.Segment)
     department = base.department(
         settings,
         services=[campaigns_api.service(campaigns, segments), messages_api.service(messages)],
         callers=["organization", "customer"],
         owners=[channel],
-        stores=[campaigns, messages],
     )
     asked = CustomerDepartment(channel, base.link)
     mailer = Mailer(settings.smtp_url, settings.mail_sender)
@@ -39,5 +39,5 @@ def build(settings: Settings) -> Department:
         Sender(campaigns, messages, asked, mailer, department.own_call).run,
     ]
     department.timers = [launching(campaigns)]
-    department.closing = [*department.closing, channel.close]
+    department.closing = [*department.closing, channel.close, sales.close]
     return department

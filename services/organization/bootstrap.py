@@ -120,7 +120,6 @@ def build(settings: Settings) -> Department:
             access_api.service(signer, signing, settings.secrets),
         ],
         callers=frozenset(("gateway", "cli", "customer", "sales", "marketing", "support")),
-        stores=[people, departments, sessions, roles, api_keys, providers, contracts, endpoints, deliveries, sources, receipts],
         indexes={name: [] for name in (CREDENTIALS, access_store.META, "signing_keys", WEBHOOK_SECRETS)}
         | {FAILURES: [FAILURES_INDEX], COUNTS: [COUNTS_INDEX]}
         | PROVIDER_INDEXES,

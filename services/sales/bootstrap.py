@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crm.customer.v1 import contact_service_pb2, customer_service_pb2
+from crm.customer.v1 import contact_pb2, customer_pb2
 
 from chassis.rpc.channels import Channel
 from chassis.rpc.remote import RemoteRecords
@@ -24,8 +24,8 @@ def build(settings: Settings) -> Department:
     base = Foundation.of("sales", settings)
     products, pipelines, opportunities, orders = Products(), Pipelines(), Opportunities(), Orders()
     channel = Channel("customer", settings.customer_address, settings.identity)
-    customers = RemoteRecords(channel, customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"], "BatchGetCustomers")
-    contacts = RemoteRecords(channel, contact_service_pb2.DESCRIPTOR.services_by_name["ContactService"], "BatchGetContacts")
+    customers = RemoteRecords(channel, customer_pb2.Customer)
+    contacts = RemoteRecords(channel, contact_pb2.Contact)
     department = base.department(
         settings,
         services=[
@@ -34,9 +34,8 @@ def build(settings: Settings) -> Department:
             opportunities_api.service(opportunities, pipelines, products, customers, contacts),
             orders_api.service(orders, opportunities, products, customers),
         ],
-        callers=["organization", "customer", "support"],
+        callers=["organization", "customer", "marketing", "support"],
         owners=[channel],
-        stores=[products, pipelines, opportunities, orders],
     )
     department.indexes = {TOTALS: [TOTALS_INDEX]}
     department.closing = [*department.closing, channel.close]

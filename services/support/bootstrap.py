@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 from a2wsgi import WSGIMiddleware
-from crm.customer.v1 import contact_service_pb2, customer_service_pb2
-from crm.sales.v1 import order_service_pb2
+from crm.customer.v1 import contact_pb2, customer_pb2
+from crm.sales.v1 import order_pb2
 
 from chassis.rpc.channels import Channel
 from chassis.rpc.remote import RemoteRecords
@@ -17,7 +17,7 @@ from services.support.articles import api as articles_api
 from services.support.articles.store import STATISTICS, VOTES, Articles
 from services.support.settings import Settings
 from services.support.tickets import api as tickets_api
-from services.support.tickets.actions import Others, wait_ending
+from services.support.tickets.actions import wait_ending
 from services.support.tickets.store import LOADS, Replies, Tickets
 from services.support.web.app import build_app
 from services.support.web.client import OwnDepartment
@@ -29,21 +29,18 @@ def build(settings: Settings) -> Department:
     tickets, replies, articles = Tickets(), Replies(), Articles()
     channel = Channel("customer", settings.customer_address, settings.identity)
     sales = Channel("sales", settings.sales_address, settings.identity)
-    others = Others(
-        RemoteRecords(channel, customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"], "BatchGetCustomers"),
-        RemoteRecords(channel, contact_service_pb2.DESCRIPTOR.services_by_name["ContactService"], "BatchGetContacts"),
-        RemoteRecords(sales, order_service_pb2.DESCRIPTOR.services_by_name["OrderService"], "BatchGetOrders"),
-    )
+    others = (
+        RemoteRecords(channel, customer_pb2.Customer), RemoteRecords(channel, contact_pb2.Contact), RemoteRecords(sales, order_pb2.Order),
+    )  # fmt: skip
     department = base.department(
         settings,
         services=[
-            tickets_api.service(tickets, others),
+            tickets_api.service(tickets, *others),
             tickets_api.replies_service(replies, tickets),
             articles_api.service(articles),
         ],
         callers=["organization", "customer", "support"],  # support: its own public pages
         owners=[channel, sales],
-        stores=[tickets, replies, articles],
     )
     department.indexes = {name: [] for name in (LOADS, VOTES, STATISTICS)}
     department.timers = [wait_ending(tickets)]

@@ -29,4 +29,4 @@ def service(timeline: Timeline) -> Service:
         missing = [identity for identity in dict.fromkeys(request.ids) if identity not in found]
         return timeline_entry_service_pb2.BatchGetTimelineEntriesResponse(timeline_entries=messages, missing_ids=missing)
 
-    return Service(DESCRIPTOR, {method.name: batch_list, "BatchGetTimelineEntries": batch_get}, {})
+    return Service(DESCRIPTOR, {method.name: batch_list, "BatchGetTimelineEntries": batch_get}, {}, timeline)

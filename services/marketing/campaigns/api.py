@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from chassis.kernel.errors import CrmError
-from chassis.rpc.call import Call
 from chassis.rpc.noun import Noun
 from chassis.rpc.remote import RemoteRecords
 from chassis.rpc.service import Service
@@ -16,10 +14,7 @@ from services.marketing.campaigns.store import Campaigns
 def service(campaigns: Campaigns, segments: RemoteRecords) -> Service:
     """The handlers of campaigns."""
 
-    async def known_segment(call: Call, batch: list[actions.Document]) -> list[CrmError | None]:
-        return await segments.refusals(call, batch, "segment_id")
-
-    noun = Noun(campaigns, model.check, known_segment, changeable=model.must_be_draft)
+    noun = Noun(campaigns, model.check, changeable=model.must_be_draft, refers=(segments,))
     return noun.serve(
         LaunchCampaign=partial(actions.launch, campaigns),
         ScheduleCampaign=partial(actions.schedule, campaigns),

@@ -31,4 +31,4 @@ def service(keys: ApiKeys, roles: Roles, departments: Departments) -> Service:
         "CreateApiKey": create,
         "RevokeApiKey": writes(DESCRIPTOR, "RevokeApiKey", partial(actions.revoke, keys)),
     }
-    return Service(DESCRIPTOR, handlers, keys.duplicate_codes)
+    return Service(DESCRIPTOR, handlers, keys.duplicate_codes, keys)

@@ -67,4 +67,4 @@ def service(sessions: Sessions, people: People, keys: ApiKeys, signer: Signer, t
         "RefreshSession": refresh,
         "RevokeSession": writes(DESCRIPTOR, "RevokeSession", partial(actions.revoke, sessions)),
     }
-    return Service(DESCRIPTOR, handlers, sessions.duplicate_codes)
+    return Service(DESCRIPTOR, handlers, sessions.duplicate_codes, sessions)

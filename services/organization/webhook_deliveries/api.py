@@ -17,4 +17,4 @@ DESCRIPTOR = webhook_delivery_service_pb2.DESCRIPTOR.services_by_name["WebhookDe
 def service(deliveries: WebhookDeliveries) -> Service:
     """The handlers of webhook deliveries."""
     replay = writes(DESCRIPTOR, "ReplayWebhookDelivery", partial(actions.replay, deliveries))
-    return Service(DESCRIPTOR, reads(deliveries, DESCRIPTOR) | {"ReplayWebhookDelivery": replay}, deliveries.duplicate_codes)
+    return Service(DESCRIPTOR, reads(deliveries, DESCRIPTOR) | {"ReplayWebhookDelivery": replay}, deliveries.duplicate_codes, deliveries)

@@ -20,7 +20,7 @@ INTAKE = webhook_intake_service_pb2.DESCRIPTOR.services_by_name["WebhookIntakeSe
 
 def service(receipts: WebhookReceipts) -> Service:
     """The handlers of webhook receipts."""
-    return Service(DESCRIPTOR, reads(receipts, DESCRIPTOR), receipts.duplicate_codes)
+    return Service(DESCRIPTOR, reads(receipts, DESCRIPTOR), receipts.duplicate_codes, receipts)
 
 
 def intake_service(intake: Intake) -> Service:

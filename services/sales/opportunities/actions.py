@@ -9,25 +9,19 @@ from crm.sales.v1 import opportunity_events_pb2 as events
 from chassis.kernel.errors import CrmError, Invalid, NotFound
 from chassis.rpc.call import Call
 from chassis.rpc.noun import references
-from chassis.rpc.remote import RemoteRecords, first_of
+from chassis.rpc.remote import first_of
 from services.sales.opportunities import model
 from services.sales.opportunities.store import Opportunities
 from services.sales.pipelines import model as pipeline_model
 from services.sales.pipelines.store import Pipelines
-from services.sales.products.store import Products
 
 Document = dict[str, Any]
 
 
-async def complete(
-    pipelines: Pipelines, products: Products, customers: RemoteRecords, contacts: RemoteRecords, call: Call, batch: list[Document]
-) -> list[CrmError | None]:
-    """For a batch: the pipeline and its stage are found, product, customer and contact must exist."""
+async def complete(pipelines: Pipelines, call: Call, batch: list[Document]) -> list[CrmError | None]:
+    """For a batch: the pipeline and its stage are found."""
     default = await pipelines.default(call)
     named, wrong_pipeline = await references(call, batch, pipelines, "pipeline_id")
-    _, wrong_product = await references(call, batch, products, "product_id")
-    unknown = await customers.refusals(call, batch, "customer_id")
-    nobody = await contacts.refusals(call, batch, "contact_id")
     wrong_stage: list[CrmError | None] = []
     for document in batch:
         try:
@@ -35,7 +29,7 @@ async def complete(
             wrong_stage.append(None)
         except CrmError as refusal:
             wrong_stage.append(refusal)
-    return first_of(wrong_pipeline, wrong_product, unknown, nobody, wrong_stage)
+    return first_of(wrong_pipeline, wrong_stage)
 
 
 def _begin(document: Document, pipeline: Document | None, call: Call) -> None:

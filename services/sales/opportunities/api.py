@@ -17,8 +17,13 @@ def service(
     opportunities: Opportunities, pipelines: Pipelines, products: Products, customers: RemoteRecords, contacts: RemoteRecords
 ) -> Service:
     """The handlers of opportunities."""
-    complete = partial(actions.complete, pipelines, products, customers, contacts)
-    noun = Noun(opportunities, model.check, complete, changeable=model.must_be_open)
+    noun = Noun(
+        opportunities,
+        model.check,
+        partial(actions.complete, pipelines),
+        changeable=model.must_be_open,
+        refers=(products, customers, contacts),
+    )
     return noun.serve(
         MoveOpportunityStage=partial(actions.move_stage, opportunities, pipelines),
         WinOpportunity=partial(actions.win, opportunities),

@@ -9,9 +9,6 @@ from crm.sales.v1 import order_events_pb2 as events
 from chassis.kernel.errors import CrmError, NotFound
 from chassis.kernel.ids import new_id
 from chassis.rpc.call import Call
-from chassis.rpc.noun import references
-from chassis.rpc.remote import RemoteRecords, first_of
-from services.sales.opportunities.store import Opportunities
 from services.sales.orders import model
 from services.sales.orders.store import Orders
 from services.sales.products.store import Products
@@ -19,16 +16,12 @@ from services.sales.products.store import Products
 Document = dict[str, Any]
 
 
-async def complete(
-    opportunities: Opportunities, products: Products, customers: RemoteRecords, call: Call, batch: list[Document]
-) -> list[CrmError | None]:
-    """For a batch: number and time where none is given; customer, opportunity and the products of the lines must exist."""
+async def complete(products: Products, call: Call, batch: list[Document]) -> list[CrmError | None]:
+    """For a batch: number and time where none is given; the products of the lines must exist."""
     for document in batch:
         document.setdefault("order_time", call.now)
         document.setdefault("number", f"SO-{new_id().upper()}")
-    _, wrong = await references(call, batch, opportunities, "opportunity_id")
-    lacking = await _unknown_products(products, call, batch)
-    return first_of(wrong, lacking, await customers.refusals(call, batch, "customer_id"))
+    return await _unknown_products(products, call, batch)
 
 
 async def _unknown_products(products: Products, call: Call, batch: list[Document]) -> list[CrmError | None]:

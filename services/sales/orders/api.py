@@ -20,7 +20,7 @@ from services.sales.products.store import Products
 
 def service(orders: Orders, opportunities: Opportunities, products: Products, customers: RemoteRecords) -> Service:
     """The handlers of orders."""
-    noun = Noun(orders, model.check, partial(actions.complete, opportunities, products, customers))
+    noun = Noun(orders, model.check, partial(actions.complete, products), refers=(opportunities, customers))
 
     @handler
     async def totals(call: Call, request: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -12,8 +11,7 @@ from crm.support.v1 import ticket_reply_events_pb2 as reply_events
 from chassis.kernel.errors import CrmError, NotFound
 from chassis.kernel.ids import new_id
 from chassis.rpc.call import Call
-from chassis.rpc.noun import references
-from chassis.rpc.remote import RemoteRecords, first_of
+from chassis.rpc.noun import Noun, references
 from chassis.runtime.timers import Timer
 from chassis.storage.records import OWNER_FIELDS
 from services.support.tickets import model
@@ -23,25 +21,12 @@ Document = dict[str, Any]
 AGENT_ROLE = "SUPPORT_AGENT"
 
 
-@dataclass(frozen=True)
-class Others:
-    """Records of other departments that tickets name."""
-
-    customers: RemoteRecords
-    contacts: RemoteRecords
-    orders: RemoteRecords
-
-
-async def complete(others: Others, call: Call, batch: list[Document]) -> list[CrmError | None]:
-    """For a batch: number and history; customer, contact and order must exist."""
+async def complete(call: Call, batch: list[Document]) -> list[CrmError | None]:
+    """For a batch: number and history."""
     for document in batch:
         document.setdefault("number", f"T-{new_id().upper()}")
         model.begun(document, call.now, call.caller.person_id)
-    return first_of(
-        await others.customers.refusals(call, batch, "customer_id"),
-        await others.contacts.refusals(call, batch, "contact_id"),
-        await others.orders.refusals(call, batch, "order_id"),
-    )
+    return [None] * len(batch)
 
 
 async def choose(tickets: Tickets, call: Call, skill: str | None) -> str | None:
@@ -58,12 +43,9 @@ async def choose(tickets: Tickets, call: Call, skill: str | None) -> str | None:
     return chosen
 
 
-async def create(tickets: Tickets, others: Others, call: Call, **values: Any) -> Document:
+async def create(noun: Noun, tickets: Tickets, call: Call, **values: Any) -> Document:
     """Take a request in and give it to the least loaded person with the skill; without one it stays with who took it in."""
-    model.check(values)
-    for refusal in await complete(others, call, [values]):
-        if refusal:
-            raise refusal
+    await noun.judge(call, values)
     chosen = None if values.get("owner_id") else await choose(tickets, call, values.get("skill"))
     return tickets.create(call, values, events.TicketCreated, assign_to=chosen or "")
 

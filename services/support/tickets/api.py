@@ -5,15 +5,17 @@ from __future__ import annotations
 from functools import partial
 
 from chassis.rpc.noun import Noun
+from chassis.rpc.remote import RemoteRecords
 from chassis.rpc.service import Service
 from services.support.tickets import actions, model
 from services.support.tickets.store import Replies, Tickets
 
 
-def service(tickets: Tickets, others: actions.Others) -> Service:
-    """The handlers of tickets."""
-    return Noun(tickets, model.check, partial(actions.complete, others)).serve(
-        CreateTicket=partial(actions.create, tickets, others),
+def service(tickets: Tickets, *others: RemoteRecords) -> Service:
+    """The handlers of tickets. `others` are the records of other departments that tickets name."""
+    noun = Noun(tickets, model.check, actions.complete, refers=others)
+    return noun.serve(
+        CreateTicket=partial(actions.create, noun, tickets),
         AutoAssignTicket=partial(actions.auto_assign, tickets),
         WaitTicket=partial(actions.wait, tickets),
         ResolveTicket=partial(actions.resolve, tickets),

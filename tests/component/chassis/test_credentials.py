@@ -132,7 +132,7 @@ async def test_a_department_is_called_by_its_declared_callers_only(guarded: Inst
         asked[caller] = await refusal(listing(guarded, "Order", "ListOrders", channel, guarded.tokens["COORDINATOR"]))
         await channel.close()
     allowed = {caller for caller, code in asked.items() if code == "done"}
-    assert allowed == {"organization", "customer", "support", "gateway"}
+    assert allowed == {"organization", "customer", "marketing", "support", "gateway"}
     assert {code for caller, code in asked.items() if caller not in allowed} == {"NOT_ALLOWED"}
 
 
