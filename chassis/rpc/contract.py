@@ -17,7 +17,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescri
 from chassis.kernel.pages import Sort
 from chassis.rpc.documents import enum_names, snake, traits
 
-_ROOTS = tuple(map(Path, crm.__path__))
+_ROOTS = tuple(dict.fromkeys(Path(one).resolve() for one in crm.__path__))  # one folder may be on the path twice
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from strawberry.types import Info
 
 from chassis.kernel.errors import CrmError, Invalid
-from chassis.rpc.contract import Contract, shown_as
+from chassis.rpc.contract import Contract, nouns, shown_as
 from chassis.rpc.documents import enum_numbers
 from chassis.rpc.service import request_class
 from gateway.departments.context import Context
@@ -281,3 +281,7 @@ def list_request(method: MethodDescriptor, row: Descriptor, given: Mapping[str, 
         request.read_mask.CopyFrom(FieldMask(paths=list(mask)))
     request.row_tokens = shows_cursors(info)
     return request
+
+
+for _one in nouns():
+    Noun(_one)

@@ -20,7 +20,7 @@ from gateway.graph import access, disclosure, judged
 from gateway.graph.contract import CONFIG, Node, from_global
 from gateway.graph.edges import of_contract
 from gateway.graph.judged import by
-from gateway.graph.noun import NOUNS, Noun, signed
+from gateway.graph.noun import NOUNS, signed
 from gateway.graph.selection import selected
 
 
@@ -35,8 +35,6 @@ def build(extensions: Sequence[Callable[[], SchemaExtension]] = ()) -> strawberr
     """The schema; built once a process. `extensions` are for those who run it by Strawberry itself."""
     from gateway.graph import subscriptions
 
-    for one in contract.nouns():
-        Noun(one)
     for noun in NOUNS.values():
         of_contract(noun)
     special = _special()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from services.organization.access.model import EVERY_ACTION
 from services.organization.access.policy import grants, roles, services
 from services.organization.roles import model
 
@@ -15,7 +16,11 @@ GOLDEN = Path(__file__).parent / "golden" / "grants.txt"
 
 def lines() -> list[str]:
     """Every grant and every limited field."""
-    found = [" ".join(line) for line in grants({**roles(), **services()})]
+    found = [" ".join(line) for line in grants(roles())]
+    for service, resources in services().items():
+        for resource, line in resources.items():
+            whole = line == dict.fromkeys(EVERY_ACTION, "ALL")
+            found += [f"{service} {resource} {action} {scope}" for action, scope in ({"every action": "ALL"} if whole else line).items()]
     for role in roles():
         limited = model.delivered(role)["field_permissions"]
         found += [f"{role} {line['resource']}.{line['field']} {line['access']}" for line in limited]

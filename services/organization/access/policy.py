@@ -52,12 +52,10 @@ def roles() -> Mapping[str, Rights]:
 
 @cache
 def services() -> dict[str, Rights]:
-    """What each department's own service, and the command line, may: everything with what it owns, and what it needs beside."""
-    found = {
-        f"service-{name}": spread(_owned(name) | EVERY_DEPARTMENT | SERVICES.get(name, {}))
-        for name in departments()
-    }  # fmt: skip
-    return found | {"service-cli": spread({key: line for name in departments() for key, line in _owned(name).items()} | TOOL)}
+    """What each department's own service, and the command line, may: everything with what it owns, and what it needs beside. Actions that no
+    method has are among them: what a department does by itself is judged by their names too."""
+    found = {f"service-{name}": _owned(name) | EVERY_DEPARTMENT | SERVICES.get(name, {}) for name in departments()}
+    return found | {"service-cli": {key: line for name in departments() for key, line in _owned(name).items()} | TOOL}
 
 
 def _owned(department: str) -> Rights:
