@@ -34,6 +34,7 @@ boundaries: .venv/.dev gen/crm.binpb ## who may import whom
 contracts: .venv/.dev gen/crm.binpb ## protos linted and compatible, schema as committed
 	@$(BIN)/buf lint gen/crm.binpb --config buf.yaml
 	@$(BIN)/python -m cli.contracts --breaking
+	@$(BIN)/python -m cli.standard
 	@$(BIN)/python -m cli.schema --check
 	@$(BIN)/python -m cli.reference --check
 
@@ -53,9 +54,11 @@ chaos-long: ## twenty seeds of ten minutes: three and a half hours
 protos: .venv/.dev ## generated code and descriptor image
 	@$(BIN)/python -m cli.contracts
 
-schema: .venv/.dev gen/crm.binpb ## gateway/schema.graphql and docs/reference
+schema: .venv/.dev gen/crm.binpb ## all that follows from contracts and is committed: gateway/schema.graphql, docs/reference, golden facts and grants
 	@$(BIN)/python -m cli.schema
 	@$(BIN)/python -m cli.reference
+	@$(BIN)/python -m tests.contract.test_event_shapes
+	@$(BIN)/python -m tests.contract.test_grants
 
 lock: ## requirements/*.txt from pyproject.toml (needs uv)
 	@sh requirements/compile.sh

@@ -12,6 +12,7 @@ from chassis.kernel.errors import CrmError
 from cli.backup import command as backup
 from cli.engines import EngineError
 from cli.plan import DEPARTMENTS, Plan
+from cli.standard import command as developers
 
 if TYPE_CHECKING:
     pass
@@ -21,7 +22,10 @@ def main(arguments: list[str] | None = None) -> None:
     """Parse and run."""
     options = _parser().parse_args(arguments)
     try:
-        asyncio.run(_run(options))
+        if options.command in developers.COMMANDS:
+            developers.run(options)
+        else:
+            asyncio.run(_run(options))
     except (EngineError, CrmError) as error:
         sys.exit(f"xietong: {getattr(error, 'message', error)}")
     except OSError as error:
@@ -76,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     platform.add_argument("--to", type=Path, help="file for accounts (default: print)")
     platform.add_argument("--email", default="", help="mail address of the first person, for administrator")
     platform.add_argument("--company", default="公司", help="name of the company, for administrator")
+    developers.declare(commands)
     commands.add_parser("doctor", help="look at every part of the running installation; says how to mend what is wrong")
     return parser
 

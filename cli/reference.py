@@ -11,6 +11,7 @@ from typing import Any
 
 from crm.common.v1 import annotations_pb2
 
+from chassis.rpc.contract import nouns
 from cli.installation import ROOT
 from cli.plan import DEPARTMENTS
 from services.organization.access.model import ROLES, TITLES
@@ -27,7 +28,22 @@ def pages() -> dict[Path, str]:
         "# gateway\n\nThe unified graph; owns no data. The schema: `gateway/schema.graphql`.\n" + _settings("gateway")
     )
     found[ROOT / "docs" / "reference" / "access.md"] = _access()
+    glossary = ROOT / "docs" / "reference" / "glossary.md"
+    found[glossary] = _glossary(glossary.read_text())
     return found
+
+
+_NOUNS = "<!-- nouns: from the contracts, by `make schema` -->\n"
+
+
+def _glossary(text: str) -> str:
+    """The glossary with every kind of record below the mark: its names, its department, what it is."""
+    rows = [
+        f"| {noun.words} | {noun.traits.title} | {noun.department} | {_words(noun.record.full_name)} |"
+        for noun in sorted(nouns(), key=lambda noun: (noun.department, noun.words))
+    ]
+    kept = text.partition(_NOUNS)[0].rstrip()
+    return f"{kept}\n\n{_NOUNS}\n## Records\n\n| English | 中文 | department | meaning |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
 
 
 def _access() -> str:

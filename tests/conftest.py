@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import random
+import shutil
+import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,15 +18,66 @@ from chassis.observe import logs
 from cli.engines import free_port, start_nats
 from tests.support.installation import Engines, Installation
 
+ROOM = 6 * 2**30
+SHOWN = 10
+ROOT = Path(__file__).resolve().parent.parent
+FOLDERS = ("chaos", "deploy", "e2e", "contract", "component", "unit", "audit")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One seed for the samples of this run, in every worker."""
+    os.environ.setdefault("CRM_TEST_SEED", str(random.SystemRandom().randrange(10**6)))
+
+
+def pytest_report_header() -> str:
+    """By which seed the samples were drawn."""
+    long = os.environ.get("CRM_TEST_LONG") == "1"
+    return "every generated case" if long else f"samples by CRM_TEST_SEED={os.environ['CRM_TEST_SEED']}; every case: make test-long"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is marked `long` runs in long runs. Folders whose files take long come first, so that no worker has one left at the end."""
+    items.sort(key=lambda item: FOLDERS.index(item.path.relative_to(ROOT).parts[1]))
+    if os.environ.get("CRM_TEST_LONG") == "1":
+        return
+    left = [item for item in items if item.get_closest_marker("long")]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The ten files that took longest, in seconds of a worker."""
+    seconds: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[report.nodeid.partition("::")[0]] += report.duration
+    if len(seconds) > SHOWN:
+        terminalreporter.section(f"the {SHOWN} slowest of {len(seconds)} files")
+        for name, taken in seconds.most_common(SHOWN):
+            terminalreporter.write_line(f"{taken:7.1f} s {name}")
+
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def engines(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Engines]:
     """Real mongod and nats-server on free ports."""
     logs.configure("tests", "WARNING")
     found = Engines()
-    await found.start(tmp_path_factory.mktemp("engines"))
+    folder = _in_memory() or tmp_path_factory.mktemp("engines")
+    await found.start(folder)
     yield found
     await found.stop()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _in_memory() -> Path | None:
+    """A folder in memory, where there is room for it: what these tests prove survives a killed process, for which the kernel keeps what was
+    written, on a disk or not. What must survive the machine is tested on disks (deploy, chaos)."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or shutil.disk_usage(memory).free < ROOM:
+        return None
+    return Path(tempfile.mkdtemp(prefix="crm-tests-", dir=memory))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -167,13 +167,13 @@ def _own(files: Files, block: Block, record: Block, verb: str) -> None:
     """Fields of the record in a create or update: as the record has them, all that the command may set and no others."""
     kept = {one.name: one for one in fields.own(record.members)}
     settable = {name: one for name, one in kept.items() if verb == "Create" or not fields.has(one, "IMMUTABLE")}
-    make: Callable[[Member], str] = fields.in_create if verb == "Create" else fields.in_update
+    make: Callable[[Member, int], str] = fields.in_create if verb == "Create" else fields.in_update
     standard = {"request_id", "version", "update_mask", files.noun.key, "owner_id"}
     for member in block.members:
         if member.name in settable:
             if wrong := fields.differs(member, settable[member.name]):
                 files.say(f"{block.name}.{member.name}", wrong)
-                member.lines = [make(settable[member.name]).format(number=member.number)]
+                member.lines = [make(settable[member.name], member.number)]
         elif member.name not in standard and "secret: true" not in member.options:
             files.say(f"{block.name}.{member.name}", "the record has no such field that this command may set (see its behaviors)")
     update = files.service.block(f"Update{files.noun.name}Request")
@@ -181,7 +181,7 @@ def _own(files: Files, block: Block, record: Block, verb: str) -> None:
         begins_with_its_default = verb == "Create" and update is not None and update.member(name) is not None
         if block.member(name) is None and not begins_with_its_default:
             files.say(f"{block.name}.{name}", "is missing; give it, or say in the record's behaviors that the command does not take it")
-            block.members.append(Member(name, one.comment, [make(one).format(number=_next(block))]))
+            block.members.append(Member(name, one.comment, [make(one, _next(block))]))
     if verb == "Create" and record.member("owner_id") and record.member("team_id") and block.member("owner_id") is None:
         files.say(f"{block.name}.owner_id", "is missing: a record with an owner can be made for somebody")
         person = next(part for part in record_parts() if part.name == "creator_id").options

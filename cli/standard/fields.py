@@ -44,18 +44,18 @@ def _rules(options: str) -> str:
     return re.sub(r"\.(\w+) = \{(\w+): (\d+)\}", r".\1.\2 = \3", left).strip(", ")
 
 
-def in_create(kept: Member) -> str:
-    """The line, without number, by which a create takes a record's field."""
+def in_create(kept: Member, number: int) -> str:
+    """The line by which a create takes a record's field."""
     options = _plain(kept.options)
     if has(kept, "REQUIRED"):
         options = _needed(kept.shape, options)
-    return _line(kept.shape, kept.name, options)
+    return _line(kept.shape, kept.name, number, options)
 
 
-def in_update(kept: Member) -> str:
-    """The line, without number, by which an update takes a record's field: not set means cleared where the mask names it."""
-    plain = kept.shape.startswith(("repeated ", "optional ", "bool", "google.", "crm.")) or kept.shape[0].isupper() is None
-    return _line(kept.shape if plain else f"optional {kept.shape}", kept.name, _plain(kept.options))
+def in_update(kept: Member, number: int) -> str:
+    """The line by which an update takes a record's field: not set means cleared where the mask names it."""
+    plain = kept.shape.startswith(("repeated ", "optional ", "bool", "google.", "crm."))
+    return _line(kept.shape if plain else f"optional {kept.shape}", kept.name, number, _plain(kept.options))
 
 
 def _plain(options: str) -> str:
@@ -84,5 +84,5 @@ def _with(options: str, alone: str, inside: str, more: str) -> str:
     return ", ".join(part for part in (alone, options) if part)
 
 
-def _line(shape: str, name: str, options: str) -> str:
-    return f"  {shape} {name} = {{number}}{f' [{options}]' if options else ''};"
+def _line(shape: str, name: str, number: int, options: str) -> str:
+    return f"  {shape} {name} = {number}{f' [{options}]' if options else ''};"

@@ -212,24 +212,25 @@ def _update(words: Words, verb: str) -> Verb:
     return _made(words, verb, "Changes the fields named in update_mask.", "update", asks, after, open_=True)
 
 
-def _simple(words: Words, verb: str, comment: str, action: str, *more: Part) -> Verb:
+def simple(words: Words, verb: str, comment: str, action: str, *more: Part) -> Verb:
+    """A command on one record: its id, the version seen, and what is given beside."""
     asks = (_request_id(), _key(words, 2), _version(3, needed=False), *more)
     return _made(words, verb, comment, action, asks, _one(words, f"The {words.one} after the change."))
 
 
 def _assign(words: Words, verb: str) -> Verb:
     options = f'{ID}, (buf.validate.field).required = true, (crm.common.v1.traits) = {{refers_to: "Person"}}'
-    return _simple(
+    return simple(
         words, verb, f"Gives the {words.one} to another person.", "assign", Part(4, "owner_id", "string", "The new owner.", options)
     )
 
 
 def _archive(words: Words, verb: str) -> Verb:
-    return _simple(words, verb, f"Takes the {words.one} out of use", "archive")
+    return simple(words, verb, f"Takes the {words.one} out of use", "archive")
 
 
 def _restore(words: Words, verb: str) -> Verb:
-    return _simple(words, verb, f"Takes the {words.one} back into use.", "archive")
+    return simple(words, verb, f"Takes the {words.one} back into use.", "archive")
 
 
 def _upsert(words: Words, verb: str) -> Verb:

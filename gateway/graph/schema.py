@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +25,24 @@ from gateway.graph.noun import NOUNS, signed
 from gateway.graph.selection import selected
 
 
-def _special() -> list[Any]:
-    """What is written by hand beside the contracts: every module in a department's folder here."""
+@cache
+def _hung() -> list[Any]:
+    """What is written by hand beside the contracts, every module in a department's folder here; with all edges hung on the types, once."""
+    for noun in NOUNS.values():
+        of_contract(noun)
     folder = Path(__file__).parent
     found = sorted(path for department in contract.departments() for path in (folder / department).glob("[a-z]*.py"))
-    return [importlib.import_module(f"gateway.graph.{path.parent.name}.{path.stem}") for path in found]
+    special = [importlib.import_module(f"gateway.graph.{path.parent.name}.{path.stem}") for path in found]
+    for module in special:
+        getattr(module, "edges", list)()
+    return special
 
 
 def build(extensions: Sequence[Callable[[], SchemaExtension]] = ()) -> strawberry.Schema:
     """The schema; built once a process. `extensions` are for those who run it by Strawberry itself."""
     from gateway.graph import subscriptions
 
-    for noun in NOUNS.values():
-        of_contract(noun)
-    special = _special()
-    for module in special:
-        getattr(module, "edges", list)()
+    special = _hung()
     queries: dict[str, Any] = {
         "node": _node(),
         "viewer": _viewer(),

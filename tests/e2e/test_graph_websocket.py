@@ -305,7 +305,7 @@ async def test_a_subscription_with_a_forged_token_is_refused_at_once(crm: Instal
 
 
 async def test_a_silent_subscription_ends_within_five_seconds_of_its_session(crm: Installation) -> None:
-    await crm.person("signs out", "COORDINATOR")
+    await crm.person("signs out", "COORDINATOR", password=True)
     session = await crm.ask("CreateSession", role="", email="signs.out@example.com", password=PASSWORD)
     crm.tokens["gone"] = session.tokens.access_token
     async with socket(crm, "gone") as connection:

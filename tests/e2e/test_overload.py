@@ -73,11 +73,11 @@ async def test_while_the_database_stalls_the_flood_is_refused_and_afterwards_all
 
 async def test_what_is_beyond_the_most_at_once_is_told_when_to_come_again(crm: Installation) -> None:
     gateway = crm.suite["gateway"].operations
-    most, gateway.operations.admission.most = gateway.operations.admission.most, 0
+    most, gateway.admission.most = gateway.admission.most, 0
     try:
         response = await crm.http.post("/graphql", json={"query": QUESTION}, headers=crm.bearer("COORDINATOR"))
     finally:
-        gateway.operations.admission.most = most
+        gateway.admission.most = most
     error = response.json()["errors"][0]
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
     assert (error["extensions"]["code"], error["extensions"]["retryable"]) == ("OVERLOADED", True)

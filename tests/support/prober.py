@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from google.protobuf.descriptor import MethodDescriptor
@@ -17,6 +18,7 @@ from cli.plan import DEPARTMENTS
 from tests.support.installation import ROLES
 from tests.support.matrix import OTHERS, Matrix
 from tests.support.requests import filled, rows_of
+from tests.support.samples import sample
 
 WAVE = 20
 FAULTS = frozenset(("INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED"))
@@ -52,6 +54,7 @@ class Case:
 
 Cases = list[Case]
 Asking = Coroutine[Any, Any, Cases]
+Ask = Callable[[], Asking]
 
 
 class Prober:
@@ -217,41 +220,45 @@ class Prober:
 
     # ---- all of it
 
-    def plan(self, department: str, method: MethodDescriptor, role: str) -> list[tuple[int, Asking]]:
+    def plan(self, department: str, method: MethodDescriptor, role: str) -> list[tuple[int, Ask]]:
         """What to ask, with its turn: reads, then commands that write nothing, then those that may."""
         resource, action = policy_of(method)
         name = method.name
         if name in OPEN or name.startswith("BatchUpsert"):
-            return [(0, self.gate(department, method, role))]
+            return [(0, partial(self.gate, department, method, role))]
         if name in ("DiscloseSubject", "ListPersonalDataReads"):
-            return [(0, self.disclosed(department, method, role))]
+            return [(0, partial(self.disclosed, department, method, role))]
         if name in ("ListRecordHistory", "ExplainAccess"):
             own = [store.resource for store in self.crm.suite[department].stores if store.resource in self.matrix.records]
-            return [(0, self.about(department, method, role, one, slot)) for one in own for slot in self.matrix.relations(role, one)]
+            return [
+                (0, partial(self.about, department, method, role, one, slot)) for one in own for slot in self.matrix.relations(role, one)
+            ]
         special: dict[str, Callable[..., Asking]] = {
             "BatchListSegmentMembers": self.members, "BatchListCustomerSegments": self.members, "BatchGetOrderTotals": self.totals,
         }  # fmt: skip
         if name in special or name.startswith(("Batch", "List", "Search")):
-            return [(0, special.get(name, self.rows)(department, method, role))]
+            return [(0, partial(special.get(name, self.rows), department, method, role))]
         if name.startswith("Create") and name != "CreateTicketReply":
             fields = method.input_type.fields_by_name
             slots = (role, *OTHERS[:4]) if "owner_id" in fields else (role, *OTHERS) if "customer_id" in fields else ("NONE",)
             return [
-                (2 + (slot == role), self.create(department, method, role, slot)) for slot in slots
+                (2 + (slot == role), partial(self.create, department, method, role, slot)) for slot in slots
             ]  # own work opens its customer: last
         turn = 0 if action == "read" else {"CreateTicketReply": 2, "RevokeSession": 4}.get(name, 1)
         slots = self.matrix.relations(role, resource)
-        return [(turn + (name == "RevokeSession" and slot == role), self.one(department, method, role, slot)) for slot in slots]
+        return [(turn + (name == "RevokeSession" and slot == role), partial(self.one, department, method, role, slot)) for slot in slots]
 
     async def run(self) -> Cases:
-        """Every case, in waves."""
-        planned = [
-            step for department, methods in self.methods.items() for method in methods for role in ROLES
-            for step in self.plan(department, method, role)
-        ]  # fmt: skip
+        """Every case, in waves; in a short run of each method and role the first case, which is about one's own, and two others."""
+        planned: list[tuple[int, Ask]] = []
+        for department, methods in self.methods.items():
+            for method in methods:
+                for role in ROLES:
+                    first, *rest = self.plan(department, method, role)
+                    planned += [first, *sample(rest, 2, f"{method.name} {role}")]
         found: Cases = []
         for turn in range(6):
-            asking = [coroutine for number, coroutine in planned if number == turn]
+            asking = [ask() for number, ask in planned if number == turn]
             for start in range(0, len(asking), WAVE):
                 found += [case for cases in await asyncio.gather(*asking[start : start + WAVE]) for case in cases]
         return found

@@ -28,7 +28,7 @@ async def rotate(crm: Installation, token: str) -> access_service_pb2.RotateSign
 
 
 async def test_keys_are_rotated_under_load_without_a_failed_request(crm: Installation) -> None:
-    await crm.person("rotates", "COORDINATOR")
+    await crm.person("rotates", "COORDINATOR", password=True)
     session = await crm.ask("CreateSession", role="", email="rotates@example.com", password=PASSWORD)
     tokens, first, done = session.tokens, kid(session.tokens.access_token), 0
     answer = await rotate(crm, await crm.link.token())

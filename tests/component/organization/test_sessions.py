@@ -25,7 +25,7 @@ async def sign_in(crm: Installation, email: str, password: str = PASSWORD) -> An
 
 
 async def test_signing_in_gives_tokens_that_every_department_takes(crm: Installation) -> None:
-    person = await crm.person("session one", "COORDINATOR")
+    person = await crm.person("session one", "COORDINATOR", password=True)
     found = await sign_in(crm, " Session.ONE@example.com ")
     assert found.person.id == person == found.session.person_id
     assert found.session.HasField("revoke_time") is False
@@ -40,7 +40,7 @@ async def test_signing_in_gives_tokens_that_every_department_takes(crm: Installa
 
 
 async def test_wrong_password_and_unknown_address_get_the_same_answer(crm: Installation) -> None:
-    await crm.person("session two", "SALES_REP")
+    await crm.person("session two", "SALES_REP", password=True)
     answers = []
     for email in ("session.two@example.com", "nobody.at.all@example.com"):
         with pytest.raises(CrmError) as found:
@@ -51,7 +51,7 @@ async def test_wrong_password_and_unknown_address_get_the_same_answer(crm: Insta
 
 
 async def test_ten_failures_close_the_account_for_a_while_and_a_new_password_opens_it(crm: Installation) -> None:
-    person = await crm.person("session three", "SALES_REP")
+    person = await crm.person("session three", "SALES_REP", password=True)
     email = "session.three@example.com"
     for _ in range(10):
         assert await code(sign_in(crm, email, "wrong password")) == "SIGN_IN_REFUSED"
@@ -67,7 +67,7 @@ async def test_guesses_at_the_same_moment_are_throttled_too(crm: Installation) -
 
 
 async def test_a_right_password_forgets_earlier_failures(crm: Installation) -> None:
-    await crm.person("session four", "SALES_REP")
+    await crm.person("session four", "SALES_REP", password=True)
     email = "session.four@example.com"
     for _ in range(2):
         for _ in range(5):
@@ -77,7 +77,7 @@ async def test_a_right_password_forgets_earlier_failures(crm: Installation) -> N
 
 
 async def test_a_refresh_token_is_used_once_and_its_reuse_ends_the_session(crm: Installation) -> None:
-    await crm.person("session five", "SALES_REP")
+    await crm.person("session five", "SALES_REP", password=True)
     first = await sign_in(crm, "session.five@example.com")
     second = await crm.ask("RefreshSession", role="", refresh_token=first.tokens.refresh_token)
     assert second.session.id == first.session.id
@@ -105,7 +105,7 @@ async def test_an_unknown_refresh_token_is_refused(crm: Installation, token: str
 
 
 async def test_a_revoked_session_is_shut_out_of_every_department_within_five_seconds(crm: Installation) -> None:
-    await crm.person("session six", "COORDINATOR")
+    await crm.person("session six", "COORDINATOR", password=True)
     found = await sign_in(crm, "session.six@example.com")
     token = found.tokens.access_token
     await crm.ask("RevokeSession", role=token, session_id=found.session.id)
@@ -125,7 +125,7 @@ async def test_a_revoked_session_is_shut_out_of_every_department_within_five_sec
 
 
 async def test_nobody_ends_the_session_of_another_but_the_administrator(crm: Installation) -> None:
-    await crm.person("session seven", "SALES_REP")
+    await crm.person("session seven", "SALES_REP", password=True)
     found = await sign_in(crm, "session.seven@example.com")
     for role in ("SALES_REP", "SALES_LEAD", "COORDINATOR"):
         await refused(
@@ -142,7 +142,7 @@ async def test_nobody_ends_the_session_of_another_but_the_administrator(crm: Ins
 
 
 async def test_who_has_left_neither_signs_in_nor_refreshes_nor_reads_on(crm: Installation) -> None:
-    person = await crm.person("session eight", "SALES_REP")
+    person = await crm.person("session eight", "SALES_REP", password=True)
     found = await sign_in(crm, "session.eight@example.com")
     await crm.ask("DeactivatePerson", role="ADMINISTRATOR", person_id=person)
     assert await code(sign_in(crm, "session.eight@example.com")) == "SIGN_IN_REFUSED"
@@ -162,7 +162,7 @@ async def test_who_has_left_neither_signs_in_nor_refreshes_nor_reads_on(crm: Ins
 
 
 async def test_a_new_password_ends_the_sessions_and_closes_the_old_one(crm: Installation) -> None:
-    person = await crm.person("session nine", "SALES_REP")
+    person = await crm.person("session nine", "SALES_REP", password=True)
     found = await sign_in(crm, "session.nine@example.com")
     await crm.ask("SetPassword", role="session nine", person_id=person, password="quite another set of words")
     assert await code(sign_in(crm, "session.nine@example.com")) == "SIGN_IN_REFUSED"
@@ -205,7 +205,7 @@ async def test_a_service_token_needs_the_right_secret_and_carries_only_its_right
 
 
 async def test_one_address_cannot_try_many_accounts(crm: Installation) -> None:
-    await crm.person("same office", "SALES_REP")
+    await crm.person("same office", "SALES_REP", password=True)
     channel, service = crm.channels["organization"], NOUNS["Session"].service
     request = request_class(service.methods_by_name["CreateSession"])
 

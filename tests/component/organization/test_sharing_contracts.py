@@ -121,7 +121,8 @@ async def test_only_who_gives_rights_agrees_and_only_heads_look(crm: Installatio
     grants = [{"resource": "sharing_contracts", "action": action, "scope": 5} for action in ("read", "create", "update", "archive")]
     role = (await crm.ask("CreateRoleDefinition", name="只管约定", permissions=grants)).role_definition
     person = await crm.person("agreeing", "SALES_REP")
-    await crm.ask("UpdatePerson", person_id=person, version=2, update_mask=mask("role_definition_ids"), role_definition_ids=[role.id])
+    version = (await crm.ask("GetPerson", person_id=person)).person.version
+    await crm.ask("UpdatePerson", person_id=person, version=version, update_mask=mask("role_definition_ids"), role_definition_ids=[role.id])
     directory = crm.suite["organization"].authority
     await crm.until(lambda: role.id in directory.directory.members[person].roles)
     await refused(crm, CONTRACTS, crm.ask("CreateSharingContract", role="agreeing", **values(crm)), "NOT_ALLOWED")

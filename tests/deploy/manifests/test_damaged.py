@@ -202,7 +202,7 @@ def without_labels(found: Objects) -> None:
 
 @damage("call_graph")
 def lets_in_a_service_that_does_not_call(found: Objects) -> None:
-    policy(found)["ingress"][0]["from"].append(named("marketing"))
+    policy(found, "marketing")["ingress"][0]["from"].append(named("support"))
 
 
 @damage("call_graph")
