@@ -20,6 +20,7 @@ from google.protobuf.descriptor_pool import Default
 
 from chassis.messaging.envelope import decode, encode, know
 from chassis.rpc.documents import message_class
+from cli.contracts import ROOT, git
 from cli.plan import DEPARTMENTS
 
 FOLDER = Path(__file__).parent / "events"
@@ -113,20 +114,25 @@ def _value(field: FieldDescriptor, depth: int) -> Any:
 
 
 def main() -> None:
-    """Add what is missing."""
+    """Add what is missing. A line that no commit has yet is made anew, for its contract is still in the making."""
     FOLDER.mkdir(exist_ok=True)
     for department in DEPARTMENTS:
-        known = {line["headers"]["ce-type"] for line in lines(department)}
-        with (FOLDER / f"{department}.jsonl").open("a") as sink:
-            for name, type_ in sorted(types(department).items()):
-                if name in known:
-                    continue
-                record = filled(Default().FindMessageTypeByName(name).fields[0].message_type)
-                record |= {"_id": "01kc0example", "version": 3}
-                event = encode(type_, record, id="01kc0event", time=MOMENT, actor_id="01kc0person", correlation_id="request-0001")
-                line = {"subject": event.subject, "headers": event.headers(), "payload": base64.b64encode(event.payload).decode(),
-                        "body": shown(decode(event.headers(), event.payload).body)}  # fmt: skip
-                sink.write(json.dumps(line, ensure_ascii=False, sort_keys=True) + "\n")
+        path = FOLDER / f"{department}.jsonl"
+        kept = git("show", f"HEAD:{path.relative_to(ROOT)}").splitlines()
+        known = {json.loads(line)["headers"]["ce-type"] for line in kept}
+        made = [_line(name, type_) for name, type_ in sorted(types(department).items()) if name not in known]
+        path.write_text("".join(f"{line}\n" for line in (*kept, *made)))
+
+
+def _line(name: str, type_: Any) -> str:
+    record = filled(Default().FindMessageTypeByName(name).fields[0].message_type)
+    record |= {"_id": "01kc0example", "version": 3}
+    event = encode(type_, record, id="01kc0event", time=MOMENT, actor_id="01kc0person", correlation_id="request-0001")
+    line = {
+        "subject": event.subject, "headers": event.headers(), "payload": base64.b64encode(event.payload).decode(),
+        "body": shown(decode(event.headers(), event.payload).body),
+    }  # fmt: skip
+    return json.dumps(line, ensure_ascii=False, sort_keys=True)
 
 
 if __name__ == "__main__":
