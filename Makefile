@@ -1,10 +1,12 @@
 # The only command surface. `make` prints this help.
 PYTHON ?= python3
+# Tests wait much: two workers keep two cores busy, and leave them time to be on time.
+WORKERS ?= 2
 BIN := .venv/bin
 export PYTHONPATH := $(CURDIR):$(CURDIR)/gen
 PROTOS := $(shell find protos -name '*.proto')
 
-.PHONY: help run setup test lint types boundaries contracts unit tests manifests chaos chaos-long protos schema lock image image-proof sbom secrets bench bench-events clean
+.PHONY: help run setup test test-long lint types boundaries contracts unit tests manifests chaos chaos-long protos schema lock image image-proof sbom secrets bench bench-events clean
 .DEFAULT_GOAL := help
 
 help: ## this help
@@ -19,7 +21,13 @@ setup: .venv/.run gen/crm.binpb ## only set up .venv and generated code
 ##@ Check
 test: .venv/.dev .cache/checks/.made gen/crm.binpb ## everything that CI checks
 	@$(MAKE) --no-print-directory lint types boundaries contracts
-	@$(BIN)/pytest tests
+	@$(BIN)/pytest tests/chaos
+	@$(BIN)/pytest tests --ignore tests/chaos -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+test-long: .venv/.dev .cache/checks/.made gen/crm.binpb ## for releases: every generated case, all of chaos; about forty minutes
+	@$(MAKE) --no-print-directory lint types boundaries contracts
+	@CRM_TEST_LONG=1 $(BIN)/pytest tests/chaos
+	@CRM_TEST_LONG=1 $(BIN)/pytest tests --ignore tests/chaos -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.dev ## style
 	@$(BIN)/ruff format --check -q . || (echo "run «.venv/bin/ruff format .»"; exit 1)

@@ -11,7 +11,7 @@ from typing import Any
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
-from chassis.kernel.errors import Conflict, CrmError, NotFound
+from chassis.kernel.errors import Conflict, CrmError, NotAllowed, NotFound
 from chassis.rpc.call import Call
 from chassis.rpc.channels import DEFAULT_SECONDS, Channel
 from chassis.rpc.contract import contract_of
@@ -50,6 +50,14 @@ class RemoteRecords:
             found |= {message.id: message for message in getattr(answer, self.rows)}
         return found
 
+    async def seen(self, call: Call, ids: Iterable[str]) -> dict[str, Any]:
+        """Messages by id, of those that the caller may see; none where their roles let them see none at all."""
+        wanted = list(ids)
+        try:
+            return await self.batch_get(call, wanted) if wanted else {}
+        except NotAllowed:
+            return {}
+
     async def refusals(self, call: Call, documents: list[dict[str, Any]], field: str) -> list[CrmError | None]:
         """A refusal for each document whose reference is not to be had.
 
@@ -57,8 +65,7 @@ class RemoteRecords:
         """
         if call.method.startswith("BatchUpsert"):
             return [None] * len(documents)
-        asked = [identity for document in documents for identity in named(document, field)]
-        found = await self.batch_get(call, asked) if asked else {}
+        found = await self.seen(call, (identity for document in documents for identity in named(document, field)))
         return [next(filter(None, (self._refusal(one, field, found) for one in named(each, field))), None) for each in documents]
 
     def _refusal(self, identity: str, field: str, found: dict[str, Any]) -> CrmError | None:

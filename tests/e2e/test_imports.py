@@ -12,6 +12,7 @@ from cli.engines import EngineError
 from cli.imports.run import run_import
 from cli.imports.sheet import Sheet
 from tests.support.installation import Installation
+from tests.support.samples import LONG
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 MAVEN = [DATA / "maven-crm-opportunities" / f"{name}.csv" for name in ("accounts", "products", "sales_teams", "sales_pipeline")]
@@ -38,6 +39,8 @@ async def test_maven_opportunities_come_in_whole_and_a_second_run_changes_nothin
     }
     assert pipeline.stored["without an account"][0] == 1425
     assert pipeline.counts["rows whose product is written GTXPro, joined to GTX Pro"] == 1480
+    if not LONG:  # that a second run changes nothing is tried for every noun in test_every_noun
+        return
     second = await bring_in(crm, "maven-crm-opportunities", MAVEN, tmp_path)
     assert {resource: dict(outcome) for sheet in second for resource, outcome in sheet.outcomes.items()} == {
         "departments": {"UNCHANGED": 3},
@@ -56,6 +59,7 @@ async def test_complaints_become_tickets_with_channel_issue_timely_and_disputed(
 
 
 @needs_data
+@pytest.mark.long
 async def test_invoice_lines_become_orders_and_returns_to_the_penny(crm: Installation, tmp_path: Path) -> None:
     """The first 30 000 lines; the whole file is measured by `make bench`."""
     part = tmp_path / "part.csv"

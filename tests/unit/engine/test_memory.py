@@ -14,9 +14,10 @@ from gateway.engine.plan import Plan, Selection
 from gateway.graph.readings import Readings
 from gateway.operations.documents import KEPT, Documents
 from gateway.settings import Settings
+from tests.support.samples import LONG
 
 ADDRESSES = ("nats_url", *(f"{name}_address" for name in ("organization", "customer", "sales", "marketing", "support")))
-ROUNDS = 3000
+ROUNDS = 3000 if LONG else 1000
 
 
 def resident() -> float:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -204,3 +207,15 @@ def test_every_resource_belongs_to_one_family_and_a_line_of_its_own_counts_in_pl
 def test_a_word_that_is_no_family_and_no_resource_stops_the_policy() -> None:
     with pytest.raises(RuntimeError, match="sails work"):
         spread({"sails work": {"read": "ALL"}})
+
+
+def test_a_password_is_hashed_at_the_cost_that_rfc_9106_wants() -> None:
+    shown = "from services.organization.people import passwords as p; h = p._hasher; print(h.type.name, h.time_cost, h.memory_cost, h.parallelism)"
+    answer = subprocess.run(
+        [sys.executable, "-c", shown],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert answer.stdout.split() == ["ID", "3", "65536", "4"]
