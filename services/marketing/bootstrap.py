@@ -11,6 +11,8 @@ from chassis.runtime.foundation import Foundation
 from services.marketing.campaigns import api as campaigns_api
 from services.marketing.campaigns.actions import launching
 from services.marketing.campaigns.store import Campaigns
+from services.marketing.competitors import api as competitors_api
+from services.marketing.competitors.store import Competitors
 from services.marketing.messages import api as messages_api
 from services.marketing.messages.mail import Mailer
 from services.marketing.messages.store import Messages
@@ -28,7 +30,11 @@ def build(settings: Settings) -> Department:
     segments = RemoteRecords(channel, segment_pb2.Segment)
     department = base.department(
         settings,
-        services=[campaigns_api.service(campaigns, segments), messages_api.service(messages)],
+        services=[
+            campaigns_api.service(campaigns, segments),
+            messages_api.service(messages),
+            competitors_api.service(Competitors(), sales),
+        ],
         callers=["organization", "customer"],
         owners=[channel],
     )
