@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from chassis.rpc.contract import departments
+from chassis.rpc.contract import departments, nouns
 from cli.contracts import ROOT
 from cli.engines import EngineError
 from cli.standard import folder
@@ -41,6 +41,11 @@ def asked(path: str, one: str, title: str, family: str, verbs: str, *, owned: bo
     if wrong := [verb for verb, participle in pairs.items() if not _NAME.match(verb) or not _NAME.match(participle)]:
         raise EngineError(f"«{wrong[0]}» needs the participle of its fact: --verbs win:won,lose:lost")
     name = "".join(part.capitalize() for part in single.split("_"))
+    taken = next((noun for noun in nouns() if name == noun.name or resource == noun.resource), None)
+    if taken and (taken.department, taken.resource, taken.name) != (department, resource, name):
+        raise EngineError(
+            f"{taken.department} has {taken.resource} ({taken.name}) already, and names are one for all departments; choose another"
+        )
     return New(department, resource, name, title, family, owned, customer, pairs)
 
 

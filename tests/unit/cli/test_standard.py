@@ -173,6 +173,8 @@ def test_english(text: str, wrong: bool) -> None:
     ("nowhere/quotes", {}, "departments: customer"), ("sales", {}, "<department>/<plural>"), ("sales/Quotes", {}, "<department>/<plural>"),
     ("sales/sheep", {"title": "羊"}, "--one"), ("sales/quotes", {}, "--title"), ("sales/quotes", {"title": "报价", "family": "sails"}, "sales work"),
     ("sales/quotes", {"title": "报价", "family": "sales work", "verbs": "send"}, "participle"),
+    ("sales/campaigns", {"title": "活动", "family": "sales work"}, "marketing has campaigns"),
+    ("sales/staff", {"one": "person", "title": "人", "family": "sales work"}, "organization has people"),
 ])  # fmt: skip
 def test_a_wrong_order_for_a_noun_says_how_to_mend_it(path: str, more: dict[str, str], says: str) -> None:
     given = {"one": "", "title": "", "family": "", "verbs": "", **more}
