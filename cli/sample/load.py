@@ -10,13 +10,14 @@ from typing import Any
 from crm.common.v1 import criteria_pb2, outcome_pb2
 from crm.customer.v1 import segment_service_pb2
 from crm.organization.v1 import person_service_pb2
+from crm.sales.v1 import opportunity_pb2
 
 from chassis.kernel.errors import CrmError
 from cli.batches import Batches
 from cli.engines import EngineError
 from cli.plan import Plan
 from cli.sample.customers import Life, Maker, year_end
-from cli.sample.staff import Staff, articles, campaigns, catalogue, people, units
+from cli.sample.staff import Staff, articles, campaigns, catalogue, competitors, people, units
 from cli.words import Progress
 
 CHUNK = 500
@@ -46,6 +47,9 @@ async def load_sample(
             for number in range(start, min(start + CHUNK, customers)):
                 maker.make(number, life)
             await asyncio.gather(*(_department(batches, life, resources, counts) for resources in _ORDER))
+            if start == 0:
+                lost = [one.id for one in life.records.get("opportunities", []) if one.state == opportunity_pb2.OPPORTUNITY_STATE_LOST]
+                await _send(batches, "competitors", competitors(staff, lost), counts)
             progress.add(min(CHUNK, customers - start))
         progress.end()
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -131,6 +131,18 @@ def campaigns(staff: Staff, start: datetime) -> list[Any]:
             budget=("CNY", 20_000 + 5_000 * number), cost=("CNY", 15_000 + 4_000 * number), subject=name, body="{name}，您好！",
         ))  # fmt: skip
     return found
+
+
+def competitors(staff: Staff, lost: Sequence[str]) -> list[Any]:
+    """Who else sells to our customers; of the opportunities `lost` (ids) each gets its share, up to 100."""
+    return [
+        record(
+            "competitors", source_key=staff.key("competitor", number), name=name, former_names=list(former), website=website, price_level=price,
+            strengths=strengths, weaknesses=weaknesses, owner_id=staff.marketers[number % len(staff.marketers)],
+            lost_opportunity_ids=list(lost[number :: len(words.COMPETITORS)][:100]),
+        )
+        for number, (name, former, website, price, strengths, weaknesses) in enumerate(words.COMPETITORS)
+    ]  # fmt: skip
 
 
 def articles(staff: Staff) -> list[Any]:

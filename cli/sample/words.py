@@ -141,6 +141,16 @@ SUBJECTS = (
 ASKED = ("您好，这个问题影响我们的工作，请尽快处理。", "Please help, this has been open since Monday.", "我们已经重启过了，还是一样。")
 ANSWERED = ("已收到，正在核实，今天内给您答复。", "We found the cause and will fix it today.", "已为您处理，请再试一次。")
 CAMPAIGNS = ("春季新品发布", "老客户答谢", "渠道伙伴招募", "夏季促销", "用户大会邀请", "年终续约优惠")
+# Name, former names, website, price level, what it does better, what we do better.
+COMPETITORS = (
+    ("云帆软件", ("云帆信息",), "https://yunfan.example.com", "LOWER", "报价低，上线快。", "没有本地客服，定制能力弱。"),
+    ("启明科技", (), "https://qiming.example.com", "SIMILAR", "在制造业案例多。", "移动端功能少，报表要另外付费。"),
+    (
+        "Northlight CRM", ("Nordlicht Systeme", "Northlight GmbH"), "https://northlight.example.com", "HIGHER",
+        "Known brand, many partners.", "No Chinese edition; answers take days.",
+    ),
+    ("鼎新数据", (), "https://dingxin.example.com", "LOWER", "数据分析模块成熟。", "权限管理粗，集团客户用不了。"),
+)  # fmt: skip
 ARTICLES = (
     ("如何重置密码", "账户", "ZH", "1. 打开登录页，点击**忘记密码**。\n2. 输入注册邮箱，我们会发送一封邮件。\n3. 在 30 分钟内点击邮件里的链接并设置新密码。"),
     ("如何申请开具发票", "账单", "ZH", "登录后进入**订单**，选择已付款的订单，点击**申请发票**，填写抬头和税号。电子发票一般在一个工作日内发到您的邮箱。"),
