@@ -1,4 +1,4 @@
-"""Webhook receipts in MongoDB: a log that announces no facts and ends by itself; and how much came in within this minute, over all replicas."""
+"""Webhook receipts in MongoDB: a log that announces no facts and ends by itself; and how much came in within a minute, over all replicas."""
 
 from __future__ import annotations
 
@@ -47,15 +47,21 @@ class WebhookReceipts(Records):
             await call.database[self.resource].update_one(query, _operation(call, values | {"state": model.REFUSED}), upsert=known)
 
     async def spend(self, call: Call, what: str, most: int) -> None:
-        """Count one more of this minute. Raises WEBHOOK_THROTTLED beyond the most."""
-        key = call.vault.blind(f"webhook:{what}:{int(call.now.timestamp()) // 60}")
+        """Count one more of the last sixty seconds. Raises WEBHOOK_THROTTLED beyond the most; what is refused is not counted.
+
+        Counted by whole minutes: the last one counts by the share of it that is still within sixty seconds.
+        """
+        minute, second = divmod(call.now.timestamp(), 60)
+        before, key = (call.vault.blind(f"webhook:{what}:{int(minute) + one}") for one in (-1, 0))
         more = {"$inc": {"count": 1}, "$setOnInsert": {"time": call.now}}
         rows = call.database[COUNTS]
         try:
             row = await rows.find_one_and_update({"_id": key}, more, upsert=True, return_document=ReturnDocument.AFTER)
         except DuplicateKeyError:  # two at once were the first
             row = await rows.find_one_and_update({"_id": key}, more, return_document=ReturnDocument.AFTER)
-        if row and row["count"] > most:
+        earlier = await rows.find_one({"_id": before}) or {"count": 0}
+        if row and row["count"] + earlier["count"] * (1 - second / 60) > most:
+            await rows.update_one({"_id": key}, {"$inc": {"count": -1}})
             raise model.throttled()
 
 
