@@ -8,11 +8,13 @@ from typing import Any
 
 from crm.common.v1 import access_pb2, access_service_pb2
 
+from chassis.rpc.contract import nouns
 from gateway.graph.contract import to_global
 from tests.e2e.world import upsert
 from tests.support.checks import cny, equals
 from tests.support.installation import ROLES, STARTED, Installation
 from tests.support.oracle import Person, Question, World, decide_all
+from tests.support.specimens import Specimens, method_of
 
 COLLEAGUES = {"TEAM": "sales", "DEPARTMENT": "near", "BELOW": "below", "FOREIGN": "other"}
 OTHERS = (*COLLEAGUES, "NONE", "SHARED")
@@ -68,6 +70,7 @@ class Matrix:
         await self._customers()
         await self._work()
         await self._unowned()
+        await self._rest()
         await self.crm.settled()
         await self._derived()
         await self._policy()
@@ -193,6 +196,20 @@ class Matrix:
             "departments": self.crm.units["other"],
         }
         self.records |= {resource: {"NONE": {"id": identity}} for resource, identity in found.items()}
+
+    async def _rest(self) -> None:
+        """Every noun of which nothing was made by hand: from its contract."""
+        specimens = Specimens(self.crm)
+        for noun in nouns():
+            if noun.resource in self.records or noun.resource == "timeline_entries":
+                continue
+            if not noun.owned:
+                self.records[noun.resource] = {"NONE": {"id": (await specimens.made(noun)).id}}
+                continue
+            customer = {"customer_id": self._customer} if "customer_id" in noun.record.fields_by_name else {}
+            fixed = [await specimens.fields(noun) for _ in SLOTS]
+            rows = [{**fields, **row} for fields, row in zip(fixed, self._rows(**customer), strict=True)]
+            await self._put(noun.resource, method_of(noun, "BatchUpsert").name, rows)
 
     async def _derived(self) -> None:
         """The entry that each customer's making left on its timeline."""
