@@ -2,6 +2,9 @@
 PYTHON ?= python3
 # Tests wait much: two workers keep two cores busy, and leave them time to be on time.
 WORKERS ?= 2
+# What kills processes or has deadlines of milliseconds runs beside nothing.
+ALONE := tests/chaos tests/e2e/test_graph_outages.py
+BESIDE := tests $(ALONE:%=--ignore %) -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 BIN := .venv/bin
 export PYTHONPATH := $(CURDIR):$(CURDIR)/gen
 PROTOS := $(shell find protos -name '*.proto')
@@ -21,13 +24,13 @@ setup: .venv/.run gen/crm.binpb ## only set up .venv and generated code
 ##@ Check
 test: .venv/.dev .cache/checks/.made gen/crm.binpb ## everything that CI checks
 	@$(MAKE) --no-print-directory lint types boundaries contracts
-	@$(BIN)/pytest tests/chaos
-	@$(BIN)/pytest tests --ignore tests/chaos -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest $(ALONE)
+	@$(BIN)/pytest $(BESIDE)
 
 test-long: .venv/.dev .cache/checks/.made gen/crm.binpb ## for releases: every generated case, all of chaos; about forty minutes
 	@$(MAKE) --no-print-directory lint types boundaries contracts
-	@CRM_TEST_LONG=1 $(BIN)/pytest tests/chaos
-	@CRM_TEST_LONG=1 $(BIN)/pytest tests --ignore tests/chaos -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	@CRM_TEST_LONG=1 $(BIN)/pytest $(ALONE)
+	@CRM_TEST_LONG=1 $(BIN)/pytest $(BESIDE)
 
 lint: .venv/.dev ## style
 	@$(BIN)/ruff format --check -q . || (echo "run «.venv/bin/ruff format .»"; exit 1)

@@ -13,6 +13,7 @@ from crm.organization.v1 import person_service_pb2
 from crm.sales.v1 import opportunity_pb2
 
 from chassis.kernel.errors import CrmError
+from chassis.kernel.ids import from_source
 from cli.batches import Batches
 from cli.engines import EngineError
 from cli.plan import Plan
@@ -48,7 +49,11 @@ async def load_sample(
                 maker.make(number, life)
             await asyncio.gather(*(_department(batches, life, resources, counts) for resources in _ORDER))
             if start == 0:
-                lost = [one.id for one in life.records.get("opportunities", []) if one.state == opportunity_pb2.OPPORTUNITY_STATE_LOST]
+                lost = [
+                    from_source("opportunities", one.source_key)
+                    for one in life.records.get("opportunities", [])
+                    if one.state == opportunity_pb2.OPPORTUNITY_STATE_LOST
+                ]
                 await _send(batches, "competitors", competitors(staff, lost), counts)
             progress.add(min(CHUNK, customers - start))
         progress.end()

@@ -34,7 +34,7 @@ async def world(crm: Installation) -> dict[str, str]:
     made = await role(crm, "没有业务权 d", [("articles", "read", "ALL"), ("explanations", "read", "OWN")], [])
     plain = await holder(crm, "plain", made["id"])
     units = {"home_department_id": crm.units["other"], "home_team_id": crm.units["other-team"]}
-    await crm.ask("UpdatePerson", person_id=plain, version=1, update_mask=mask(*units), **units)
+    await crm.ask("UpdatePerson", person_id=plain, version=2, update_mask=mask(*units), **units)
     await crm.until(
         lambda: all(one.authority.directory.members[plain].department_id == units["home_department_id"] for _, one in departments(crm)), 5
     )

@@ -6,7 +6,8 @@ import asyncio
 import itertools
 from typing import Any
 
-from tests.support.checks import mask, refused, trace
+from chassis.kernel.ids import new_id
+from tests.support.checks import equals, mask, refused, trace
 from tests.support.installation import Installation
 
 TICKETS, REPLIES = "support.tickets", "support.ticket_replies"
@@ -150,10 +151,10 @@ async def test_agents_change_the_tickets_of_their_department_only_and_all_see_th
         assert [one.id for one in found.tickets] == ([made.id] if sees else []), role
         listed = await crm.ask("ListTickets", role=role, page_size=100, order_by=1)
         assert (made.id in {one.id for one in listed.tickets}) == sees
-    urgent = await make(crm, priority=4, owner_id=crm.people["SUPPORT_AGENT"])
-    low = await make(crm, priority=1, owner_id=crm.people["SUPPORT_AGENT"])
-    order = [one.id for one in (await crm.ask("ListTickets", role="SUPPORT_AGENT", page_size=100, order_by=3)).tickets]
-    assert order.index(urgent.id) < order.index(made.id) < order.index(low.id)
+    skill = new_id()
+    urgent, low, normal = [await make(crm, priority=one, owner_id=crm.people["SUPPORT_AGENT"], skill=skill) for one in (4, 1, 2)]
+    answer = await crm.ask("ListTickets", role="SUPPORT_AGENT", page_size=100, order_by=3, filter=equals("skill", skill))
+    assert [one.id for one in answer.tickets] == [urgent.id, normal.id, low.id]
 
 
 async def test_tickets_that_make_no_sense_are_refused(crm: Installation) -> None:
