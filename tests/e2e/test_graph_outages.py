@@ -48,6 +48,19 @@ async def ask(file_crm: Installation, customer: str) -> tuple[dict[str, Any], fl
     return body, time.perf_counter() - started
 
 
+async def answered(file_crm: Installation, customer: str) -> dict[str, Any]:
+    """The body without errors, asked until connections and plans are warm: within 300 ms a cold installation may be late."""
+    found: dict[str, Any] = {}
+
+    async def whole() -> bool:
+        nonlocal found
+        found, _ = await ask(file_crm, customer)
+        return "errors" not in found
+
+    await file_crm.until(whole, 5)
+    return found
+
+
 def expected_paths(department: str) -> list[list[str]]:
     """Where errors must stand when a department is away."""
     if department == "customer":
@@ -82,8 +95,7 @@ async def pass_on(port: int, flowing: asyncio.Event, near: asyncio.StreamReader,
 
 @pytest.mark.parametrize("department", ["sales", "marketing", "support", "organization", "customer"])
 async def test_a_stopped_department_takes_only_its_fields_and_comes_back(file_crm: Installation, customer: str, department: str) -> None:
-    whole, _ = await ask(file_crm, customer)
-    assert "errors" not in whole, whole["errors"]
+    whole = await answered(file_crm, customer)
     await file_crm.suite.stop(department)
     try:
         body, seconds = await ask(file_crm, customer)
@@ -102,14 +114,14 @@ async def test_a_stopped_department_takes_only_its_fields_and_comes_back(file_cr
 
 @pytest.mark.parametrize("department", ["sales", "organization", "customer"])
 async def test_a_department_that_says_nothing_is_given_up_at_its_deadline(file_crm: Installation, customer: str, department: str) -> None:
-    whole, _ = await ask(file_crm, customer)
+    whole = await answered(file_crm, customer)
     clients = file_crm.suite.running["gateway"].clients
     flowing = asyncio.Event()
     flowing.set()
     line = await asyncio.start_server(partial(pass_on, file_crm.plan.grpc[department], flowing), "127.0.0.1", 0)
     port = line.sockets[0].getsockname()[1]
     before, clients.channels[department] = clients.channels[department], Channel(department, f"127.0.0.1:{port}")
-    assert (await ask(file_crm, customer))[0] == whole
+    assert await answered(file_crm, customer) == whole
     flowing.clear()
     try:
         body, seconds = await ask(file_crm, customer)
