@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from importlib.util import find_spec
 from typing import Any
+
+from cli.engines import EngineError
 
 COMMANDS = ("new", "check")
 
@@ -33,6 +36,8 @@ def run(options: argparse.Namespace) -> None:
         return
     from cli.standard import scaffold
 
+    if find_spec("pytest") is None or find_spec("ruff") is None:
+        raise EngineError("what developers need is not installed here yet; run «make contracts» once, then this again")
     new = scaffold.asked(
         options.path, options.one, options.title, options.family, options.verbs, owned=not options.unowned, customer=options.customer
     )

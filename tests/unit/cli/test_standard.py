@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from chassis.rpc.contract import Contract, nouns
 from cli.contracts import PROTOS
 from cli.engines import EngineError
-from cli.standard import check, english, scaffold
+from cli.standard import check, command, english, scaffold
 from cli.standard.check import Files, judge
 from cli.standard.shape import Words, verbs
 from cli.standard.text import Block, File, Member, read
@@ -180,6 +181,16 @@ def test_a_wrong_order_for_a_noun_says_how_to_mend_it(path: str, more: dict[str,
     given = {"one": "", "title": "", "family": "", "verbs": "", **more}
     with pytest.raises(EngineError, match=says):
         scaffold.asked(path, given["one"], given["title"], given["family"], given["verbs"], owned=True, customer=False)
+
+
+def test_without_the_tools_of_developers_nothing_is_written_and_the_way_to_them_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    monkeypatch.setattr(scaffold, "make", lambda new: pytest.fail("it went on"))
+    options = argparse.Namespace(
+        command="new", path="sales/quotes", title="报价", family="sales work", one="", verbs="", unowned=False, customer=False
+    )
+    with pytest.raises(EngineError, match="make contracts"):
+        command.run(options)
 
 
 def test_a_good_order_for_a_noun() -> None:
