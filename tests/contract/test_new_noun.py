@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cli.contracts import ROOT
+from cli.standard.scaffold import GENERATED
 
 TAKEN = ("chassis", "cli", "gateway", "services", "protos", "tests", "docs", "pyproject.toml", "buf.yaml")
 MADE = ("new", "noun", "sales/sales_visits", "--title", "拜访", "--family", "sales work", "--customer", "--verbs", "finish:finished")
@@ -66,3 +67,25 @@ def test_the_same_command_again_changes_nothing(copy: Path) -> None:
     before = contents()
     run(copy, "-m", "cli", *MADE)
     assert contents() == before
+
+
+FIELDS = """  // A whole number with bounds.
+  int32 seats = 20 [(buf.validate.field).int32 = {gte: 2, lte: 9}, (crm.common.v1.traits) = {behaviors: [BEHAVIOR_REQUIRED], filterable: true}];
+  // A day.
+  string visit_date = 21 [(buf.validate.field).string = {max_len: 10}, (crm.common.v1.traits) = {behaviors: [BEHAVIOR_REQUIRED], date: true}];
+  // A short text.
+  string room = 22 [(buf.validate.field).string = {max_len: 5}, (crm.common.v1.traits) = {behaviors: [BEHAVIOR_REQUIRED]}];
+  // People who come too.
+  repeated string guest_ids = 23 [(buf.validate.field).repeated = {max_items: 50, items: {string: {pattern: "^[0-9a-z][0-9a-z-]{0,63}$"}}}, (crm.common.v1.traits) = {refers_to: "Person"}];
+}
+"""  # fmt: skip  # noqa: E501
+
+
+@pytest.mark.long
+def test_with_fields_of_its_own_it_passes_what_every_noun_must_pass(copy: Path) -> None:
+    record = copy / "protos/crm/sales/v1/sales_visit.proto"
+    record.write_text(record.read_text().rstrip().removesuffix("}") + FIELDS)
+    run(copy, "-m", "cli", "check", "contracts", "--write")
+    for module in GENERATED:
+        run(copy, "-m", module)
+    run(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/contract/test_every_noun.py", "-k", "sales_visits")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from buf.validate import validate_pb2
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 
 from chassis.kernel.ids import new_id
+from chassis.rpc.documents import traits
 from chassis.rpc.handlers import is_required
 from tests.support.checks import cny
 from tests.support.installation import Installation
@@ -24,6 +26,7 @@ GIVEN: dict[str, Any] = {
     "url": "https://hooks.invalid/", "event_types": ["crm.sales.v1.OrderCreated"],
     "resource": "orders", "fields": ["number"], "start_time": {"seconds": 4_000_000_000}, "end_time": {"seconds": 4_000_000_001},
 }  # fmt: skip
+MESSAGES: dict[str, Any] = {"crm.common.v1.Money": cny(5), "google.protobuf.Timestamp": {"seconds": 1_790_000_000}}
 CHANGED = ("description", "name", "subject", "text", "title", "post", "is_default", "display_name")
 # Not required by the contract, but by the model.
 NEEDED = frozenset(("version", "roles", "successor_id"))
@@ -54,9 +57,26 @@ def _value(field: FieldDescriptor, crm: Installation) -> Any:
         return "123456"
     if field.name == "email":
         return f"{new_id()}@example.com"
+    if field.name == "lines" and "Return" in field.message_type.name:
+        return RETURNED
+    if field.name in GIVEN:
+        return GIVEN[field.name]
+    return [good(field)] if field.is_repeated else good(field)
+
+
+def good(field: FieldDescriptor) -> Any:
+    """A value that a field's type and rules allow, of a message what is required."""
+    rules = field.GetOptions().Extensions[validate_pb2.field]
     if field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
-        return [1] if field.is_repeated else 1
-    return RETURNED if field.name == "lines" and "Return" in field.message_type.name else GIVEN.get(field.name, new_id())
+        return 1
+    if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
+        return True
+    if field.message_type is not None:
+        return MESSAGES.get(field.message_type.full_name) or {one.name: good(one) for one in field.message_type.fields if is_required(one)}
+    if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
+        return "2026-01-01" if traits(field).date else new_id()[-(rules.string.max_len or 26) :]
+    number = getattr(rules, rules.WhichOneof("type") or "double")
+    return number.gte if number.HasField("gte") else number.gt + 1 if number.HasField("gt") else 1
 
 
 def given(noun: Any, crm: Installation) -> dict[str, Any]:
