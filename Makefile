@@ -8,7 +8,7 @@ BESIDE := tests $(ALONE:%=--ignore %) -n $(WORKERS) --dist loadfile --no-loadsco
 BIN := .venv/bin
 export PYTHONPATH := $(CURDIR):$(CURDIR)/gen
 # The folders too: they change when a file goes.
-PROTOS := $(shell find protos)
+PROTOS := $(shell find protos -mindepth 1)
 
 .PHONY: help run setup test test-long lint types boundaries contracts unit tests manifests chaos chaos-long protos schema lock image image-proof sbom secrets bench bench-events clean
 .DEFAULT_GOAL := help
