@@ -98,21 +98,25 @@ class Noun:
         """By the model and by what it refers to. A reference that stays as it is need not be visible to the one who changes something else."""
         if self.check:
             self.check(document)
-        for check in (self._referred, self.prepare):
-            for refusal in await check(call, [document]) if check else ():
-                kept = refusal and before and refusal.field in document and before.get(refusal.field) == document[refusal.field]
-                if refusal and not kept:
-                    raise refusal
+        for refusal in await self._referred(call, [document], before or {}):
+            if refusal:
+                raise refusal
+        for refusal in await self.prepare(call, [document]) if self.prepare else ():
+            kept = refusal and before and refusal.field in document and before.get(refusal.field) == document[refusal.field]
+            if refusal and not kept:
+                raise refusal
 
-    async def _referred(self, call: Call, batch: list[Document]) -> list[CrmError | None]:
-        """For a batch: whether what is referred to is there."""
+    async def _referred(self, call: Call, batch: list[Document], before: Document | None = None) -> list[CrmError | None]:
+        """For a batch: whether what is referred to is there. Of what a record referred to `before` nothing is asked."""
         found: list[list[CrmError | None]] = [[None] * len(batch)]
         for store in self.refers:
             for field in [name for name, target in self.records.contract.references.items() if target == store.noun]:
+                known = frozenset(named(before or {}, field))
+                fresh = [{field: [one for one in named(document, field) if one not in known]} for document in batch]
                 found.append(
-                    await store.refusals(call, batch, field)
+                    await store.refusals(call, fresh, field)
                     if isinstance(store, RemoteRecords)
-                    else (await references(call, batch, store, field))[1]
+                    else (await references(call, fresh, store, field))[1]
                 )
         return first_of(*found)
 

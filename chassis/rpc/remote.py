@@ -5,7 +5,7 @@ What is only shown to them by a sharing contract is not theirs to build on: work
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -15,20 +15,29 @@ from chassis.kernel.errors import Conflict, CrmError, NotAllowed, NotFound
 from chassis.rpc.call import Call
 from chassis.rpc.channels import DEFAULT_SECONDS, Channel
 from chassis.rpc.contract import contract_of
+from chassis.rpc.documents import to_document
 from chassis.rpc.service import request_class
 
 BATCH = 100
 
 
 class RemoteRecords:
-    """The records of a noun that another department owns, by its BatchGet; `fields` is what is needed of them beside: no more is read."""
+    """The records of a noun that another department owns, by its BatchGet; `fields` is what is needed of them beside: no more is read.
 
-    def __init__(self, channel: Channel, record: type[Message], fields: Sequence[str] = ()) -> None:
+    `rule` refuses what a record is in no state to be referred to by a field: given the record, of these fields, and the field's name."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        record: type[Message],
+        fields: Sequence[str] = (),
+        rule: Callable[[dict[str, Any], str], CrmError | None] | None = None,
+    ) -> None:
         contract = contract_of(record.DESCRIPTOR)
         if contract.batch_get is None:
             raise RuntimeError(f"{contract.record.full_name} cannot be asked for by ids: its contract has no BatchGet")
         self.channel, self.method, self.rows = channel, contract.batch_get, contract.resource
-        self.noun, self.words = contract.name, contract.words
+        self.noun, self.words, self.rule = contract.name, contract.words, rule
         self.fields = [name for name in ("id", "archive_time", *fields) if name in contract.record.fields_by_name]
 
     async def batch_get(self, call: Call, ids: Iterable[str]) -> dict[str, Any]:
@@ -50,7 +59,7 @@ class RemoteRecords:
             found |= {message.id: message for message in getattr(answer, self.rows)}
         return found
 
-    async def seen(self, call: Call, ids: Iterable[str]) -> dict[str, Any]:
+    async def _seen(self, call: Call, ids: Iterable[str]) -> dict[str, Any]:
         """Messages by id, of those that the caller may see; none where their roles let them see none at all."""
         wanted = list(ids)
         try:
@@ -65,14 +74,16 @@ class RemoteRecords:
         """
         if call.method.startswith("BatchUpsert"):
             return [None] * len(documents)
-        found = await self.seen(call, (identity for document in documents for identity in named(document, field)))
+        found = await self._seen(call, (identity for document in documents for identity in named(document, field)))
         return [next(filter(None, (self._refusal(one, field, found) for one in named(each, field))), None) for each in documents]
 
     def _refusal(self, identity: str, field: str, found: dict[str, Any]) -> CrmError | None:
         if identity not in found:
             return absent(self.words, identity, field)
         archived = "archive_time" in found[identity].DESCRIPTOR.fields_by_name and found[identity].HasField("archive_time")
-        return out_of_use(self.words, field) if archived else None
+        if archived:
+            return out_of_use(self.words, field)
+        return self.rule(to_document(found[identity]), field) if self.rule else None
 
 
 def named(document: Mapping[str, Any], field: str) -> list[str]:

@@ -23,12 +23,13 @@ def check(competitor: Document) -> None:
         competitor["lost_opportunity_ids"] = list(dict.fromkeys(competitor["lost_opportunity_ids"]))
 
 
-def must_be_lost(opportunity_id: str, state: str, name: str) -> WrongState | None:
+def must_be_lost(opportunity: Document, field: str) -> WrongState | None:
     """The refusal of an opportunity that was not lost; None for one that was."""
+    state = opportunity.get("state", "")
     if state == "LOST":
         return None
-    text = f"the opportunity «{name or opportunity_id}» is {state.lower() or 'undecided'}; link it once it is lost (opportunityLose)"
-    return WrongState(text, field="lost_opportunity_ids")
+    name = opportunity.get("name") or opportunity["_id"]
+    return WrongState(f"the opportunity «{name}» is {state.lower() or 'undecided'}; link it once it is lost (opportunityLose)", field=field)
 
 
 def _name(text: str, field: str) -> str:
@@ -44,6 +45,6 @@ def _website(text: str) -> str:
         known = parts.scheme in ("http", "https") and bool(parts.hostname)
     except ValueError:
         known = False
-    if not known:
+    if not known or any(letter.isspace() for letter in text):
         raise Invalid(f"«{text[:100]}» is no address of a website; write it whole, e.g. https://www.example.com", field="website")
     return text

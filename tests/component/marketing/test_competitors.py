@@ -21,7 +21,7 @@ async def deals(crm: Installation) -> dict[str, str]:
     if "MARKETING_LEAD" not in crm.people:
         await crm.person("MARKETING_LEAD", "MARKETING_LEAD")
         await crm.until(lambda: all(crm.people["MARKETING_LEAD"] in crm.suite[name].authority.directory.members for name in crm.channels))
-    return {"lost": lost, "open": open_}
+    return {"lost": lost, "open": open_, "pipeline": pipeline.id}
 
 
 async def test_what_was_lost_to_a_competitor_is_linked_and_seen_from_there(crm: Installation, deals: dict[str, str]) -> None:
@@ -54,8 +54,16 @@ async def test_a_link_is_judged_when_it_changes(crm: Installation, deals: dict[s
     await refused(crm, COMPETITORS, crm.ask("UpdateCompetitor", **change), "WRONG_STATE", field="lost_opportunity_ids", record_id=made.id)
     after = (await crm.ask("UpdateCompetitor", **{**change, "lost_opportunity_ids": [deals["lost"]]})).competitor
     assert list(after.lost_opportunity_ids) == [deals["lost"]]
+    # What became of one that is linked already is no matter when another is.
+    second = (await crm.ask("CreateOpportunity", name="再丢", pipeline_id=deals["pipeline"])).opportunity.id
+    await crm.ask("LoseOpportunity", opportunity_id=second, reason="price")
+    await crm.ask("ReopenOpportunity", opportunity_id=deals["lost"], stage_key="talk", reason="again")
+    both = {**change, "version": 2, "lost_opportunity_ids": [deals["lost"], second]}
+    assert list((await crm.ask("UpdateCompetitor", **both)).competitor.lost_opportunity_ids) == [deals["lost"], second]
+    values = {**both, "version": 3, "lost_opportunity_ids": [second, deals["open"]]}
+    await refused(crm, COMPETITORS, crm.ask("UpdateCompetitor", **values), "WRONG_STATE", field="lost_opportunity_ids", record_id=made.id)
     # Who may see no opportunity changes the rest all the same.
-    values = {"competitor_id": made.id, "version": 2, "update_mask": mask("strengths"), "strengths": "快"}
+    values = {"competitor_id": made.id, "version": 3, "update_mask": mask("strengths"), "strengths": "快"}
     assert (await crm.ask("UpdateCompetitor", role="MARKETER", **values)).competitor.strengths == "快"
 
 

@@ -35,7 +35,7 @@ def test_former_names_are_told_once_in_their_order_and_not_the_present_one() -> 
 
 
 @pytest.mark.parametrize(
-    "website", ["www.example.com", "ftp://example.com", "https://", "http://[", "javascript:alert(1)", "mailto:a@b.cn"]
+    "website", ["www.example.com", "ftp://example.com", "https://", "http://[", "javascript:alert(1)", "mailto:a@b.cn", "https://a b.cn"]
 )
 def test_a_website_is_a_whole_address(website: str) -> None:
     with pytest.raises(Invalid) as refused:
@@ -54,6 +54,6 @@ def test_an_opportunity_is_linked_once() -> None:
 
 @pytest.mark.parametrize(("state", "fits"), [("LOST", True), ("WON", False), ("OPEN", False), ("", False)])
 def test_only_what_was_lost_was_lost_to_somebody(state: str, fits: bool) -> None:
-    refusal = model.must_be_lost("o1", state, "大单")
+    refusal = model.must_be_lost({"_id": "o1", "state": state, "name": "大单"}, "lost_opportunity_ids")
     assert (refusal is None) is fits
     assert fits or (refusal.field == "lost_opportunity_ids" and "大单" in refusal.message)  # type: ignore[union-attr]
