@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from cli.contracts import ROOT
+from cli.engines import EngineError
 from cli.standard.english import article
 from cli.standard.new import New, camel
 from cli.standard.shape import Shape, Words, simple
@@ -41,7 +42,7 @@ def bootstrap(new: New) -> Path:
 
 
 def enter(new: New) -> bool:
-    """Put the noun into its department's bootstrap; False where it stands there already."""
+    """Put the noun into its department's bootstrap; False where it stands there already. Raises EngineError where it has no list."""
     path = bootstrap(new)
     text = path.read_text()
     package = f"services.{new.department}.{new.resource}"
@@ -49,7 +50,7 @@ def enter(new: New) -> bool:
         return False
     found = re.search(r"services=\[(.*?)\](?=,\n)", text, flags=re.S)
     if found is None:
-        raise ValueError(f"{path.name} has no list of services; add {new.resource}_api.service({new.plural}()) yourself")
+        raise EngineError(f"{path.relative_to(ROOT)} has no list of services; add {new.resource}_api.service({new.plural}()) yourself")
     line = f"{found[1].rstrip().rstrip(',')}, {new.resource}_api.service({new.plural}())"
     text = text[: found.start(1)] + line + text[found.end(1) :]
     imports = f"from {package} import api as {new.resource}_api\nfrom {package}.store import {new.plural}\n"

@@ -40,7 +40,7 @@ def asked(path: str, one: str, title: str, family: str, verbs: str, *, owned: bo
     pairs = dict(pair.partition(":")[::2] for pair in verbs.split(",") if pair)
     if wrong := [verb for verb, participle in pairs.items() if not _NAME.match(verb) or not _NAME.match(participle)]:
         raise EngineError(f"«{wrong[0]}» needs the participle of its fact: --verbs win:won,lose:lost")
-    name = "".join(part.capitalize() for part in single.split("_"))
+    name = camel(single)
     taken = next((noun for noun in nouns() if name == noun.name or resource == noun.resource), None)
     if taken and (taken.department, taken.resource, taken.name) != (department, resource, name):
         raise EngineError(
