@@ -2,9 +2,20 @@
 PYTHON ?= python3
 # Tests wait much: two workers keep two cores busy, and leave them time to be on time.
 WORKERS ?= 2
-# What kills processes or has deadlines of milliseconds runs beside nothing.
+# What kills processes or has deadlines of milliseconds has no worker beside it.
 ALONE := tests/chaos tests/e2e/test_graph_outages.py
-BESIDE := tests $(ALONE:%=--ignore %) -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+# What waits for nothing and nobody, and may wait itself, takes the time of the cores that all others leave.
+PATIENT := tests/unit tests/deploy/test_images.py tests/deploy/manifests/test_manifests.py tests/deploy/manifests/test_checkov.py
+URGENT := tests/contract/test_access_matrix.py tests/contract/test_access_oracle.py
+FOLDERS := $(filter-out tests/__pycache__/ tests/chaos/ tests/contract/ tests/support/ tests/unit/,$(wildcard tests/*/)) $(URGENT)
+BESIDE := $(FOLDERS) $(patsubst %,--ignore %,$(ALONE) $(PATIENT)) -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+define RUN
+	@mkdir -p .cache
+	@nice -n 5 $(BIN)/pytest $(PATIENT) tests/contract $(URGENT:%=--ignore %) > .cache/patient.log 2>&1 & patient=$$!; \
+	  trap 'kill $$patient 2>/dev/null; exit 130' INT TERM; \
+	  $(BIN)/pytest $(ALONE) && $(BIN)/pytest $(BESIDE); found=$$?; \
+	  wait $$patient; left=$$?; cat .cache/patient.log; exit $$((found | left))
+endef
 BIN := .venv/bin
 export PYTHONPATH := $(CURDIR):$(CURDIR)/gen
 # The folders too: they change when a file goes.
@@ -25,13 +36,12 @@ setup: .venv/.run gen/crm.binpb ## only set up .venv and generated code
 ##@ Check
 test: .venv/.dev .cache/checks/.made gen/crm.binpb ## everything that CI checks
 	@$(MAKE) --no-print-directory lint types boundaries contracts
-	@$(BIN)/pytest $(ALONE)
-	@$(BIN)/pytest $(BESIDE)
+	$(RUN)
 
+test-long: export CRM_TEST_LONG := 1
 test-long: .venv/.dev .cache/checks/.made gen/crm.binpb ## for releases: every generated case, all of chaos; about forty minutes
 	@$(MAKE) --no-print-directory lint types boundaries contracts
-	@CRM_TEST_LONG=1 $(BIN)/pytest $(ALONE)
-	@CRM_TEST_LONG=1 $(BIN)/pytest $(BESIDE)
+	$(RUN)
 
 lint: .venv/.dev ## style
 	@$(BIN)/ruff format --check -q . || (echo "run «.venv/bin/ruff format .»"; exit 1)
