@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from chassis.kernel.errors import Invalid
+from chassis.kernel.money import HOME
 from chassis.kernel.pages import value_at
 
 Criteria = Mapping[str, Any]
@@ -94,7 +95,11 @@ def _children(node: Criteria) -> list[Criteria]:
 
 def _query(node: Criteria, schema: Schema) -> dict[str, Any]:
     if "condition" in node:
-        return _condition_query(*_checked(node["condition"], schema))
+        field, operator, values = _checked(node["condition"], schema)
+        found = _condition_query(field, operator, values)
+        if field.kind != "money" or operator == "IS_SET":
+            return found
+        return {"$and": [found, {_currency_of(field): _code(node["condition"])}]}
     parts = [_query(child, schema) for child in _children(node)]
     if not parts:
         raise refuse("a group without items; give at least one")
@@ -105,7 +110,12 @@ def _query(node: Criteria, schema: Schema) -> dict[str, Any]:
 
 def _predicate(node: Criteria, schema: Schema) -> Predicate:
     if "condition" in node:
-        return _condition_predicate(*_checked(node["condition"], schema))
+        field, operator, values = _checked(node["condition"], schema)
+        test = _condition_predicate(field, operator, values)
+        if field.kind != "money" or operator == "IS_SET":
+            return test
+        path, code = _currency_of(field), _code(node["condition"])
+        return lambda document: value_at(dict(document), path) == code and test(document)
     parts = [_predicate(child, schema) for child in _children(node)]
     if not parts:
         raise refuse("a group without items; give at least one")
@@ -117,6 +127,15 @@ def _predicate(node: Criteria, schema: Schema) -> Predicate:
     return lambda document: any(part(document) for part in parts)
 
 
+def _currency_of(field: Field) -> str:
+    return field.path.rpartition(".")[0] + ".currency_code"
+
+
+def _code(condition: Mapping[str, Any]) -> str:
+    """The currency that a condition compares."""
+    return str(condition.get("currency_code") or HOME)
+
+
 def _checked(condition: Mapping[str, Any], schema: Schema) -> tuple[Field, str, list[Any]]:
     name = condition.get("field", "")
     field = schema.get(name)
@@ -125,6 +144,8 @@ def _checked(condition: Mapping[str, Any], schema: Schema) -> tuple[Field, str, 
     operator = condition.get("operator", "")
     if operator not in OPERATORS:
         raise refuse(f"«{name}» has no operator; use one of {', '.join(OPERATORS)}")
+    if condition.get("currency_code") and field.kind != "money":
+        raise refuse(f"«{name}» is no amount and has no currency; leave currency_code out")
     kind = "flag" if operator == "IS_SET" else _VALUE_OF[field.kind]
     values = []
     for value in condition.get("values", ()):

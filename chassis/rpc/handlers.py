@@ -21,6 +21,7 @@ from chassis.storage.pages import Page
 from chassis.storage.records import Document, Records
 
 Action = Callable[..., Awaitable[Document]]
+_WHOLE = {FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64}
 _META = frozenset(("request_id", "update_mask"))
 
 
@@ -167,9 +168,17 @@ def _required_at_create(update: Descriptor) -> frozenset[str]:
     return frozenset(field.name for field in create.fields if is_required(field))
 
 
+def _refuses_zero(rules: Any) -> bool:
+    """Whether a whole number without presence, which is 0 when it is not given, is refused as 0."""
+    found = rules.int64 if rules.HasField("int64") else rules.int32
+    return bool(0 in found.not_in or (found.HasField("gte") and found.gte > 0) or (found.HasField("gt") and found.gt >= 0))
+
+
 def is_required(field: FieldDescriptor) -> bool:
     """Whether the contract's rules refuse a message without this field."""
     rules = field.GetOptions().Extensions[validate_pb2.field]
     if field.has_presence and field.message_type is None:  # «optional»: its rules hold where it is given
         return bool(rules.required)
+    if field.cpp_type in _WHOLE and not field.is_repeated and _refuses_zero(rules):
+        return True
     return bool(rules.required or rules.string.min_len or (0 in rules.enum.not_in and not field.is_repeated) or rules.repeated.min_items)

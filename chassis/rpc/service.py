@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 
 from chassis.access.fields import limit_answer, refuse_writes, resource_of
 from chassis.kernel.errors import Conflict, CrmError, Invalid, NotAllowed
+from chassis.rpc import forms
 from chassis.rpc.call import Call
 from chassis.rpc.documents import message_class
 from chassis.rpc.repeats import Repeat, is_repeatable
@@ -75,6 +76,7 @@ def validate(message: Message) -> None:
         found = violations[0].proto
         path = _path(found.field.elements if found.field else ())
         raise Invalid(f"{path or 'the request'}: {found.message}", field=path)
+    forms.check(message)
 
 
 def _path(elements: Any) -> str:
@@ -97,6 +99,7 @@ async def run(method: MethodDescriptor, service: Service, call: Call, request: M
         call.contracts = call.directory.contracts_for(call.caller, resource)
     if action != PUBLIC and not call.contracts and not call.directory.allows(call.caller, resource, action):
         raise NotAllowed(f"your roles do not allow «{action}» on {resource.replace('_', ' ')}; ask an administrator for the right")
+    forms.tidy(request)
     validate(request)
     if action not in ("read", PUBLIC):
         refuse_writes(request, _row_of(method, resource), call.limits(resource))

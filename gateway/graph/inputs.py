@@ -30,6 +30,7 @@ _WORDS = {
     "eq": "Equals.", "in_": "Is one of these, 1 to 100.", "lt": "Is less (earlier).", "lte": "Is less (earlier) or equal.",
     "gt": "Is greater (later).", "gte": "Is greater (later) or equal.", "is_set": "Has a value (true) or none (false).",
     "starts_with": "Begins with, as written.",
+    "currency_code": "The currency that is compared, CNY when not given; what is in another one does not meet the condition.",
 }  # fmt: skip
 
 
@@ -192,7 +193,7 @@ def _condition(name: str, kind: Any, operators: tuple[str, ...]) -> Any:
     annotations: dict[str, Any] = {}
     namespace: dict[str, Any] = {"__annotations__": annotations}
     for operator in operators:
-        shape: Any = list[kind] if operator == "in_" else bool if operator == "is_set" else kind
+        shape: Any = list[kind] if operator == "in_" else {"is_set": bool, "currency_code": str}.get(operator, kind)
         annotations[operator] = shape | None
         namespace[operator] = strawberry.field(
             default=strawberry.UNSET, description=_WORDS[operator], name="in" if operator == "in_" else None
@@ -208,7 +209,7 @@ def _condition_for(field: FieldDescriptor) -> Any:
         return _condition(f"{field.enum_type.name}Condition", enum_type(field.enum_type), ("eq", "in_", "is_set"))
     if field.message_type is not None:
         if field.message_type.full_name == "crm.common.v1.Money":
-            return _condition("AmountCondition", Decimal, ("eq", *_ORDER, "is_set"))
+            return _condition("AmountCondition", Decimal, ("eq", *_ORDER, "is_set", "currency_code"))
         return _condition("DateTimeCondition", datetime, (*_ORDER, "is_set"))
     mark = traits(field)
     if mark.refers_to:
@@ -266,6 +267,7 @@ def _parts(value: Any, descriptor: Descriptor, level: int) -> Iterator[criteria_
         condition = getattr(value, field.name, None) if traits(field).filterable else None
         if not condition:
             continue
+        code = getattr(condition, "currency_code", None) or None
         for operator, shown in _OPERATORS.items():
             given = getattr(condition, operator, strawberry.UNSET)
             if given is None:
@@ -274,7 +276,9 @@ def _parts(value: Any, descriptor: Descriptor, level: int) -> Iterator[criteria_
             if given is not strawberry.UNSET:
                 values = given if operator == "in_" else [given]
                 converted = [_value(item, field, operator == "is_set") for item in values]
-                made = criteria_pb2.Condition(field=field.name, operator=criteria_pb2.Operator.Value(shown), values=converted)
+                named = None if operator == "is_set" else code
+                number = criteria_pb2.Operator.Value(shown)
+                made = criteria_pb2.Condition(field=field.name, operator=number, values=converted, currency_code=named)
                 yield criteria_pb2.Criteria(condition=made)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from buf.validate import validate_pb2
+from crm.common.v1 import annotations_pb2
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 
 from chassis.kernel.ids import new_id
@@ -15,7 +17,7 @@ from tests.support.checks import cny
 from tests.support.installation import Installation
 
 FUTURE = 999  # a version that nothing has: who has access is told of the conflict, and nothing is written
-LINE = {"quantity": 1, "unit_price": cny(5), "product_code": "P"}
+LINE = {"quantity": 1, "unit_price": cny(5), "description": "x"}
 RETURNED = [{"line_index": 0, "quantity": 1}]
 STAGE = {"key": "first", "name": "第一", "probability": 10}
 CRITERIA = {"condition": {"field": "name", "operator": 1, "values": [{"text": "nobody"}]}}
@@ -26,6 +28,16 @@ GIVEN: dict[str, Any] = {
     "url": "https://hooks.invalid/", "event_types": ["crm.sales.v1.OrderCreated"],
     "resource": "orders", "fields": ["number"], "start_time": {"seconds": 4_000_000_000}, "end_time": {"seconds": 4_000_000_001},
 }  # fmt: skip
+# What a text may be that means something; where it can, another one each time.
+FORMS: dict[int, Callable[[], str]] = {
+    annotations_pb2.FORM_PHONE: lambda: f"+861{secrets.randbelow(10**10):010d}",
+    annotations_pb2.FORM_EMAIL: lambda: f"{new_id()}@example.com",
+    annotations_pb2.FORM_COUNTRY: lambda: "CN",
+    annotations_pb2.FORM_CURRENCY: lambda: "CNY",
+    annotations_pb2.FORM_WEBSITE: lambda: "https://www.example.com",
+    annotations_pb2.FORM_TIME_ZONE: lambda: "Asia/Shanghai",
+    annotations_pb2.FORM_LANGUAGE: lambda: "zh-CN",
+}
 MESSAGES: dict[str, Any] = {"crm.common.v1.Money": cny(5), "google.protobuf.Timestamp": {"seconds": 1_790_000_000}}
 CHANGED = ("description", "name", "subject", "text", "title", "post", "is_default", "display_name")
 # Not required by the contract, but by the model.
@@ -74,6 +86,8 @@ def good(field: FieldDescriptor) -> Any:
     if field.message_type is not None:
         return MESSAGES.get(field.message_type.full_name) or {one.name: good(one) for one in field.message_type.fields if is_required(one)}
     if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
+        if traits(field).form in FORMS:
+            return FORMS[traits(field).form]()
         return "2026-01-01" if traits(field).date else new_id()[-(rules.string.max_len or 26) :]
     number = getattr(rules, rules.WhichOneof("type") or "double")
     return number.gte if number.HasField("gte") else number.gt + 1 if number.HasField("gt") else 1
