@@ -30,7 +30,9 @@ from chassis.rpc.call import Call
 from chassis.rpc.collaboration import Collaborations
 from chassis.rpc.server import Entrance, Server
 from chassis.rpc.service import Service
+from chassis.runtime import migrations
 from chassis.runtime.measures import Measures
+from chassis.runtime.migrations import Migration
 from chassis.runtime.ops import HttpServer, ops_app
 from chassis.runtime.settings import Settings
 from chassis.runtime.timers import Timer, Timers
@@ -71,6 +73,7 @@ class Department:
     timers: Sequence[Timer] = ()
     models: Sequence[Model] = ()
     indexes: dict[str, list[IndexModel]] = field(default_factory=dict)
+    migrations: Sequence[Migration] = ()
     at_start: Sequence[Worker] = ()
     web: tuple[Any, str] | None = None
     closing: Sequence[Worker] = ()
@@ -114,14 +117,14 @@ class Department:
         self.served = [*self.services, *common.services(self.name, self.stores, collaborations), audits.service(), asked]
         self.server = Server(
             self.name, self.served, self.authority, self.database, self.metrics, self.traces, self.changes, collaborations,
-            reflect=reflect, entrance=Entrance(identity, self.callers, self.settings.seal),
+            reflect=reflect, entrance=Entrance(identity, self.callers, self.settings.seal, self.settings.time_zone),
         )  # fmt: skip
         self.port = await self.server.start(self.settings.grpc_address, self.settings.health_address)
         await self._start_http()
         await self.nats.subscribe("crm.organization.v1.>", cb=self._organization_changed)
         consumers = [consumer.run for consumer in self.consumers.values()]
         timers = [Timers(self.timers, self.database, self.own_call, self.metrics).run] if self.timers else []
-        alone = {work.__qualname__: work for work in (*self.alone, *timers)}
+        alone = {work.__qualname__: work for work in (*self.alone, *timers, self._migrate_beside)}
         self._leases = [Lease(self.database, name) for name in alone]
         beside = [partial(lease.while_held, work) for lease, work in zip(self._leases, alone.values(), strict=True)]
         self.chain = chain.Chain(self.name, self.database, self.vault, self.deliver)
@@ -138,10 +141,18 @@ class Department:
         try:
             await client.check(self.database, self.settings.mongo_uri)
             await self.ensure_indexes()
+            await self.vault.begin()
+            await migrations.migrate(self.database, self._steps(), self.own_call, again=True)
         finally:
             for close in self.closing:
                 await close()
             await self.database.client.close()
+
+    async def _migrate_beside(self) -> None:
+        await migrations.migrate(self.database, self._steps(), self.own_call)
+
+    def _steps(self) -> list[Migration]:
+        return [*self.migrations, *migrations.rederiving(self.stores)]
 
     async def _make_stream(self) -> None:
         if self.settings.identity:
@@ -190,6 +201,7 @@ class Department:
             self.changes(caller.person_id, request_id, method),
             method,
             request_id,
+            zone=self.settings.time_zone,
         )
 
     def changes(self, actor_id: str, request_id: str, method: str) -> Changes:
@@ -227,7 +239,7 @@ class Department:
                 await client.ensure_collection(self.database, name)
             if models:
                 await self.database[name].create_indexes(models)
-        for name in {INBOX, PARKED, POSITIONS, LEASES, chain.BLOCKS, chain.KEYS, audits.CHECKPOINT_KEYS} - existing:
+        for name in {INBOX, PARKED, POSITIONS, LEASES, migrations.COLLECTION, chain.BLOCKS, chain.KEYS, audits.CHECKPOINT_KEYS} - existing:
             await client.ensure_collection(self.database, name)
 
     async def _release(self) -> None:

@@ -5,6 +5,7 @@ A noun's `store.py` declares one of these, or subclasses it to keep derived fiel
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,10 +22,11 @@ from chassis.access.fields import kept_of
 from chassis.kernel.criteria import Criteria, Field, named, to_query
 from chassis.kernel.errors import Conflict, Invalid, NotAllowed, NotFound
 from chassis.kernel.ids import new_id
+from chassis.kernel.money import order_key
 from chassis.kernel.pages import Sort, filter_after, fingerprint, size_of
 from chassis.messaging.envelope import encode
 from chassis.rpc.call import Call
-from chassis.rpc.contract import contract_of
+from chassis.rpc.contract import BY_CURRENCY, contract_of
 from chassis.rpc.documents import personal_fields, schema_of
 from chassis.storage.encryption import erased
 from chassis.storage.indexes import duplicate_codes, indexes_of
@@ -42,8 +44,10 @@ class Records:
     """The records of one resource. `personal` are the fields that are stored encrypted, `sealed` those of them that can be asked for.
 
     `parents` are the fields by which edges ask (customer_id …), `unique` maps a field to the code of the refusal, `sorts` are the orders:
-    what the contract says, and what is given beside it.
+    what the contract says, and what is given beside it. `edition` is raised where what `derive` sets is to be reckoned anew.
     """
+
+    edition = 0
 
     def __init__(
         self,
@@ -66,6 +70,7 @@ class Records:
         self.personal = personal_fields(self.descriptor)
         self.sealed = tuple(name for name in self.personal if name in self.schema or name in self.unique)
         self.extra_indexes = list(indexes)
+        self._amounts = [sort.of for sort in self.sorts.values() if sort.field.startswith(f"{BY_CURRENCY}.")]
         self.customer_key = self._customer_key()
         self.archivable = "archive_time" in self.descriptor.fields_by_name
 
@@ -233,7 +238,7 @@ class Records:
         self._admit(call, action, document, inherited=owner_of is not None)
         if assign_to:
             self.set_owner(call, document, assign_to)
-        self._derive(call, document)
+        self.complete(call, document)
         call.changes.insert(self.resource, document, self.personal)
         self._announce(call, None, document, event)
         return document
@@ -256,19 +261,22 @@ class Records:
             raise erased(before["_id"])
         after = {key: value for key, value in {**before, **values}.items() if value is not None}
         after |= {"version": before["version"] + 1, "update_time": call.now, "updater_id": call.caller.person_id}
-        self._derive(call, after)
+        self.complete(call, after)
         call.changes.update(self.resource, before, after, self.personal)
         self._announce(call, before, after, event, quietly=quietly)
         return after
 
-    def _derive(self, call: Call, document: Document) -> None:
+    def complete(self, call: Call, document: Document) -> None:
+        """Set what is stored beside the contract's fields: what personal fields are found by, what amounts sort by, what `derive` adds."""
         if self.sealed:
             document["blind"] = {name: self.blind(call, name, document[name]) for name in self.sealed if document.get(name)}
+        if self._amounts:
+            document[BY_CURRENCY] = {name: order_key(document.get(name)) for name in self._amounts}
         self.derive(call, document)
 
     def blind(self, call: Call, name: str, value: str) -> str:
         """What a personal field is found by: the same for values that differ only in blanks and in small and capital letters."""
-        return call.vault.blind(f"{self.resource}.{name}:{''.join(value.casefold().split())}")
+        return call.vault.blind(f"{self.resource}.{name}:{''.join(unicodedata.normalize('NFKC', value).casefold().split())}")
 
     def set_owner(self, call: Call, document: Document, owner_id: str, field: str = "owner_id") -> None:
         """Make a person the owner, with the team and department that decide scope. `field` names them in a refusal."""

@@ -13,4 +13,4 @@ from services.customer.customers.store import Customers
 
 def service(contacts: Contacts, customers: Customers) -> Service:
     """The handlers of contacts."""
-    return Noun(contacts, model.check, partial(actions.inherit, customers)).serve()
+    return Noun(contacts, model.check, partial(actions.join, contacts, customers)).serve()

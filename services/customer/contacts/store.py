@@ -5,7 +5,10 @@ from __future__ import annotations
 from crm.customer.v1 import contact_pb2
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
-from chassis.storage.records import OWNER_FIELDS, Records
+from chassis.rpc.call import Call
+from chassis.storage.records import OWNER_FIELDS, Document, Records
+from services.customer.customers import terms
+from services.customer.customers.store import stored
 
 BY_OWNER = [IndexModel([(name, ASCENDING), ("create_time", DESCENDING), ("_id", DESCENDING)], name=f"by_{name}") for name in OWNER_FIELDS]
 
@@ -13,5 +16,11 @@ BY_OWNER = [IndexModel([(name, ASCENDING), ("create_time", DESCENDING), ("_id", 
 class Contacts(Records):
     """People at customers."""
 
+    edition = terms.EDITION
+
     def __init__(self) -> None:
-        super().__init__(contact_pb2.Contact, indexes=BY_OWNER)
+        super().__init__(contact_pb2.Contact, indexes=[*BY_OWNER, IndexModel([("search_terms", ASCENDING)], name="by_search_terms")])
+
+    def derive(self, call: Call, document: Document) -> None:
+        """Keep the terms by which a search for the customer finds its people."""
+        document["search_terms"] = [stored(call, term) for term in terms.of_customer(document)]

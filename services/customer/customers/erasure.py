@@ -44,7 +44,7 @@ async def erase(customers: Customers, call: Call, *, customer_id: str, reason: s
 def _empty(call: Call, customer_id: str) -> None:
     """Contacts and notes lose what tells of a person and go out of use; the timeline forgets the names of things."""
     query, used = {"customer_id": customer_id}, {"archive_time": call.now, "update_time": call.now}
-    gone = dict.fromkeys(("blind", "phone", "email", "title", "decision_role", "preferred_channel", "source_key"), "")
+    gone = dict.fromkeys(("blind", "search_terms", "phone", "email", "title", "decision_role", "preferred_channel", "source_key"), "")
     call.changes.write("contacts", UpdateMany(query, {"$set": used | {"name": NAME}, "$unset": gone}))
     call.changes.write("notes", UpdateMany(query, {"$set": used, "$unset": {"text": "", "source_key": ""}}))
     call.changes.write("timeline_entries", UpdateMany(query, {"$unset": {"subject": ""}}))

@@ -15,11 +15,24 @@ from chassis.storage.records import OWNER_FIELDS, Records
 from services.customer.customers import terms
 
 Document = dict[str, Any]
+CONTACTS = "contacts"
 _CANDIDATES = 200
+
+
+def stored(call: Call, term: str) -> str:
+    """A term as it is kept: what is personal is blind."""
+    return term[0] + call.vault.blind(f"term:{term}") if term[0] in terms.BLIND else term
+
+
+def sought(call: Call, term: str) -> Any:
+    """What finds a term: a personal one is found whole, every other one by its beginning."""
+    return stored(call, term) if term[0] in terms.BLIND else {"$regex": f"^{re.escape(term)}"}
 
 
 class Customers(Records):
     """Companies and persons."""
+
+    edition = terms.EDITION
 
     def __init__(self) -> None:
         super().__init__(
@@ -29,10 +42,7 @@ class Customers(Records):
 
     def derive(self, call: Call, document: Document) -> None:
         """Keep the search terms; those of personal fields are blind."""
-        document["search_terms"] = [self._stored(call, term) for term in terms.of_customer(document)]
-
-    def _stored(self, call: Call, term: str) -> str:
-        return term[0] + call.vault.blind(f"term:{term}") if term[0] in terms.BLIND else term
+        document["search_terms"] = [stored(call, term) for term in terms.of_customer(document)]
 
     def project(self, call: Call, before: Document | None, after: Document) -> None:
         """Contacts and notes follow their customer's owner."""
@@ -52,7 +62,8 @@ class Customers(Records):
         opening = self.opening(call)
         whole = {"$and": [{"search_terms": terms.exact(question)}, opening.filter(("name",))]}
         found: dict[str, Document] = {}
-        for wanted in (whole, self._ways(call, opening, needs)):  # a whole name is never lost among those that begin alike
+        beside = {"$and": [{"_id": {"$in": await self._by_contacts(call, needs)}}, opening.filter(("name",))]}
+        for wanted in (whole, self._ways(call, opening, needs), beside):  # a whole name is never lost among those that begin alike
             cursor = call.database[self.resource].find({**wanted, "archive_time": None}, {"search_terms": 0}).limit(_CANDIDATES)
             found |= {document["_id"]: document async for document in cursor.max_time_ms(call.milliseconds_left)}
         asked = terms.normalized(question).strip()
@@ -63,19 +74,32 @@ class Customers(Records):
 
         return await self.shown(call, opening, sorted(found.values(), key=rank)[: size or 20])
 
+    async def _by_contacts(self, call: Call, needs: list[list[str]]) -> list[str]:
+        """The customers at whom somebody is found: what the telephone shows, or a letter is signed with. Only contacts that the caller may
+        read, by fields that they get."""
+        if not call.directory.allows(call.caller, CONTACTS, "read"):
+            return []
+        limits = call.limits(CONTACTS)
+        letters = {**terms.LETTERS, "name": "cwx"}
+        secret = tuple(letter for name, several in letters.items() for letter in several if limits.get(name, READ) < READ)
+        asked = [[term for term in alternatives if not term.startswith(secret)] for alternatives in needs]
+        if not all(asked):
+            return []
+        found = [{"$or": [{"search_terms": sought(call, term)} for term in alternatives]} for alternatives in asked]
+        reach = call.reach(CONTACTS, "read", "customer_id").filter()
+        query = {"$and": [*found, {"archive_time": None}, *([reach] if reach else [])]}
+        rows = call.database[CONTACTS].find(query, {"customer_id": 1}).limit(_CANDIDATES).max_time_ms(call.milliseconds_left)
+        return list(dict.fromkeys([row["customer_id"] async for row in rows]))
+
     def _ways(self, call: Call, opening: Opening, needs: list[list[str]]) -> Document:
         """The filter of a search. What a contract shows is found by the fields that it shows, and hits are ranked by their names."""
         ways: list[Document] = []
         for part in opening.parts():
             asked = [[term for term in alternatives if part.all_show(terms.FIELDS.get(term[0], "name"))] for alternatives in needs]
             if part.all_show("name") and all(asked):
-                found = [{"$or": [{"search_terms": self._sought(call, term)} for term in alternatives]} for alternatives in asked]
+                found = [{"$or": [{"search_terms": sought(call, term)} for term in alternatives]} for alternatives in asked]
                 ways.append({"$and": [*found, part.filter()]})
         return {"$or": ways} if ways else {"_id": {"$in": []}}
-
-    def _sought(self, call: Call, term: str) -> Any:
-        """A personal term is found whole, every other one by its beginning."""
-        return self._stored(call, term) if term[0] in terms.BLIND else {"$regex": f"^{re.escape(term)}"}
 
     async def levels_below(self, call: Call, customer_id: str, deepest: int) -> int:
         """How many levels stand below a customer; counts no further than `deepest`."""

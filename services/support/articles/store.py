@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from typing import Any
 
@@ -16,11 +17,14 @@ from services.support.articles import terms
 
 Document = dict[str, Any]
 VOTES, STATISTICS = "article_votes", "article_statistics"
-_CANDIDATES = 2000
+# A term in so many articles chooses none; a question has so many terms at most, and finds so many times the candidates.
+_CANDIDATES, MOST_ASKED, _MOST = 2000, 40, 3
 
 
 class Articles(Records):
     """Answers worth keeping."""
+
+    edition = terms.EDITION
 
     def __init__(self) -> None:
         super().__init__(
@@ -45,29 +49,43 @@ class Articles(Records):
             call.changes.write(STATISTICS, UpdateOne({"_id": "all"}, {"$inc": step}, upsert=True))
 
     async def search(self, call: Call, question: str, criteria: Criteria | None, size: int) -> list[Document]:
-        """Articles by BM25, the best first."""
-        asked = list(dict.fromkeys(terms.words(question)))[:40]
-        statistics = await call.database[STATISTICS].find_one({"_id": "all"})
+        """Articles by BM25, the best first; by single characters where nothing larger of the question is anywhere."""
         limits = call.limits(self.resource)
-        if not asked or not statistics or any(limits.get(name, READ) < READ for name in ("title", "body")):
+        if any(limits.get(name, READ) < READ for name in ("title", "body")):
             return []  # what is found tells what stands in it
-        parts = [
-            {"search_terms": {"$in": asked}},
-            self.reach(call, "read").filter(),
-            to_query(criteria, self.filterable(call)),
-            {"archive_time": None},
-        ]
-        cursor = call.database[self.resource].find({"$and": [part for part in parts if part]}, max_time_ms=call.milliseconds_left)
-        found = await cursor.limit(_CANDIDATES).to_list()
-        counts = {row["_id"]: dict(zip(row["search_terms"], row["search_counts"], strict=True)) for row in found}
-        holders = {term: sum(term in counted for counted in counts.values()) for term in asked}
+        parts = [self.reach(call, "read").filter(), to_query(criteria, self.filterable(call)), {"archive_time": None}]
+        within = [part for part in parts if part]
+        for terms_asked in terms.asked(question):
+            if found := await self._best(call, terms_asked[:MOST_ASKED], within):
+                return found[: size or 20]
+        return []
+
+    async def _best(self, call: Call, asked: list[str], within: list[Document]) -> list[Document]:
+        """All that may answer, the best first. Rare terms choose; one that stands in thousands of articles only ranks, or the best would be cut
+        off by chance; where every term is so common, the two rarest together choose."""
+        statistics = await call.database[STATISTICS].find_one({"_id": "all"})
+        holders = dict(zip(asked, await asyncio.gather(*[self._holders(call, term, within) for term in asked]), strict=True))
+        asked = sorted((term for term in asked if holders[term]), key=lambda term: holders[term])
+        if not asked or not statistics:
+            return []
+        rare = [term for term in asked if holders[term] < _CANDIDATES]
+        chosen: Document = {"$in": rare} if rare else {"$all": asked[:2]}
+        query = {"$and": [{"search_terms": chosen}, *within]}
+        cursor = call.database[self.resource].find(query, max_time_ms=call.milliseconds_left).limit(_MOST * _CANDIDATES)
         average = statistics["length"] / max(statistics["count"], 1)
 
         def rank(row: Document) -> tuple[float, str]:
-            value = terms.score(asked, counts[row["_id"]], row["search_length"], statistics["count"], average, holders)
-            return -value, row["_id"]
+            counts = dict(zip(row["search_terms"], row["search_counts"], strict=True))
+            return -terms.score(asked, counts, row["search_length"], statistics["count"], average, holders), row["_id"]
 
-        return sorted(found, key=rank)[: size or 20]
+        return sorted(await cursor.to_list(), key=rank)
+
+    async def _holders(self, call: Call, term: str, within: list[Document]) -> int:
+        """In how many articles a term stands, of those that may be read; counts no further than it matters."""
+        match = {"$match": {"$and": [{"search_terms": term}, *within]}}
+        steps: list[Document] = [match, {"$limit": _CANDIDATES}, {"$count": "found"}]
+        cursor = await call.database[self.resource].aggregate(steps, maxTimeMS=call.milliseconds_left)
+        return next((int(row["found"]) for row in await cursor.to_list()), 0)
 
     async def vote_of(self, call: Call, article_id: str, reader_key: str) -> bool | None:
         """How a reader voted; None for not at all."""

@@ -205,3 +205,26 @@ async def test_a_vote_that_says_nothing_is_not_a_no(crm: Installation) -> None:
         token = re.search(r'name="token" value="([0-9a-f]+)"', page.text).group(1)  # type: ignore[union-attr]
         assert (await client.post(f"/faq/{made.id}/vote", data={"token": token})).status_code == 400
     assert (await crm.ask("GetArticle", article_id=made.id)).article.unhelpful_count == 0
+
+
+async def test_single_characters_letters_beside_digits_and_question_words_are_understood(crm: Installation) -> None:
+    back = (await make(crm, "退货流程", "收到商品七天内可以退货。")).id
+    phone = (await make(crm, "iPhone15 保修", "一年内免费。")).id
+    code = (await make(crm, "错误 E-1024", "请重启设备。")).id
+    taiwan = (await make(crm, "臺灣地區配送", "三日内到达。")).id
+    for query, wanted in (
+        ("退", back), ("怎么退", back), ("请问如何退货？", back), ("退掉", back), ("iPhone 15", phone), ("iphone-15", phone), ("IPHONE15", phone),
+        ("E1024", code), ("e 1024", code), ("1024", code), ("台湾配送", taiwan), ("臺灣", taiwan),
+    ):  # fmt: skip
+        assert (await found(crm, query))[:1] == [wanted], query
+
+
+async def test_what_stands_in_thousands_of_articles_does_not_push_the_best_out(crm: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    from services.support.articles import store
+
+    monkeypatch.setattr(store, "_CANDIDATES", 5)
+    for number in range(16):
+        await make(crm, f"常见问题 {number}", "常见问题的回答")
+    best = (await make(crm, "常见问题：发票抬头更换", "在设置中更换。")).id
+    assert (await found(crm, "常见问题 发票抬头"))[0] == best
+    assert len(await found(crm, "常见问题")) > 0

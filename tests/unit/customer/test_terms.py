@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.customer.customers.terms import digits, normalized, of_customer, of_question
+from services.customer.customers.terms import MOST_TERMS, normalized, of_customer, of_question
 
 CHINESE = st.text(st.characters(min_codepoint=0x4E00, max_codepoint=0x9FA5), min_size=2, max_size=24)
 
@@ -38,7 +38,7 @@ def test_other_characters_do_not_find_it(name: str, other: str) -> None:
 @given(st.text(min_size=1, max_size=60))
 @settings(max_examples=200, deadline=None)
 def test_any_text_can_be_stored_and_asked(text: str) -> None:
-    assert len(of_customer({"name": text, "phone": text, "email": text, "tax_number": text})) <= 80
+    assert len(of_customer({"name": text, "phone": text, "email": text, "tax_number": text})) <= MOST_TERMS
     assert len(of_question(text)) <= 6
 
 
@@ -148,14 +148,74 @@ def test_texts_are_compared_without_case_width_and_accents() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("name", "questions"),
     [
-        ("+86 138 1234 5678", "13812345678"),
-        ("0086-21-55551234", "2155551234"),
-        ("86123456789", "86123456789"),
-        ("021-5555", "0215555"),
-        ("", ""),
+        ("曾国藩", ["zeng", "zengguofan", "zgf", "cengguofan"]),
+        ("解晓东", ["xie", "xiexiaodong", "jiexiaodong"]),
+        ("单雄信", ["shan", "shanxiongxin", "sxx"]),
+        ("李解放", ["lijiefang", "jiefang"]),
+        ("尉迟恭", ["yuchi", "yuchigong"]),
+        ("仇英", ["qiu", "qiuying"]),
+        ("行云科技", ["xingyun", "hangyun"]),
+        ("朱乐", ["zhule", "zhuyue"]),
     ],
 )
-def test_digits_of_a_telephone_number(text: str, expected: str) -> None:
-    assert digits(text) == expected
+def test_every_common_reading_finds_a_name_the_surnames_first(name: str, questions: list[str]) -> None:
+    for question in questions:
+        assert finds(question, name=name), question
+
+
+@pytest.mark.parametrize("question", ["lv", "lu", "lyu", "lvbu", "lubu", "lyubu", "nvlang"])
+def test_a_syllable_with_umlaut_is_typed_in_three_ways(question: str) -> None:
+    assert finds(question, name="女郎" if question.startswith("n") else "吕布")
+
+
+@pytest.mark.parametrize(
+    ("name", "question"), [("臺灣大哥大", "台湾"), ("台湾大哥大", "臺灣"), ("後街男孩", "后街"), ("Ｔaipei 發展", "发展")]
+)
+def test_traditional_and_simplified_characters_meet(name: str, question: str) -> None:
+    assert finds(question, name=name)
+
+
+@pytest.mark.parametrize(
+    ("name", "question"),
+    [("O’Brien Ltd", "obrien"), ("O'Brien Ltd", "O’Brien"), ("OBrien Ltd", "o'brien"), ("Ørsted", "orsted"), ("Łódź", "lodz"),
+     ("Straße", "strasse"), ("Müller", "mueller"), ("Mueller", "mueller"), ("Café\u0301", "cafe"), ("ﬁnance", "finance")],
+)  # fmt: skip
+def test_words_are_found_without_apostrophes_accents_and_odd_letters(name: str, question: str) -> None:
+    assert finds(question, name=name)
+
+
+@pytest.mark.parametrize(
+    ("phone", "country", "questions"),
+    [
+        (
+            "+86 10 6234 5671",
+            "",
+            ["010-62345671", "(010) 6234 5671", "+86 10 62345671", "62345671", "0086 10 62345671", "０１０－６２３４５６７１"],
+        ),
+        ("+49 (0)30 12345675", "", ["030 12345675", "+49 30 12345675", "004930 12345675", "30 12345675", "12345675"]),
+        ("030 12345675", "DE", ["+49 30 12345675", "030 12345675"]),
+        ("0755-8888666 转 801", "", ["0755-8888666", "07558888666", "0755-8888666转801", "+86 755 8888666"]),
+        ("(021)6288-0000-801", "", ["021-62880000", "62880000"]),
+        ("13800138077, 13900139077", "", ["13800138077", "139 0013 9077", "+8613900139077"]),
+        ("021-62880000/021-62880011", "", ["02162880011"]),
+        ("+1 415 555 0100 ext. 22", "", ["(415) 555-0100", "+14155550100", "5550100"]),
+        ("+39 06 1234 5678", "", ["06 1234 5678", "+390612345678"]),
+        ("400-810-8888", "", ["4008108888"]),
+    ],
+)
+def test_a_number_is_found_with_and_without_country_trunk_zero_extension_and_beside_others(
+    phone: str, country: str, questions: list[str]
+) -> None:
+    for question in questions:
+        assert finds(question, name="x", phone=phone, country_code=country), question
+
+
+@given(st.text("1234567890", min_size=4, max_size=11), st.sampled_from(["", "0", "+86 ", "0086", "+49 (0)"]), st.data())
+@settings(max_examples=150, deadline=None)
+def test_a_number_is_found_as_it_was_written_with_any_separators(number: str, before: str, data: st.DataObject) -> None:
+    def spelled() -> str:
+        return before + "".join(digit + data.draw(st.sampled_from(["", "", " ", "-", "."])) for digit in number).rstrip(" -.")
+
+    assert finds(spelled(), name="x", phone=before + number)

@@ -1,0 +1,83 @@
+"""Brings what is stored to what this build means: each step once an installation, safe to repeat, beside the work of both builds.
+
+A department runs its steps in `--migrate`, and beside its work when it starts; only one replica does. What a step has brought is noted
+when it is through; killed in between, it begins again and finds most of it done.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from pymongo import UpdateOne
+
+from chassis.kernel.clock import now
+from chassis.kernel.errors import Conflict
+from chassis.rpc.call import Call
+from chassis.storage.client import Database
+from chassis.storage.records import Document, Records
+
+log = logging.getLogger("crm.migrations")
+COLLECTION = "migrations"
+PAGE = 100
+OwnCall = Callable[[str], Call]
+
+
+@dataclass(frozen=True)
+class Migration:
+    """A step. `run` does it and tells how many documents it changed; its name is never given again."""
+
+    name: str
+    run: Callable[[OwnCall], Awaitable[int]]
+
+
+def rederiving(stores: Iterable[Records]) -> list[Migration]:
+    """A step for each store that keeps derived fields of an edition: they are reckoned anew where they were reckoned by an earlier one."""
+
+    def step(store: Records) -> Migration:
+        async def run(own_call: OwnCall) -> int:
+            return await _rederive(store, own_call)
+
+        return Migration(f"{store.resource}.derived-{store.edition}", run)
+
+    return [step(store) for store in stores if store.edition]
+
+
+async def migrate(database: Database, steps: Sequence[Migration], own_call: OwnCall, *, again: bool = False) -> None:
+    """Run the steps that are not noted yet, or all of them `again`: after a release, for what replicas of the last build still wrote."""
+    done = {row["_id"] async for row in database[COLLECTION].find({}, {"_id": 1})}
+    for step in steps:
+        if step.name in done and not again:
+            continue
+        changed = await step.run(own_call)
+        await database[COLLECTION].update_one({"_id": step.name}, {"$set": {"time": now(), "changed": changed}}, upsert=True)
+        log.info("migrated", extra={"step": step.name, "changed": changed})
+
+
+async def _rederive(store: Records, own_call: OwnCall) -> int:
+    """Page by page, each in one commit guarded by the versions read; a page that somebody changed meanwhile is read again."""
+    after, changed = "", 0
+    while True:
+        call = own_call("migrate")
+        cursor = call.database[store.resource].find({"_id": {"$gt": after}}).sort("_id", 1).limit(PAGE)
+        rows = await store.opened(call, await cursor.to_list())
+        if not rows:
+            return changed
+        written = sum([_write(store, call, row) for row in rows])
+        try:
+            await call.changes.commit()
+        except Conflict:
+            continue
+        after, changed = rows[-1]["_id"], changed + written
+
+
+def _write(store: Records, call: Call, before: Document) -> bool:
+    document = dict(before)
+    store.complete(call, document)
+    values = {name: value for name, value in document.items() if before.get(name) != value and name not in store.descriptor.fields_by_name}
+    if not values:
+        return False
+    call.changes.must_match(store.resource, UpdateOne({"_id": before["_id"], "version": before["version"]}, {"$set": values}))
+    store.project(call, before, document)
+    return True
