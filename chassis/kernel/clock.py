@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
+HOME = "Asia/Shanghai"
 
 
 def now() -> datetime:
     """The present instant, UTC, cut to milliseconds."""
     return to_milliseconds(datetime.now(UTC))
+
+
+def day(moment: datetime, zone: str = HOME) -> date:
+    """The day on which a moment falls in a time zone. The only way to get a day from a moment: in UTC it is yesterday until eight in Shanghai."""
+    return moment.astimezone(ZoneInfo(zone)).date()
 
 
 def to_milliseconds(moment: datetime) -> datetime:

@@ -6,9 +6,12 @@ from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Decimal
 
 from chassis.kernel.errors import Invalid
+from chassis.kernel.standards import CURRENCIES
 
 MICROS = 1_000_000
 LARGEST = 900_000_000_000 * MICROS
+# What amounts without a currency are compared in, until exchange rates are kept.
+HOME = "CNY"
 
 Money = dict[str, object]
 
@@ -36,6 +39,36 @@ def micros(value: Money | None) -> int:
 def currency(value: Money) -> str:
     """The currency code."""
     return str(value["currency_code"])
+
+
+def coin(code: str) -> int:
+    """The smallest amount of a currency that can be paid, in millionths: 10,000 for CNY, 1,000,000 for JPY."""
+    return int(10 ** (6 - CURRENCIES.get(code, 6)))
+
+
+def payable(value: Money) -> Money:
+    """The amount as it can be paid: a multiple of its currency's minor unit, half up (away from zero), e.g. 99.999999 CNY is 100.00."""
+    step = coin(currency(value))
+    whole, rest = divmod(abs(micros(value)), step)
+    rounded = (whole + (rest * 2 >= step)) * step
+    return of_micros(currency(value), rounded if micros(value) >= 0 else -rounded)
+
+
+def check_payable(value: Money | None, field: str) -> None:
+    """Refuse an amount that nobody can pay: with parts of the smallest coin. Raises Invalid."""
+    if value and payable(value) != value:
+        places = CURRENCIES[currency(value)]
+        parts = f"{places} decimals" if places else "no decimals"
+        raise Invalid(f"{currency(value)} has {parts}; round the amount", code="AMOUNT_NOT_PAYABLE", field=field)
+
+
+def order_key(value: Money | None) -> str | None:
+    """By which amounts sort: those of one currency beside each other, the company's own last, and by amount inside; bare numbers of different
+    currencies are never compared."""
+    if not value:
+        return None
+    code = currency(value)
+    return f"{int(code == HOME)}{code}{micros(value) + LARGEST:019d}"
 
 
 def total(values: Iterable[Money], *, code: str = "CURRENCY_MIXED", field: str = "") -> Money | None:

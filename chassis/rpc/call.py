@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 
 from chassis.access.caller import Caller, Reach
 from chassis.access.contracts import Contract
 from chassis.access.directory import NO_LIMITS, Directory
-from chassis.kernel.clock import now
+from chassis.kernel.clock import HOME, day, now
 from chassis.storage.changes import Changes
 from chassis.storage.client import Database
 from chassis.storage.encryption import Vault
@@ -24,7 +24,7 @@ class Call:
     the gateway told it; `seen` are (resource, record id, fields) of personal data that leaves by another way than in its record.
 
     `contracts` are those that open records of the method's own resource, in a question only; none where `by_roles` says that only roles
-    and collaboration count. `shown_by` has, of each record that was shown by contracts alone, which these were."""
+    and collaboration count. `zone` is the company's time zone. `shown_by` has, of each record that was shown by contracts alone, which these were."""
 
     caller: Caller
     directory: Directory
@@ -42,6 +42,7 @@ class Call:
     contracts: tuple[Contract, ...] = ()
     by_roles: bool = False
     shown_by: dict[str, tuple[Contract, ...]] = field(default_factory=dict)
+    zone: str = HOME
 
     def reach(self, resource: str, action: str, customer_key: str = "") -> Reach:
         """How far the caller's right reaches; raises NotAllowed when there is none.
@@ -53,6 +54,11 @@ class Call:
     def limits(self, resource: str) -> Mapping[str, int]:
         """Fields of which the caller gets less than all, with how much."""
         return NO_LIMITS if self.caller.is_service else self.directory.limits(self.caller, resource)
+
+    @property
+    def today(self) -> date:
+        """The day that it is for the company."""
+        return day(self.now, self.zone)
 
     @property
     def vault(self) -> Vault:

@@ -17,6 +17,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescri
 from chassis.kernel.pages import Sort
 from chassis.rpc.documents import enum_names, snake, traits
 
+# Where stores keep by what amounts sort.
+BY_CURRENCY = "by_currency"
 _ROOTS = tuple(dict.fromkeys(Path(one).resolve() for one in crm.__path__))  # one folder may be on the path twice
 
 
@@ -98,7 +100,8 @@ class Contract:
         found: dict[str, Sort] = {}
         for name in enum_names(enum).values() if enum else ("CREATE_TIME_DESC",):
             field, _, direction = name.lower().rpartition("_")
-            found[name] = Sort(f"{field}.amount_micros" if self._is_money(field) else field, 1 if direction == "asc" else -1)
+            ahead = 1 if direction == "asc" else -1
+            found[name] = Sort(f"{BY_CURRENCY}.{field}", ahead, of=field) if self._is_money(field) else Sort(field, ahead)
         return found
 
     def _is_money(self, field: str) -> bool:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+from crm.common.v1 import annotations_pb2
 from google.protobuf.descriptor import ServiceDescriptor
 
-from chassis.kernel.errors import CrmError
+from chassis.kernel.errors import CrmError, NotFound
 from chassis.rpc.call import Call
+from chassis.rpc.documents import traits
 from chassis.rpc.handlers import is_required, reads, writes
-from chassis.rpc.remote import RemoteRecords, absent, first_of, named, out_of_use
+from chassis.rpc.remote import RemoteRecords, absent, elsewhere, first_of, named, out_of_use
 from chassis.rpc.service import Handler, Service
 from chassis.rpc.upserts import Check, Prepare, upserts
-from chassis.storage.records import Document, Records
+from chassis.storage.records import KEPT_FIELDS, OWNER_FIELDS, Document, Records
 
 Permitted = Callable[[Call, Document, Document], None]
 
@@ -107,18 +110,37 @@ class Noun:
                 raise refusal
 
     async def _referred(self, call: Call, batch: list[Document], before: Document | None = None) -> list[CrmError | None]:
-        """For a batch: whether what is referred to is there. Of what a record referred to `before` nothing is asked."""
-        found: list[list[CrmError | None]] = [[None] * len(batch)]
+        """For a batch: whether what is referred to is there, and of the same customer. Of what a record referred to `before` nothing is asked,
+        but where it went to another customer."""
+        found: list[list[CrmError | None]] = [[None] * len(batch), [self._unknown_person(call, each, before or {}) for each in batch]]
         for store in self.refers:
             for field in [name for name, target in self.records.contract.references.items() if target == store.noun]:
-                known = frozenset(named(before or {}, field))
-                fresh = [{field: [one for one in named(document, field) if one not in known]} for document in batch]
+                fresh = [_fresh(document, field, before or {}) for document in batch]
                 found.append(
                     await store.refusals(call, fresh, field)
                     if isinstance(store, RemoteRecords)
                     else (await references(call, fresh, store, field))[1]
                 )
         return first_of(*found)
+
+    def _unknown_person(self, call: Call, document: Document, before: Document) -> CrmError | None:
+        """The refusal of somebody who is not there, or has left. Owners are set by the store, the organization judges its own people."""
+        if self.records.contract.department == "organization":
+            return None
+        for field in self.people:
+            for identity in _fresh(document, field, before)[field]:
+                member = call.directory.members.get(identity)
+                if member is None or not member.active:
+                    words = f"there is no active person «{identity}»; choose another one"
+                    return NotFound(words, code="REFERENCE_NOT_FOUND", field=field)
+        return None
+
+    @cached_property
+    def people(self) -> list[str]:
+        """The fields by which commands name people beside the owner."""
+        told = (*KEPT_FIELDS, *OWNER_FIELDS)
+        found = (self.records.contract.field(name) for name, target in self.records.contract.references.items() if target == "Person")
+        return [one.name for one in found if one.name not in told and annotations_pb2.BEHAVIOR_OUTPUT_ONLY not in traits(one).behaviors]
 
     async def _prepared(self, call: Call, batch: list[Document]) -> list[CrmError | None]:
         """For a batch of whole records: references, then whatever else is looked at of those that are good so far."""
@@ -157,6 +179,13 @@ class Noun:
         )  # fmt: skip
 
 
+def _fresh(document: Document, field: str, before: Document) -> Document:
+    """What a document names anew in a field, beside its customer; of another customer everything is new."""
+    moved = field != "customer_id" and document.get("customer_id") != before.get("customer_id")
+    known = frozenset() if moved else frozenset(named(before, field))
+    return {"customer_id": document.get("customer_id"), field: [one for one in named(document, field) if one not in known]}
+
+
 def handler(function: Callable[..., Awaitable[Any]]) -> Any:
     """Mark a function as a handler of its own: it gets (call, request) and returns the answer."""
     function.is_handler = True  # type: ignore[attr-defined]
@@ -169,10 +198,10 @@ async def references(
     """For a batch: the records that `field` points to, and a refusal for each document whose reference is not to be had or archived."""
     found = await records.batch_get(call, [identity for document in documents for identity in named(document, field)])
 
-    def refusal(identity: str) -> CrmError | None:
+    def refusal(identity: str, document: Document) -> CrmError | None:
         if identity not in found:
             return absent(records.words, identity, field)
         archived = found[identity].get("archive_time") and not call.method.startswith("BatchUpsert")
-        return out_of_use(records.words, field) if archived else None
+        return out_of_use(records.words, field) if archived else elsewhere(records.words, found[identity], document, field)
 
-    return found, [next(filter(None, map(refusal, named(document, field))), None) for document in documents]
+    return found, [next(filter(None, (refusal(one, each) for one in named(each, field))), None) for each in documents]

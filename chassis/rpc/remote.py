@@ -11,7 +11,7 @@ from typing import Any
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
-from chassis.kernel.errors import Conflict, CrmError, NotAllowed, NotFound
+from chassis.kernel.errors import Conflict, CrmError, Invalid, NotAllowed, NotFound
 from chassis.rpc.call import Call
 from chassis.rpc.channels import DEFAULT_SECONDS, Channel
 from chassis.rpc.contract import contract_of
@@ -38,7 +38,7 @@ class RemoteRecords:
             raise RuntimeError(f"{contract.record.full_name} cannot be asked for by ids: its contract has no BatchGet")
         self.channel, self.method, self.rows = channel, contract.batch_get, contract.resource
         self.noun, self.words, self.rule = contract.name, contract.words, rule
-        self.fields = [name for name in ("id", "archive_time", *fields) if name in contract.record.fields_by_name]
+        self.fields = [name for name in ("id", "archive_time", "customer_id", *fields) if name in contract.record.fields_by_name]
 
     async def batch_get(self, call: Call, ids: Iterable[str]) -> dict[str, Any]:
         """Messages by id. Raises Unavailable when the department does not answer."""
@@ -75,15 +75,16 @@ class RemoteRecords:
         if call.method.startswith("BatchUpsert"):
             return [None] * len(documents)
         found = await self._seen(call, (identity for document in documents for identity in named(document, field)))
-        return [next(filter(None, (self._refusal(one, field, found) for one in named(each, field))), None) for each in documents]
+        return [next(filter(None, (self._refusal(one, field, found, each) for one in named(each, field))), None) for each in documents]
 
-    def _refusal(self, identity: str, field: str, found: dict[str, Any]) -> CrmError | None:
+    def _refusal(self, identity: str, field: str, found: dict[str, Any], document: Mapping[str, Any]) -> CrmError | None:
         if identity not in found:
             return absent(self.words, identity, field)
         archived = "archive_time" in found[identity].DESCRIPTOR.fields_by_name and found[identity].HasField("archive_time")
         if archived:
             return out_of_use(self.words, field)
-        return self.rule(to_document(found[identity]), field) if self.rule else None
+        record = to_document(found[identity])
+        return elsewhere(self.words, record, document, field) or (self.rule(record, field) if self.rule else None)
 
 
 def named(document: Mapping[str, Any], field: str) -> list[str]:
@@ -95,6 +96,15 @@ def named(document: Mapping[str, Any], field: str) -> list[str]:
 def absent(words: str, identity: str, field: str) -> NotFound:
     """The refusal of a reference to a record that is not there for the caller."""
     return NotFound(f"there is no {words} «{identity}» that you may see; check {field}", code="REFERENCE_NOT_FOUND", field=field)
+
+
+def elsewhere(words: str, record: Mapping[str, Any], document: Mapping[str, Any], field: str) -> Invalid | None:
+    """The refusal of a reference to what belongs to another customer than the record that names it; None where it fits or neither says."""
+    own, other = document.get("customer_id"), record.get("customer_id")
+    if field == "customer_id" or not own or not other or own == other:
+        return None
+    words = f"the {words} is another customer's; choose one of this customer, or correct customer_id"
+    return Invalid(words, code="REFERENCE_OF_ANOTHER_CUSTOMER", field=field)
 
 
 def out_of_use(words: str, field: str) -> Conflict:

@@ -21,6 +21,7 @@ from pymongo.errors import ConnectionFailure, ExecutionTimeout, NetworkTimeout, 
 from chassis.access.authority import Authority
 from chassis.access.caller import Caller
 from chassis.access.identity import Identity, peer
+from chassis.kernel.clock import HOME
 from chassis.kernel.errors import CrmError, Invalid, NotAllowed, unauthenticated
 from chassis.kernel.ids import new_id
 from chassis.observe import purpose
@@ -58,11 +59,12 @@ OPTIONS = [
 @dataclass(frozen=True)
 class Entrance:
     """Who may come in: with an identity, over TLS, the services that are declared as callers; without one, everybody. `seal` is the
-    secret in page tokens, the same in every replica."""
+    secret in page tokens, the same in every replica; `zone` the company's time zone."""
 
     identity: Identity | None = None
     callers: frozenset[str] = frozenset()
     seal: str = ""
+    zone: str = HOME
 
     def open(self, server: Any, address: str) -> int:
         """Listen; returns the port."""
@@ -172,7 +174,7 @@ class Server:
         call = Call(
             caller, self.authority.directory, self.database, self._changes(caller, method, request_id), method.name, request_id, deadline
         )
-        call.seal = self.entrance.seal
+        call.seal, call.zone = self.entrance.seal, self.entrance.zone
         call.address = metadata.get("x-client-address", "") if calling in ("", "gateway") else ""
         call.by_roles = BY_ROLES in metadata
         call.customers = await self._customers(caller)

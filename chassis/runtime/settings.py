@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Self, get_type_hints
 
 from chassis.access.identity import Identity
+from chassis.kernel.clock import HOME
+from chassis.kernel.standards import zones
 from chassis.storage.encryption import Masters
 
 
@@ -45,6 +47,7 @@ class Settings:
     service_secret: str = env("CRM_SERVICE_SECRET", ..., "secret by which this department gets its own token")
     master_keys: str = env("CRM_MASTER_KEYS", ..., "base64url keys of 32 bytes joined by commas, this department's own; the first encrypts")
     database_prefix: str = env("CRM_DATABASE_PREFIX", "crm", "databases are named <prefix>_<department>")
+    time_zone: str = env("CRM_TIME_ZONE", HOME, "the company's time zone by its IANA name: in which its days are meant")
     environment: str = env("CRM_ENVIRONMENT", "development", "development or production; reflection is served outside production")
     log_level: str = env("CRM_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR")
     tls_authority: str = env("CRM_TLS_AUTHORITY", "", "PEM file of the authority that is trusted; no TLS between services when empty")
@@ -109,6 +112,8 @@ def _check(name: str, raw: str) -> None:
         host, _, port = raw.rpartition(":")
         if not host or not port.isdigit() or int(port) > 65535:
             raise ValueError(raw)
+    if name == "CRM_TIME_ZONE" and raw not in zones():
+        raise ValueError(raw)
     if name.endswith("_NETWORKS"):
         for part in filter(None, map(str.strip, raw.split(","))):
             ip_network(part)

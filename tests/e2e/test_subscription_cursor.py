@@ -74,7 +74,8 @@ async def test_what_all_departments_did_meanwhile_is_told(crm: Installation) -> 
         await ask(connection, "1", ACTIVITY, id=customer)
         await listening(crm)
         await new_opportunity(crm, customer)
-        first = await told(connection, "customerActivity")
+        while (first := await told(connection, "customerActivity"))["eventType"] != "crm.sales.v1.OpportunityCreated":
+            pass  # that the customer was made may be told first
     assert first["cursor"]
     create = 'mutation($id: ID!) { ticketCreate(input: {customerId: $id, subject: "坏", channel: PHONE}) { errors { code } } }'
     await crm.data(create, id=customer)

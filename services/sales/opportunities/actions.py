@@ -37,7 +37,8 @@ def _begin(document: Document, pipeline: Document | None, call: Call) -> None:
         raise Invalid("there is no default pipeline; name one in pipeline_id", code="NO_DEFAULT_PIPELINE", field="pipeline_id")
     document["pipeline_id"] = pipeline["_id"]
     stage = pipeline_model.stage(pipeline, document.get("stage_key") or pipeline["stages"][0]["key"])
-    model.begun(document, stage, call.now, call.caller.person_id)
+    model.begun(document, stage, call.now, call.today, call.caller.person_id)
+    model.check_today(document, call.today)
 
 
 async def _load(opportunities: Opportunities, call: Call, opportunity_id: str, version: int | None) -> Document:
@@ -72,7 +73,7 @@ async def win(
 ) -> Document:  # fmt: skip
     """Close as won."""
     before = await _load(opportunities, call, opportunity_id, version)
-    changes = model.decided(before, "WON", reason, close_date or call.now.date().isoformat(), amount, call.now)
+    changes = model.decided(before, "WON", reason, close_date, amount, call.now, call.today)
     return opportunities.change(call, before, changes, events.OpportunityWon)
 
 
@@ -81,7 +82,7 @@ async def lose(
 ) -> Document:
     """Close as lost."""
     before = await _load(opportunities, call, opportunity_id, version)
-    changes = model.decided(before, "LOST", reason, close_date or call.now.date().isoformat(), None, call.now)
+    changes = model.decided(before, "LOST", reason, close_date, None, call.now, call.today)
     return opportunities.change(call, before, changes, events.OpportunityLost)
 
 

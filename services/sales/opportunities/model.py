@@ -27,6 +27,9 @@ def check(opportunity: Document) -> None:
     begun, decided = opportunity.get("start_date"), opportunity.get("close_date")
     if begun and decided and decided < begun:
         raise Invalid(f"decided on {decided}, before it began on {begun}; correct one of the dates", field="close_date")
+    expected = opportunity.get("expected_close_date")
+    if begun and expected and expected < begun:
+        raise Invalid(f"expected on {expected}, before it began on {begun}; correct one of the dates", field="expected_close_date")
 
 
 def check_date(text: str, field: str) -> None:
@@ -37,14 +40,22 @@ def check_date(text: str, field: str) -> None:
         raise Invalid(f"«{text}» is no day of the calendar; write YYYY-MM-DD", field=field) from None
 
 
-def begun(opportunity: Document, stage: Document, now: datetime, actor_id: str) -> None:
+def check_today(opportunity: Document, today: date) -> None:
+    """Refuse a decision on a day that is still to come."""
+    if opportunity["state"] != "OPEN" and opportunity.get("close_date", "") > today.isoformat():
+        words = f"the decision lies in the future ({opportunity['close_date']}); give the day on which it was made"
+        raise Invalid(words, code="TIME_IN_FUTURE", field="close_date")
+
+
+def begun(opportunity: Document, stage: Document, now: datetime, today: date, actor_id: str) -> None:
     """Complete a new or imported opportunity: its stage, the chance that the stage gives, the beginning of its history."""
     opportunity["stage_key"] = stage["key"]
     if opportunity["state"] == "OPEN":
         opportunity.setdefault("probability", stage.get("probability", 0.0))
     else:
         opportunity["probability"] = 100.0 if opportunity["state"] == "WON" else 0.0
-    opportunity.setdefault("start_date", now.date().isoformat())
+    expected = opportunity.get("expected_close_date")
+    opportunity.setdefault("start_date", min(today.isoformat(), opportunity.get("close_date") or expected or today.isoformat()))
     entered = opportunity.get("create_time", now)
     history = opportunity.setdefault("stage_history", [{"stage_key": stage["key"], "enter_time": entered, "actor_id": actor_id}])
     if history[-1]["stage_key"] != stage["key"]:  # an import that tells of a later stage
@@ -60,15 +71,23 @@ def moved(opportunity: Document, stage: Document, probability: float | None, now
     return {"stage_key": stage["key"], "probability": chance, "stage_history": _stayed(opportunity, stage["key"], now, actor_id)}
 
 
-def decided(opportunity: Document, state: str, reason: str, day: str, amount: Document | None, now: datetime) -> Document:
-    """The changes when it is won or lost."""
+def decided(
+    opportunity: Document, state: str, reason: str, day: str | None, amount: Document | None, now: datetime, today: date
+) -> Document:
+    """The changes when it is won or lost; without a `day`, today."""
     must_be_open(opportunity)
     if not reason.strip():
         raise Invalid("say in a few words what decided it", field="reason")
-    changes: Document = {"state": state, "probability": 100.0 if state == "WON" else 0.0, "close_reason": reason, "close_date": day}
+    changes: Document = {
+        "state": state,
+        "probability": 100.0 if state == "WON" else 0.0,
+        "close_reason": reason,
+        "close_date": day or today.isoformat(),
+    }
     if amount is not None:
         changes["amount"] = amount
     check({**opportunity, **changes})
+    check_today({**opportunity, **changes}, today)
     history = [dict(stay) for stay in opportunity.get("stage_history", [])]
     if history and "leave_time" not in history[-1]:
         history[-1]["leave_time"] = now

@@ -9,6 +9,7 @@ from crm.sales.v1 import order_events_pb2 as events
 from chassis.kernel.errors import CrmError, NotFound
 from chassis.kernel.ids import new_id
 from chassis.rpc.call import Call
+from chassis.rpc.remote import first_of, out_of_use
 from services.sales.orders import model
 from services.sales.orders.store import Orders
 from services.sales.products.store import Products
@@ -21,19 +22,40 @@ async def complete(products: Products, call: Call, batch: list[Document]) -> lis
     for document in batch:
         document.setdefault("order_time", call.now)
         document.setdefault("number", f"SO-{new_id().upper()}")
-    return await _unknown_products(products, call, batch)
+    late: list[CrmError | None] = [model.in_future(document["order_time"], call.now) for document in batch]
+    return first_of(late, await _unknown_products(products, call, batch))
 
 
 async def _unknown_products(products: Products, call: Call, batch: list[Document]) -> list[CrmError | None]:
+    """For a batch: the products of the lines must exist; of new orders they must be in use, and a code alone must be one of the catalogue. What
+    is imported is history: its codes and products may be of another time."""
     named = {line["product_id"] for document in batch for line in document["lines"] if line.get("product_id")}
-    known = await products.batch_get(call, named, ["code"]) if named else {}
-    refusals: list[CrmError | None] = []
-    for document in batch:
-        wrong = next((index for index, line in enumerate(document["lines"]) if line.get("product_id", "") not in {*known, ""}), None)
-        field = f"lines[{wrong}].product_id"
-        text = f"there is no product of this id; check {field}"
-        refusals.append(None if wrong is None else NotFound(text, code="REFERENCE_NOT_FOUND", field=field))
-    return refusals
+    known = await products.batch_get(call, named, ["code", "archive_time"]) if named else {}
+    imported = call.method.startswith("BatchUpsert")
+    codes = {line["product_code"] for each in batch if not each.get("_id") for line in each["lines"] if _by_code(line)}
+    coded = await products.by_codes(call, codes) if codes and not imported else {}
+    return [_refusal(document, known, coded, judged=not imported and not document.get("_id")) for document in batch]
+
+
+def _by_code(line: Document) -> bool:
+    return bool(line.get("product_code")) and not line.get("product_id")
+
+
+def _refusal(document: Document, known: dict[str, Document], coded: dict[str, Document], *, judged: bool) -> CrmError | None:
+    for index, line in enumerate(document["lines"]):
+        field = f"lines[{index}].product_id"
+        if line.get("product_id") and line["product_id"] not in known:
+            return NotFound(f"there is no product of this id; check {field}", code="REFERENCE_NOT_FOUND", field=field)
+        product = known.get(line.get("product_id", "")) or coded.get(line.get("product_code", ""))
+        if judged and product is None and _by_code(line):
+            field = f"lines[{index}].product_code"
+            words = f"there is no product of the code «{line['product_code']}»; check {field}, or leave it out and describe what is sold"
+            return NotFound(words, code="REFERENCE_NOT_FOUND", field=field)
+        if judged and product and product.get("archive_time"):
+            return out_of_use("product", field)
+        if judged and product:
+            line["product_id"] = product["_id"]
+    return None
 
 
 async def _move(
@@ -67,5 +89,5 @@ async def give_back(
     orders.checked_version(before, version)
     values, changes = model.returned(before, lines, reason)
     orders.change(call, before, changes, events.OrderReturned)
-    number = f"{before['number']}-R{before['version']}"
+    number = f"{before['number']}-R{new_id().upper()[-8:]}"
     return orders.create(call, values | {"number": number, "order_time": call.now}, events.OrderCreated, owner_of=before)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from chassis.access.caller import READ
 from chassis.kernel.errors import Invalid, WrongState
-from chassis.kernel.money import currency, micros, of_micros, total
+from chassis.kernel.money import coin, currency, micros, of_micros, payable, total
 
 Document = dict[str, Any]
 # Which state may follow which, by verb.
@@ -32,7 +33,24 @@ def _line(line: Document, index: int, kind: str) -> Document:
     if kind != "ADJUSTMENT" and (quantity < 0 or micros(price) < 0):
         field = f"lines[{index}].{'quantity' if quantity < 0 else 'unit_price'}"
         raise Invalid("negative quantities and prices are for corrections only; return goods with orderReturn", field=field)
-    return {**line, "amount": of_micros(currency(price), quantity * micros(price))}
+    return {**line, "amount": _amount(line, kind)}
+
+
+def _amount(line: Document, kind: str) -> Document:
+    """What a line costs, rounded once to what can be paid. Of goods that come back, what they were sold for: the last of three for 100.00 gives
+    33.34 back, so a return keeps the amount that it was made with, which is less than a coin away."""
+    exact = of_micros(currency(line["unit_price"]), line["quantity"] * micros(line["unit_price"]))
+    rounded, kept = payable(exact), line.get("amount")
+    if kind == "RETURN" and kept and payable(kept) == kept and abs(micros(kept) - micros(exact)) < coin(currency(exact)):
+        return kept
+    return rounded
+
+
+def in_future(order_time: datetime, now: datetime) -> Invalid | None:
+    """The refusal of an order that nobody has placed yet; clocks may differ by a day, for dates without zone come in."""
+    if order_time <= now + timedelta(days=1):
+        return None
+    return Invalid("the order lies in the future; give the time at which it was placed", code="TIME_IN_FUTURE", field="order_time")
 
 
 def moved(order: Document, state: str, reason: str | None = None) -> Document:
@@ -62,12 +80,19 @@ def returned(order: Document, lines: list[Document], reason: str) -> tuple[Docum
                 f"{quantity} given back of line {number}, but only {left} are left of {sold['quantity']}",
                 code="RETURN_EXCEEDS_SALE", field=f"lines[{index}].quantity",
             )  # fmt: skip
+        given.append({**sold, "quantity": quantity, "amount": _returned_amount(sold, back[number], quantity)})
         back[number] += quantity
-        given.append({**{name: sold[name] for name in sold if name != "amount"}, "quantity": quantity})
     values: Document = {"kind": "RETURN", "state": "FULFILLED", "lines": given, "returned_order_id": order["_id"], "reason": reason}
     values |= {name: order[name] for name in ("customer_id", "country_code", "owner_id") if order.get(name)}
     check(values)
     return values, {"returned_quantities": back}
+
+
+def _returned_amount(sold: Document, before: int, quantity: int) -> Document:
+    """The price of what comes back now: what all that came back is worth, less what came back before; so all of it is worth what was paid."""
+    code, price = currency(sold["unit_price"]), micros(sold["unit_price"])
+    worth = [micros(payable(of_micros(code, number * price))) for number in (before, before + quantity)]
+    return of_micros(code, worth[1] - worth[0])
 
 
 def contribution(order: Mapping[str, Any] | None) -> dict[str, int]:

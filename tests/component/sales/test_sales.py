@@ -214,7 +214,7 @@ async def test_an_order_goes_to_delivery_and_comes_back(crm: Installation, world
     assert (made.state, made.kind, made.total.amount_micros, made.number[:3]) == (1, 1, 3_000_000, "SO-")
     key = {"order_id": made.id}
     for action, code in (
-        (crm.ask("ReturnOrder", **key, reason="r", lines=[{"quantity": 1}]), "ORDER_NOT_FULFILLED"),
+        (crm.ask("ReturnOrder", **key, reason="r", lines=[{"line_index": 0, "quantity": 1}]), "ORDER_NOT_FULFILLED"),
         (crm.ask("ConfirmOrder", **key, version=9), "VERSION_CONFLICT"),
         (crm.ask("CancelOrder", **key, reason=""), "INVALID_ARGUMENT"),
         (crm.ask("ConfirmOrder", role="SUPPORT_AGENT", **key), "NOT_ALLOWED"),
@@ -225,18 +225,18 @@ async def test_an_order_goes_to_delivery_and_comes_back(crm: Installation, world
     await refused(crm, ORDERS, crm.ask("ConfirmOrder", **key), "ORDER_STATE_NOT_ALLOWED", record_id=made.id)
     await crm.ask("FulfillOrder", role="SALES_REP", **key)
     await refused(crm, ORDERS, crm.ask("CancelOrder", **key, reason="r"), "ORDER_STATE_NOT_ALLOWED", record_id=made.id)
-    back = (await crm.ask("ReturnOrder", role="SALES_REP", **key, reason="broken", lines=[{"quantity": 1}])).order
+    back = (await crm.ask("ReturnOrder", role="SALES_REP", **key, reason="broken", lines=[{"line_index": 0, "quantity": 1}])).order
     assert (back.kind, back.state, back.total.amount_micros, back.returned_order_id, back.reason) == (2, 3, 1_500_000, made.id, "broken")
     await refused(
         crm,
         ORDERS,
-        crm.ask("ReturnOrder", **key, reason="r", lines=[{"quantity": 2}]),
+        crm.ask("ReturnOrder", **key, reason="r", lines=[{"line_index": 0, "quantity": 2}]),
         "RETURN_EXCEEDS_SALE",
         field="lines[0].quantity",
         record_id=made.id,
     )
     await refused(crm, ORDERS, crm.ask("ReturnOrder", **key, reason="r", lines=[{"line_index": 5, "quantity": 1}]), "INVALID_ARGUMENT")
-    await crm.ask("ReturnOrder", **key, reason="r", lines=[{"quantity": 1}])
+    await crm.ask("ReturnOrder", **key, reason="r", lines=[{"line_index": 0, "quantity": 1}])
     assert [one.id for one in (await crm.ask("BatchListOrders", customer_ids=[world["mine"]])).groups[0].orders].count(made.id) == 1
 
 
@@ -272,7 +272,7 @@ async def test_goods_come_back_after_the_seller_has_left(crm: Installation, worl
     await crm.ask("FulfillOrder", order_id=made.id)
     await crm.ask("DeactivatePerson", person_id=person)
     await crm.until(lambda: not crm.suite["sales"].authority.directory.members[person].active)
-    back = await crm.ask("ReturnOrder", role="COORDINATOR", order_id=made.id, reason="broken", lines=[{"quantity": 1}])
+    back = await crm.ask("ReturnOrder", role="COORDINATOR", order_id=made.id, reason="broken", lines=[{"line_index": 0, "quantity": 1}])
     assert back.order.returned_order_id == made.id
 
 
@@ -350,7 +350,9 @@ async def test_totals_equal_a_walk_over_the_orders_whatever_happened(crm: Instal
             await crm.ask("CancelOrder" if act == "cancel" else "FulfillOrder", order_id=identity, **given)
             done += [identity] if act == "fulfil" else []
         elif act == "return" and done:
-            await crm.ask("ReturnOrder", order_id=done.pop(chance.randrange(len(done))), reason="r", lines=[{"quantity": 1}])
+            await crm.ask(
+                "ReturnOrder", order_id=done.pop(chance.randrange(len(done))), reason="r", lines=[{"line_index": 0, "quantity": 1}]
+            )
         elif act == "import":
             row = {
                 "source_key": f"tot:{chance.randrange(3)}",

@@ -53,6 +53,7 @@ WRONG = {
     "no operator": _is("name", "", {"text": "a"}),
     "unknown operator": _is("name", "MATCHES", {"text": "a"}),
     "unknown operator on a number": _is("count", "MODULO", {"number": 3}),
+    "currency of what is no amount": {"condition": {**_is("count", "LESS", {"number": 1})["condition"], "currency_code": "CNY"}},
     "empty all": {"all": {"items": []}},
     "empty any": {"any": {}},
     "empty item": {"all": {"items": [{}]}},
@@ -96,7 +97,12 @@ def test_refusal_names_what_may_be_used() -> None:
 
 def test_query_says_what_was_meant() -> None:
     moment = datetime(2026, 1, 2, tzinfo=UTC)
-    assert to_query(_is("amount", "GREATER", {"number": 5}), SCHEMA) == {"amount.amount_micros": {"$gt": 5}}
+    greater = {"amount.amount_micros": {"$gt": 5}}
+    assert to_query(_is("amount", "GREATER", {"number": 5}), SCHEMA) == {"$and": [greater, {"amount.currency_code": "CNY"}]}
+    dollars = _is("amount", "GREATER", {"number": 5})
+    dollars["condition"]["currency_code"] = "USD"
+    assert to_query(dollars, SCHEMA) == {"$and": [greater, {"amount.currency_code": "USD"}]}
+    assert to_query(_is("amount", "IS_SET", {"flag": True}), SCHEMA) == {"amount.amount_micros": {"$nin": [None, []]}}
     assert to_query(_is("pinned", "EQUALS", {"flag": False}), SCHEMA) == {"pinned": {"$in": [False, None]}}
     assert to_query(_is("name", "STARTS_WITH", {"text": "ab"}), SCHEMA) == {"name": {"$gte": "ab", "$lt": "ac"}}
     assert to_query({"negated": _is("time", "LESS", {"time": moment})}, SCHEMA) == {"$nor": [{"time": {"$lt": moment}}]}

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from chassis.kernel.clock import day
 from chassis.kernel.errors import Invalid, WrongState
 from services.sales.opportunities import model
 from services.sales.pipelines import model as pipelines
 from services.sales.products import model as products
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+TODAY = day(NOW)
 FIRST, SECOND = {"key": "talk", "name": "Talk", "probability": 10.0}, {"key": "offer", "name": "Offer", "probability": 60.0}
 
 
@@ -24,7 +26,7 @@ def money(micros: int) -> dict[str, Any]:
 def opportunity(**more: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"name": " deal ", **more}
     model.check(found)
-    model.begun(found, FIRST, NOW, "p1")
+    model.begun(found, FIRST, NOW, day(NOW), "p1")
     return found
 
 
@@ -97,7 +99,7 @@ def test_moving_to_where_it_stands_is_refused() -> None:
 def test_a_decision_ends_the_last_stay(state: str, chance: float) -> None:
     found = opportunity()
     later = NOW + timedelta(days=3)
-    changes = model.decided(found, state, "price", "2026-03-07", money(5), later)
+    changes = model.decided(found, state, "price", "2026-03-07", money(5), later, day(later))
     assert (changes["state"], changes["probability"], changes["close_reason"], changes["close_date"]) == (
         state,
         chance,
@@ -109,7 +111,7 @@ def test_a_decision_ends_the_last_stay(state: str, chance: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "day", "amount", "field"),
+    ("reason", "decided_on", "amount", "field"),
     [
         (" ", "2026-03-07", None, "reason"),
         ("r", "2026-03-03", None, "close_date"),
@@ -117,16 +119,19 @@ def test_a_decision_ends_the_last_stay(state: str, chance: float) -> None:
         ("r", "2026-03-07", money(-1), "amount"),
     ],
 )
-def test_a_decision_needs_reason_day_and_a_sane_amount(reason: str, day: str, amount: Any, field: str) -> None:
+def test_a_decision_needs_reason_day_and_a_sane_amount(reason: str, decided_on: str, amount: Any, field: str) -> None:
     with pytest.raises(Invalid) as refused:
-        model.decided(opportunity(), "WON", reason, day, amount, NOW)
+        model.decided(opportunity(), "WON", reason, decided_on, amount, NOW, TODAY + timedelta(days=9))
     assert refused.value.field == field
 
 
 @pytest.mark.parametrize("state", ["WON", "LOST"])
 def test_what_is_decided_neither_moves_nor_is_decided_again(state: str) -> None:
     found = opportunity(state=state, close_date="2026-03-04")
-    for act in (lambda: model.moved(found, SECOND, None, NOW, "p"), lambda: model.decided(found, "WON", "r", "2026-03-05", None, NOW)):
+    for act in (
+        lambda: model.moved(found, SECOND, None, NOW, "p"),
+        lambda: model.decided(found, "WON", "r", "2026-03-04", None, NOW, TODAY),
+    ):
         with pytest.raises(WrongState) as refused:
             act()
         assert refused.value.code == "OPPORTUNITY_CLOSED"
@@ -134,7 +139,7 @@ def test_what_is_decided_neither_moves_nor_is_decided_again(state: str) -> None:
 
 def test_reopening_begins_a_new_stay_and_forgets_the_day_of_the_decision() -> None:
     found = opportunity()
-    found |= model.decided(found, "LOST", "price", "2026-03-07", None, NOW + timedelta(days=3))
+    found |= model.decided(found, "LOST", "price", "2026-03-07", None, NOW + timedelta(days=3), TODAY + timedelta(days=3))
     changes = model.reopened(found, SECOND, "they called", NOW + timedelta(days=9), "p2")
     assert (changes["state"], changes["stage_key"], changes["probability"], changes["close_date"]) == ("OPEN", "offer", 60.0, None)
     assert changes["stage_history"] == [
@@ -158,7 +163,7 @@ def test_the_history_has_no_gaps_no_overlap_and_at_most_200_stays() -> None:
 
 def test_an_import_that_tells_of_a_later_stage_extends_the_history() -> None:
     found = opportunity()
-    model.begun(found, SECOND, NOW + timedelta(1), "p2")
+    model.begun(found, SECOND, NOW + timedelta(1), day(NOW + timedelta(1)), "p2")
     assert [stay["stage_key"] for stay in found["stage_history"]] == ["talk", "offer"]
     assert found["stage_history"][0]["leave_time"] == NOW + timedelta(1)
 
@@ -167,7 +172,7 @@ def test_an_import_that_tells_of_a_decision_makes_it_certain() -> None:
     found = opportunity()
     found |= {"state": "WON", "close_date": "2026-03-09"}  # a second import sends these over what is stored
     model.check(found)
-    model.begun(found, FIRST, NOW + timedelta(5), "p2")
+    model.begun(found, FIRST, NOW + timedelta(5), day(NOW + timedelta(5)), "p2")
     assert found["probability"] == 100.0
 
 
@@ -198,3 +203,30 @@ def test_a_product_needs_code_name_and_a_price_not_below_zero() -> None:
         with pytest.raises(Invalid) as refused:
             products.check({"code": "A", "name": "N", **values})
         assert refused.value.field == field
+
+
+def test_at_a_quarter_past_midnight_in_shanghai_it_is_today_there() -> None:
+    late = datetime(2026, 3, 4, 16, 30, tzinfo=UTC)
+    found: dict[str, Any] = {"name": "deal"}
+    model.check(found)
+    model.begun(found, FIRST, late, day(late), "p1")
+    assert found["start_date"] == "2026-03-05"
+    assert model.decided(found, "WON", "price", None, None, late, day(late))["close_date"] == "2026-03-05"
+
+
+@pytest.mark.parametrize("decided_on", ["2026-03-05", "2030-01-01", "9999-12-31"])
+def test_nothing_is_decided_on_a_day_that_is_still_to_come(decided_on: str) -> None:
+    for act in (
+        lambda: model.decided(opportunity(), "LOST", "price", decided_on, None, NOW, TODAY),
+        lambda: model.check_today({"state": "WON", "close_date": decided_on}, TODAY),
+    ):
+        with pytest.raises(Invalid) as refused:
+            act()
+        assert (refused.value.code, refused.value.field) == ("TIME_IN_FUTURE", "close_date")
+    model.check_today({"state": "OPEN", "close_date": decided_on}, TODAY)
+
+
+def test_what_is_expected_before_it_begins_is_refused() -> None:
+    with pytest.raises(Invalid) as refused:
+        model.check({"name": "deal", "start_date": "2026-03-04", "expected_close_date": "2026-03-03"})
+    assert refused.value.field == "expected_close_date"

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chassis.kernel.errors import Invalid, WrongState
-from chassis.kernel.money import LARGEST
+from chassis.kernel.money import LARGEST, payable
 from services.sales.orders.model import check, contribution, moved, returned, totals_document
 
 STATES = ("PLACED", "CONFIRMED", "FULFILLED", "CANCELLED")
@@ -29,7 +29,7 @@ def order(*lines: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 def test_lines_and_total_are_reckoned_whatever_was_sent() -> None:
     found = order({**line(3, 333_333), "amount": {"currency_code": "USD", "amount_micros": 9}}, line(1, 1))
-    assert [each["amount"]["amount_micros"] for each in found["lines"]] == [999_999, 1]
+    assert [each["amount"]["amount_micros"] for each in found["lines"]] == [1_000_000, 0]
     assert found["total"] == {"currency_code": "CNY", "amount_micros": 1_000_000}
     assert (found["kind"], found["state"]) == ("SALE", "PLACED")
 
@@ -52,8 +52,8 @@ def test_lines_that_make_no_sense_are_refused(lines: list[dict[str, Any]], field
 
 
 def test_a_correction_may_count_downwards_but_not_nothing() -> None:
-    assert order(line(-2, 5), kind="ADJUSTMENT")["total"]["amount_micros"] == -10
-    assert order(line(2, -5), kind="ADJUSTMENT")["total"]["amount_micros"] == -10
+    assert order(line(-2, 5_000), kind="ADJUSTMENT")["total"]["amount_micros"] == -10_000
+    assert order(line(2, -5_000), kind="ADJUSTMENT")["total"]["amount_micros"] == -10_000
     with pytest.raises(Invalid):
         order(line(0), kind="ADJUSTMENT")
 
@@ -91,10 +91,10 @@ def test_only_a_delivered_sale_comes_back(kind: str, state: str) -> None:
 
 def test_a_return_carries_line_customer_and_price() -> None:
     sale = order(line(3, 700_001), {**line(2, 5), "product_code": "P"}, state="FULFILLED", country_code="CN")
-    values, changes = returned(sale, [{"line_index": 1, "quantity": 2}, {"quantity": 1}], "broken")
+    values, changes = returned(sale, [{"line_index": 1, "quantity": 2}, {"line_index": 0, "quantity": 1}], "broken")
     assert changes == {"returned_quantities": [1, 2]}
     assert values["lines"][0] == {**sale["lines"][1], "quantity": 2}
-    assert values["total"] == {"currency_code": "CNY", "amount_micros": 700_011}
+    assert values["total"] == {"currency_code": "CNY", "amount_micros": 700_000}
     assert {name: values[name] for name in ("kind", "state", "customer_id", "country_code", "owner_id", "returned_order_id", "reason")} == {
         "kind": "RETURN",
         "state": "FULFILLED",
@@ -126,7 +126,7 @@ LINES = st.lists(st.builds(line, st.integers(1, 50), st.integers(0, 10**9)), min
 
 @given(LINES, st.data())
 @settings(max_examples=200, deadline=None)
-def test_sales_less_returns_is_what_the_customer_keeps_to_the_micro(lines: list[dict[str, Any]], data: st.DataObject) -> None:
+def test_sales_less_returns_is_what_the_customer_keeps_to_the_coin(lines: list[dict[str, Any]], data: st.DataObject) -> None:
     sale = order(*lines, state="FULFILLED")
     sums: dict[str, int] = {}
 
@@ -154,7 +154,11 @@ def test_sales_less_returns_is_what_the_customer_keeps_to_the_micro(lines: list[
         add(values)
     gone = sale.get("returned_quantities", [0] * len(lines))
     assert all(0 <= back <= sold["quantity"] for back, sold in zip(gone, sale["lines"], strict=True))
-    kept = sum((sold["quantity"] - back) * sold["unit_price"]["amount_micros"] for back, sold in zip(gone, sale["lines"], strict=True))
+
+    def worth(sold: dict[str, Any], quantity: int) -> Any:
+        return payable({**sold["unit_price"], "amount_micros": quantity * sold["unit_price"]["amount_micros"]})["amount_micros"]
+
+    kept = sum(worth(sold, sold["quantity"]) - worth(sold, back) for back, sold in zip(gone, sale["lines"], strict=True))
     assert sums["net_micros"] == kept == sums["sales_micros"] - sums.get("returns_micros", 0)
     assert sums["sale_count"] == 1
 
@@ -189,3 +193,53 @@ def test_totals_are_shown_as_money() -> None:
         "returns_value": {"currency_code": "EUR", "amount_micros": 4},
         "net_value": {"currency_code": "EUR", "amount_micros": 5},
     }
+
+
+@pytest.mark.parametrize(
+    ("quantity", "price", "currency", "paid"),
+    [
+        (3, 33_333_333, "CNY", 100_000_000),  # 3 × 33.333333 = 100.00
+        (1, 5_000, "CNY", 10_000),  # half up
+        (1, 4_999, "CNY", 0),
+        (-1, 5_000, "CNY", -10_000),  # away from zero
+        (3, 333_400_000, "JPY", 1_000_000_000),  # no sen: 3 × 333.4 = 1000.2
+        (1, 500_000, "JPY", 1_000_000),
+        (7, 142_857, "KWD", 1_000_000),  # thousandths of a dinar
+        (1, 1_000_500, "KWD", 1_001_000),
+    ],
+)
+def test_what_can_be_shown_can_be_paid(quantity: int, price: int, currency: str, paid: int) -> None:
+    found = order(line(quantity, price, currency), kind="ADJUSTMENT")
+    assert found["total"]["amount_micros"] == paid == found["lines"][0]["amount"]["amount_micros"]
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 50), st.integers(0, 10**9)), min_size=1, max_size=5), st.sampled_from(["CNY", "JPY", "KWD", "USD"])
+)
+@settings(max_examples=150, deadline=None)
+def test_the_total_is_the_sum_of_rounded_lines_and_each_can_be_paid(lines: list[tuple[int, int]], currency: str) -> None:
+    coin = {"JPY": 1_000_000, "KWD": 1_000}.get(currency, 10_000)
+    found = order(*[line(quantity, price, currency) for quantity, price in lines])
+    amounts = [each["amount"]["amount_micros"] for each in found["lines"]]
+    assert found["total"]["amount_micros"] == sum(amounts)
+    for (quantity, price), amount in zip(lines, amounts, strict=True):
+        assert amount % coin == 0
+        assert 2 * abs(amount - quantity * price) <= coin
+
+
+@given(st.integers(2, 30), st.integers(1, 10**8), st.data())
+@settings(max_examples=150, deadline=None)
+def test_what_comes_back_in_parts_is_worth_what_was_paid_to_the_last_coin(quantity: int, price: int, data: st.DataObject) -> None:
+    sale = order(line(quantity, price), state="FULFILLED")
+    left, back = quantity, 0
+    while left:
+        part = data.draw(st.integers(1, left))
+        values, changes = returned(sale, [{"line_index": 0, "quantity": part}], "broken")
+        sale |= changes
+        assert values["total"]["amount_micros"] % 10_000 == 0
+        back += values["total"]["amount_micros"]
+        left -= part
+        again = dict(values)
+        check(again)  # a later change of the return keeps what it was made with
+        assert again["total"] == values["total"]
+    assert back == sale["total"]["amount_micros"]
