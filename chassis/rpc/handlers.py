@@ -137,6 +137,7 @@ def writes(service: ServiceDescriptor, name: str, action: Action) -> Handler:
         values = {key: value for key, value in to_document(request).items() if key not in _META}
         if masked:
             values = _masked(request, values)
+        call.changes.reason = values.get("reason") or ""  # whatever is done with it, the history tells what was said
         return answer(method, await action(call, **values))
 
     return handle

@@ -37,6 +37,7 @@ Document = dict[str, Any]
 
 
 OWNER_FIELDS = ("owner_id", "team_id", "department_id")
+_OWN = ("id", "version", "create_time", "update_time", "creator_id", "updater_id")  # what an entry of the history says itself
 KEPT_FIELDS = frozenset(("_id", "version", "create_time", "update_time", "creator_id", "updater_id"))
 
 
@@ -308,7 +309,9 @@ class Records:
         call.changes.emit(encode(
             event, after, id=new_id(), time=call.now, actor_id=call.caller.person_id, correlation_id=call.request_id,
         ))  # fmt: skip
-        changed = quiet(_difference(before, after, self.descriptor), self.personal) if before and not quietly else {}
+        # With which values a record was made stands in its history too; of an imported one the source knows, and history would double it.
+        told = not quietly and (before is not None or not call.method.startswith("BatchUpsert"))
+        changed = quiet(_difference(before or {}, after, self.descriptor), self.personal) if told else {}
         call.changes.audit(
             self.resource, after["_id"], after["version"], event.DESCRIPTOR.name, changed, call.now, call.deputy_for.get(after["_id"], "")
         )
@@ -385,5 +388,5 @@ class Records:
 
 
 def _difference(before: Document, after: Document, descriptor: Descriptor) -> Document:
-    names = [field.name for field in descriptor.fields if field.name not in ("id", "version", "update_time", "updater_id")]
+    names = [field.name for field in descriptor.fields if field.name not in _OWN]
     return {name: [before.get(name), after.get(name)] for name in names if before.get(name) != after.get(name)}

@@ -11,6 +11,7 @@ from chassis.runtime.foundation import Foundation
 from services.sales.opportunities import api as opportunities_api
 from services.sales.opportunities.store import Opportunities
 from services.sales.orders import api as orders_api
+from services.sales.orders.migrations import payable_amounts
 from services.sales.orders.store import TOTALS, TOTALS_INDEX, Orders
 from services.sales.pipelines import api as pipelines_api
 from services.sales.pipelines.store import Pipelines
@@ -38,5 +39,6 @@ def build(settings: Settings) -> Department:
         owners=[channel],
     )
     department.indexes = {TOTALS: [TOTALS_INDEX]}
+    department.migrations = [payable_amounts(orders)]
     department.closing = [*department.closing, channel.close]
     return department

@@ -93,5 +93,6 @@ async def reopen(
     """Open a closed one again."""
     before = await _load(opportunities, call, opportunity_id, version)
     stage = await _stage(pipelines, call, before, stage_key or before["stage_key"])
-    changes = model.reopened(before, stage, reason, call.now, call.caller.person_id)
+    call.changes.reason = reason
+    changes = model.reopened(before, stage, call.now, call.caller.person_id)
     return opportunities.change(call, before, changes, events.OpportunityReopened)

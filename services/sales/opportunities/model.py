@@ -94,13 +94,13 @@ def decided(
     return changes | {"stage_history": history}
 
 
-def reopened(opportunity: Document, stage: Document, reason: str, now: datetime, actor_id: str) -> Document:
-    """The changes when a decided one is opened again."""
+def reopened(opportunity: Document, stage: Document, now: datetime, actor_id: str) -> Document:
+    """The changes when a decided one is opened again: it has no decision any more; why it was reopened stands in its history."""
     if opportunity["state"] == "OPEN":
         raise WrongState("the opportunity is open; there is nothing to reopen", code="OPPORTUNITY_NOT_CLOSED")
     history = _stayed(opportunity, stage["key"], now, actor_id)
     return {
-        "state": "OPEN", "stage_key": stage["key"], "probability": stage.get("probability", 0.0), "close_reason": reason,
+        "state": "OPEN", "stage_key": stage["key"], "probability": stage.get("probability", 0.0), "close_reason": None,
         "close_date": None, "stage_history": history,
     }  # fmt: skip
 

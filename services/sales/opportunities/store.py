@@ -11,6 +11,8 @@ from chassis.storage.records import Records
 class Opportunities(Records):
     """Chances to sell."""
 
+    edition = 1
+
     def __init__(self) -> None:
         super().__init__(
             opportunity_pb2.Opportunity,

@@ -42,6 +42,8 @@ _LAST_SALE: Document = {
 class Orders(Records):
     """Sales, returns and corrections."""
 
+    edition = 1
+
     def __init__(self) -> None:
         super().__init__(
             order_pb2.Order,

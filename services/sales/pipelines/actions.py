@@ -15,10 +15,12 @@ Document = dict[str, Any]
 
 
 async def archive(pipelines: Pipelines, call: Call, *, pipeline_id: str, version: int | None = None) -> Document:
-    """Take out of use; what is out of use is nobody's default."""
+    """Take out of use; refused while open opportunities stand in it. What is out of use is nobody's default."""
     before = await pipelines.get(call, pipeline_id, "archive")
     pipelines.checked_version(before, version)
     pipelines.in_use(before)
+    if await pipelines.has_open(call, pipeline_id):
+        raise WrongState("open opportunities stand in this pipeline; decide them or move them first", code="PIPELINE_IN_USE")
     return pipelines.change(call, before, {"archive_time": call.now, "is_default": None}, events.PipelineArchived)
 
 

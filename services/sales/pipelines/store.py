@@ -28,6 +28,10 @@ class Pipelines(Records):
         """The default pipeline."""
         return await call.database[self.resource].find_one({"is_default": True, "archive_time": None})
 
+    async def has_open(self, call: Call, pipeline_id: str) -> bool:
+        """Whether open opportunities stand in it."""
+        return await call.database["opportunities"].find_one({"pipeline_id": pipeline_id, "state": "OPEN"}, {"_id": 1}) is not None
+
     async def stage_in_use(self, call: Call, pipeline_id: str, keys: set[str]) -> str | None:
         """One of the stages in which open opportunities stand."""
         query = {"pipeline_id": pipeline_id, "state": "OPEN", "stage_key": {"$in": sorted(keys)}}

@@ -140,14 +140,14 @@ def test_what_is_decided_neither_moves_nor_is_decided_again(state: str) -> None:
 def test_reopening_begins_a_new_stay_and_forgets_the_day_of_the_decision() -> None:
     found = opportunity()
     found |= model.decided(found, "LOST", "price", "2026-03-07", None, NOW + timedelta(days=3), TODAY + timedelta(days=3))
-    changes = model.reopened(found, SECOND, "they called", NOW + timedelta(days=9), "p2")
+    changes = model.reopened(found, SECOND, NOW + timedelta(days=9), "p2")
     assert (changes["state"], changes["stage_key"], changes["probability"], changes["close_date"]) == ("OPEN", "offer", 60.0, None)
     assert changes["stage_history"] == [
         {"stage_key": "talk", "enter_time": NOW, "actor_id": "p1", "leave_time": NOW + timedelta(days=3)},
         {"stage_key": "offer", "enter_time": NOW + timedelta(days=9), "actor_id": "p2"},
     ]
     with pytest.raises(WrongState) as refused:
-        model.reopened(opportunity(), FIRST, "r", NOW, "p")
+        model.reopened(opportunity(), FIRST, NOW, "p")
     assert refused.value.code == "OPPORTUNITY_NOT_CLOSED"
 
 
