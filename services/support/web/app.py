@@ -26,6 +26,7 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cache-Control": "private, max-age=0",
 }
+HITS, ROWS, LONGEST_TOKEN = 20, 100, 4000
 READER, YEAR = "faq_reader", 365 * 86400
 RETRY_SECONDS = "5"  # as the webhook door says
 
@@ -52,8 +53,9 @@ def build_app(department: Asks, secret: str) -> Flask:
     def faq() -> Any:
         language = _language()
         question, category = request.args.get("q", "").strip()[:100], request.args.get("category", "")[:100]
-        articles = _articles(department, language, question, category)
-        return _page("list.html", language, articles=articles, question=question, category=category)
+        articles, more = _articles(department, language, question, category, request.args.get("page", "")[:LONGEST_TOKEN])
+        beyond = bool(question) and len(articles) == HITS
+        return _page("list.html", language, articles=articles, more=more, beyond=beyond, question=question, category=category)
 
     @app.get("/faq/<article_id>")
     @judged_by("GetArticle")
@@ -116,7 +118,8 @@ def build_app(department: Asks, secret: str) -> Flask:
     return app
 
 
-def _articles(department: Asks, language: str, question: str, category: str) -> list[Any]:
+def _articles(department: Asks, language: str, question: str, category: str, page: str) -> tuple[list[Any], str]:
+    """A page of articles, and the token of the next ("" on the last); of a search the best, all of them in one page."""
     conditions = [("state", "PUBLISHED"), ("language", language.upper())] + ([("category", category)] if category else [])
     criteria = criteria_pb2.Criteria()
     for field, value in conditions:
@@ -124,12 +127,12 @@ def _articles(department: Asks, language: str, question: str, category: str) -> 
         condition.field, condition.operator = field, criteria_pb2.OPERATOR_EQUALS
         condition.values.add().text = value
     if question:
-        request_ = article_service_pb2.SearchArticlesRequest(query=question, page_size=20, filter=criteria)
-        return list(department.ask("SearchArticles", request_).articles)
+        request_ = article_service_pb2.SearchArticlesRequest(query=question, page_size=HITS, filter=criteria)
+        return list(department.ask("SearchArticles", request_).articles), ""
     order = article_pb2.ARTICLE_ORDER_TITLE_ASC
-    return list(
-        department.ask("ListArticles", article_service_pb2.ListArticlesRequest(filter=criteria, page_size=100, order_by=order)).articles
-    )
+    asked = article_service_pb2.ListArticlesRequest(filter=criteria, page_size=ROWS, page_token=page, order_by=order)
+    answer = department.ask("ListArticles", asked)
+    return list(answer.articles), answer.next_page_token
 
 
 def _published(department: Asks, article_id: str) -> Any:

@@ -228,3 +228,26 @@ async def test_what_stands_in_thousands_of_articles_does_not_push_the_best_out(c
     best = (await make(crm, "常见问题：发票抬头更换", "在设置中更换。")).id
     assert (await found(crm, "常见问题 发票抬头"))[0] == best
     assert len(await found(crm, "常见问题")) > 0
+
+
+async def test_a_category_with_more_articles_than_a_page_shows_all_of_them_page_by_page(crm: Installation) -> None:
+    rows = [
+        {"source_key": f"many:{number}", "title": f"许多 {number:03}", "body": "x", "category": "许多", "language": 1, "state": 2,
+         "publish_time": {"seconds": 1_790_000_000}}
+        for number in range(108)
+    ]  # fmt: skip
+    outcomes = (await crm.ask("BatchUpsertArticles", articles=rows)).outcomes
+    assert {one.error_code for one in outcomes} == {""}
+    seen: list[str] = []
+    address: str | None = "/faq?category=许多&lang=zh"
+    async with web(crm) as client:
+        while address:
+            page = (await client.get(address)).text
+            found = re.findall(r">(许多 \d{3})<", page)
+            seen += found
+            following = re.search(r'rel="next" href="([^"]+)"', page)
+            assert ("还有更多" in page) == bool(following)
+            address = following[1].replace("&amp;", "&") if following else None
+        assert sorted(seen) == [f"许多 {number:03}" for number in range(108)]
+        assert (await client.get("/faq?category=许多&lang=zh&page=nonsense")).status_code == 400
+        assert "20 篇最相关的文章" in (await client.get("/faq?q=许多&lang=zh")).text
