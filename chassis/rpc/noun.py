@@ -74,6 +74,8 @@ class Noun:
             self.permitted(call, before, values)
         after = {name: value for name, value in {**before, **values}.items() if value is not None}
         await self.judge(call, after, before)
+        if "owner_id" in self.records.descriptor.fields_by_name:
+            self.records.may_move(call, before, after)
         changed = {name: after.get(name) for name in {*before, *after, *values} if after.get(name) != before.get(name)}
         return self.records.change(call, before, changed, self.event("Updated"))
 
@@ -196,7 +198,8 @@ async def references(
     call: Call, documents: list[Document], records: Records, field: str
 ) -> tuple[dict[str, Document], list[CrmError | None]]:
     """For a batch: the records that `field` points to, and a refusal for each document whose reference is not to be had or archived."""
-    found = await records.batch_get(call, [identity for document in documents for identity in named(document, field)])
+    wanted = [identity for document in documents for identity in named(document, field)]
+    found = await records.batch_get(call, wanted) if wanted else {}
 
     def refusal(identity: str, document: Document) -> CrmError | None:
         if identity not in found:

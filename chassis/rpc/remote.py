@@ -11,6 +11,7 @@ from typing import Any
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
+from chassis.access.caller import ALL
 from chassis.kernel.errors import Conflict, CrmError, Invalid, NotAllowed, NotFound
 from chassis.rpc.call import Call
 from chassis.rpc.channels import DEFAULT_SECONDS, Channel
@@ -70,12 +71,17 @@ class RemoteRecords:
     async def refusals(self, call: Call, documents: list[dict[str, Any]], field: str) -> list[CrmError | None]:
         """A refusal for each document whose reference is not to be had.
 
-        An import is not asked about: its references are reckoned from natural keys, and may come in after it.
+        An import is not asked about: its references are reckoned from natural keys, and may come in after it. Who may not read all such
+        records is asked about all the same, for work on a record opens it.
         """
-        if call.method.startswith("BatchUpsert"):
+        if call.method.startswith("BatchUpsert") and self._open(call):
             return [None] * len(documents)
         found = await self._seen(call, (identity for document in documents for identity in named(document, field)))
         return [next(filter(None, (self._refusal(one, field, found, each) for one in named(each, field))), None) for each in documents]
+
+    def _open(self, call: Call) -> bool:
+        """Whether the caller may read every record of the noun."""
+        return call.directory.scope(call.caller.roles, self.rows, "read") == ALL or call.caller.is_service
 
     def _refusal(self, identity: str, field: str, found: dict[str, Any], document: Mapping[str, Any]) -> CrmError | None:
         if identity not in found:

@@ -9,13 +9,13 @@ from crm.common.v1 import outcome_pb2
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
-from chassis.kernel.errors import AlreadyExists, CrmError, Invalid
+from chassis.kernel.errors import AlreadyExists, CrmError, Invalid, NotFound
 from chassis.kernel.ids import from_source
 from chassis.kernel.pages import value_at
 from chassis.rpc.call import Call
 from chassis.rpc.documents import to_document
 from chassis.rpc.service import Handler, response_class, validate
-from chassis.storage.records import KEPT_FIELDS, Document, Records
+from chassis.storage.records import KEPT_FIELDS, OWNER_FIELDS, Document, Records
 
 Check = Callable[[Document], None]
 Prepare = Callable[[Call, list[Document]], Awaitable[list[CrmError | None]]]
@@ -40,6 +40,7 @@ def upserts(
             raise Invalid(f"{len(messages)} records; send 1 to {MOST} at a time", field=rows)
         stored = await records.by_source_keys(call, [message.source_key for message in messages if message.source_key])
         judged = [_read(message, stored.get(message.source_key), required, check) for message in messages]
+        await _refuse_strangers(call, records, judged, stored)
         await _judge_batch(call, records, judged, prepare)
         outcomes = [_one(call, records, document, refusal, stored, created, updated) for document, refusal in judged]
         if request.validate_only:
@@ -64,6 +65,18 @@ def _read(message: Any, before: Document | None, required: tuple[str, ...], chec
     except CrmError as refusal:
         return document, refusal
     return document, None
+
+
+async def _refuse_strangers(
+    call: Call, records: Records, judged: list[tuple[Document, CrmError | None]], stored: Mapping[str, Document]
+) -> None:
+    """Refuse the rows whose key belongs to a record out of the caller's reach: for them there is none, and they can make none of it."""
+    fresh = {document["source_key"] for document, refusal in judged if not refusal} - stored.keys()
+    taken = await records.taken_ids(call, {key: from_source(records.resource, key) for key in fresh}) if fresh else set()
+    for index, (document, refusal) in enumerate(judged):
+        if not refusal and document["source_key"] in taken:
+            text = f"there is no {records.words} of this source_key that you may change; leave the row to its owner or use another key"
+            judged[index] = document, NotFound(text, field="source_key")
 
 
 async def _judge_batch(call: Call, records: Records, judged: list[tuple[Document, CrmError | None]], prepare: Prepare | None) -> None:
@@ -130,11 +143,21 @@ def _write(
         identity = from_source(records.resource, key)
         records.create(call, document, created, action="import", record_id=identity)
         return outcome_pb2.UpsertOutcome(source_key=key, id=identity, result=outcome_pb2.UPSERT_RESULT_CREATED)
-    if document.get("owner_id") and document["owner_id"] != before.get("owner_id"):
-        records.set_owner(call, document, document["owner_id"])
+    _follow_owner(call, records, document, before)
+    records.may_move(call, before, document)
     known = records.descriptor.fields_by_name
     changed = [name for name, value in document.items() if name in known and before.get(name) != value]
     if not changed:
         return outcome_pb2.UpsertOutcome(source_key=key, id=before["_id"], result=outcome_pb2.UPSERT_RESULT_UNCHANGED)
     records.change(call, before, document, updated, action="import")
     return outcome_pb2.UpsertOutcome(source_key=key, id=before["_id"], result=outcome_pb2.UPSERT_RESULT_UPDATED, changed_fields=changed)
+
+
+def _follow_owner(call: Call, records: Records, document: Document, before: Document) -> None:
+    """Team and department are those of the owner, whatever was sent; what has no owner of its own follows the record it hangs on."""
+    if "owner_id" not in records.descriptor.fields_by_name or not document.get("owner_id"):
+        return
+    if document["owner_id"] != before.get("owner_id"):
+        records.set_owner(call, document, document["owner_id"])
+    else:
+        document |= {name: before.get(name) for name in OWNER_FIELDS}

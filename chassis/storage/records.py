@@ -197,6 +197,14 @@ class Records:
         call.deputy_for |= {document["_id"]: reach.deputy_for(document) for document in found.values()}
         return found
 
+    async def taken_ids(self, call: Call, ids: Mapping[str, str]) -> set[str]:
+        """Of natural keys (with the ids that they make) those that a record has whoever may reach it. Never to be shown beyond that."""
+        query = {"$or": [{"_id": {"$in": list(ids.values())}}, {"source_key": {"$in": list(ids)}}]}
+        cursor = call.database[self.resource].find(query, {"source_key": 1}, max_time_ms=call.milliseconds_left)
+        rows = await cursor.to_list()
+        held = {row["_id"] for row in rows} | {row.get("source_key") for row in rows}
+        return {key for key, identity in ids.items() if identity in held or key in held}
+
     async def must_exist(self, call: Call, ids: Iterable[str | None], field: str) -> dict[str, Document]:
         """The records of these ids within reach; refuses the first that is missing, naming the field."""
         wanted = [identity for identity in ids if identity]
@@ -287,6 +295,18 @@ class Records:
         document |= {"owner_id": owner_id, "team_id": member.team_id, "department_id": member.department_id}
         for name in [name for name in OWNER_FIELDS if not document[name]]:
             document[name] = None
+
+    def may_move(self, call: Call, before: Document, after: Document) -> None:
+        """Refuse to give a record to another owner, team or department without the right to assign it, by whatever door.
+
+        What nobody assigns (an order, what follows its customer) moves by import alone, within its reach.
+        """
+        if all(before.get(name) == after.get(name) for name in OWNER_FIELDS):
+            return
+        service = self.contract.service
+        assigned = service is not None and f"Assign{self.noun}" in service.methods_by_name
+        if not self.reach(call, "assign" if assigned else "import").admits(before if assigned else after):
+            raise refused(self.label, "assign")
 
     def _admit(self, call: Call, action: str, document: Document, *, inherited: bool) -> None:
         reach = self.reach(call, action)
