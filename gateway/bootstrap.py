@@ -49,7 +49,9 @@ class Gateway:
             self.settings.nats_url, "crm-gateway", self.settings.identity, lost=self.live.lost, back=self.live.back
         )
         await self.live.start(self.nats)
-        graph = HttpServer(self.app, self.settings.http_address, largest_message=self.settings.most_body_bytes)
+        graph = HttpServer(
+            self.app, self.settings.http_address, largest_message=self.settings.most_body_bytes, trusted=self.settings.proxies
+        )
         ops = HttpServer(ops_app("gateway", self.metrics, self.ready), self.settings.ops_address)
         self.http = [graph, ops]
         for server in self.http:

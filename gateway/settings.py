@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from chassis.runtime.settings import Edge, env
 from chassis.runtime.settings import Settings as Common
-from chassis.runtime.settings import env
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(Common):
+class Settings(Common, Edge):
     """Where to listen, where the departments answer, and the limits of one operation."""
 
     mongo_uri: str = env("CRM_MONGO_URI", "", "not used: the gateway owns no data")
@@ -35,9 +35,14 @@ class Settings(Common):
     most_tokens: int = env("CRM_MOST_TOKENS", 4000, "tokens of a document")
     most_cost: int = env("CRM_MOST_COST", 25_000, "cost of an operation: fields, times the rows asked for")
     most_body_bytes: int = env("CRM_MOST_BODY_BYTES", 100_000, "bytes of a request's body")
+    most_values: int = env("CRM_MOST_VALUES", 10_000, "values in the variables of a request; who is not signed in may send 200")
+    most_answer_bytes: int = env("CRM_MOST_ANSWER_BYTES", 8_000_000, "bytes of the answers to one request")
     most_batch: int = env("CRM_MOST_BATCH", 10, "operations in one request")
 
     most_cost_per_minute: int = env("CRM_MOST_COST_PER_MINUTE", 3_000_000, "cost that one caller may ask for in a minute; 0: no limit")
+    most_sign_ins_per_minute: int = env(
+        "CRM_MOST_SIGN_INS_PER_MINUTE", 600, "sign-ins, and as many refreshes, from one address in a minute; 0: no limit"
+    )
     most_at_once: int = env("CRM_MOST_AT_ONCE", 256, "operations under way at once; who comes beyond that is told to come again")
     compress_bytes: int = env("CRM_COMPRESS_BYTES", 8192, "answers of this size and more are compressed where the client takes it")
     documents: str = env("CRM_DOCUMENTS", "", "file of registered documents; in production only those are answered")

@@ -17,7 +17,7 @@ from crm.common.v1 import annotations_pb2 as forms
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from chassis.kernel import addresses, standards
+from chassis.kernel import mail_addresses, standards
 from chassis.kernel.errors import Invalid
 from chassis.kernel.text import line, paragraphs, visible
 from chassis.rpc.documents import traits
@@ -141,7 +141,7 @@ _WRITTEN: dict[int, Text] = {
     forms.FORM_NAME: line,
     forms.FORM_PARAGRAPHS: paragraphs,
     forms.FORM_PHONE: lambda text: line(unicodedata.normalize("NFKC", text)),
-    forms.FORM_EMAIL: addresses.written,
+    forms.FORM_EMAIL: mail_addresses.written,
     forms.FORM_COUNTRY: line,
     forms.FORM_CURRENCY: line,
     forms.FORM_WEBSITE: line,
@@ -152,7 +152,7 @@ _WRITTEN: dict[int, Text] = {
 _RULES: dict[int, tuple[Callable[[str], bool], str]] = {
     forms.FORM_NAME: (visible, "nothing in it can be read; give a letter, a digit or a character"),
     forms.FORM_PHONE: (_is_phone, "this cannot be dialled; write digits, e.g. +86 10 6234 5671, an extension behind 转 or ext., several with commas"),
-    forms.FORM_EMAIL: (addresses.is_address, "this is no mail address; write it as name@company.example"),
+    forms.FORM_EMAIL: (mail_addresses.is_address, "this is no mail address; write it as name@company.example"),
     forms.FORM_COUNTRY: (standards.COUNTRIES.__contains__, "there is no such country; give its two letters by ISO 3166, e.g. CN"),
     forms.FORM_CURRENCY: (
         standards.CURRENCIES.__contains__, "there is no such currency in use; give its three letters by ISO 4217, e.g. CNY (not RMB)"

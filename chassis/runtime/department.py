@@ -15,6 +15,7 @@ from pymongo.errors import PyMongoError
 
 from chassis.access.authority import Authority
 from chassis.access.caller import Caller
+from chassis.kernel.addresses import Network
 from chassis.kernel.ids import new_id
 from chassis.kernel.tasks import settle
 from chassis.messaging import broker
@@ -75,7 +76,7 @@ class Department:
     indexes: dict[str, list[IndexModel]] = field(default_factory=dict)
     migrations: Sequence[Migration] = ()
     at_start: Sequence[Worker] = ()
-    web: tuple[Any, str] | None = None
+    web: tuple[Any, str, Sequence[Network]] | None = None
     closing: Sequence[Worker] = ()
     deliver: chain.Deliver | None = None
     port: int = 0
@@ -173,7 +174,8 @@ class Department:
         self._http.append(ops)
         self.ops_port = ops.port
         if self.web:
-            edge = HttpServer(*self.web)
+            app, address, proxies = self.web
+            edge = HttpServer(app, address, trusted=proxies)
             self._http.append(edge)
             self.web_port = edge.port
         for server in self._http:

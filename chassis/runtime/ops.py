@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import uvicorn
@@ -13,7 +13,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from chassis.kernel.addresses import Network
 from chassis.observe.metrics import Metrics
+from chassis.runtime.proxies import BehindProxies
 
 Ready = Callable[[], Awaitable[dict[str, bool]]]
 
@@ -37,14 +39,15 @@ def ops_app(service: str, metrics: Metrics, ready: Ready, measure: Callable[[], 
 
 
 class HttpServer:
-    """uvicorn inside an event loop that somebody else runs. WebSockets are served where `largest_message` says how many bytes one may have."""
+    """uvicorn inside an event loop that somebody else runs. WebSockets are served where `largest_message` says how many bytes one may
+    have. What is said of the client is believed from the `trusted` networks only."""
 
-    def __init__(self, app: Any, address: str, *, backlog: int = 512, largest_message: int = 0) -> None:
+    def __init__(self, app: Any, address: str, *, backlog: int = 512, largest_message: int = 0, trusted: Sequence[Network] = ()) -> None:
         host, _, port = address.rpartition(":")
         self.socket = _listen(host, int(port), address)
         self.port: int = self.socket.getsockname()[1]
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", server_header=False, backlog=backlog,
+            BehindProxies(app, trusted), proxy_headers=False, log_config=None, access_log=False, lifespan="off", server_header=False, backlog=backlog,
             ws="websockets-sansio" if largest_message else "none", ws_max_size=largest_message or 1, timeout_graceful_shutdown=5, h11_max_incomplete_event_size=16384,
         )  # fmt: skip
         self.server = uvicorn.Server(config)

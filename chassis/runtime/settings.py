@@ -6,14 +6,16 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Self, get_type_hints
 
 from chassis.access.identity import Identity
+from chassis.kernel.addresses import Network, networks_of
 from chassis.kernel.clock import HOME
 from chassis.kernel.standards import zones
 from chassis.storage.encryption import Masters
+
+TRUSTED_PROXIES = "CRM_TRUSTED_PROXIES"
 
 
 class SettingsError(Exception):
@@ -24,6 +26,22 @@ def env(name: str, default: Any = ..., explain: str = "") -> Any:
     """A dataclass field read from an environment variable; no default means it must be set."""
     metadata = {"env": name, "explain": explain}
     return field(metadata=metadata) if default is ... else field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edge:
+    """Settings of a service that the public reaches."""
+
+    trusted_proxies: str = env(
+        TRUSTED_PROXIES,
+        "",
+        "networks in CIDR form, joined by commas, of the proxies whose word on a client's address is taken; nobody's when empty",
+    )
+
+    @property
+    def proxies(self) -> tuple[Network, ...]:
+        """The networks of the trusted proxies."""
+        return networks_of(self.trusted_proxies)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,9 +132,8 @@ def _check(name: str, raw: str) -> None:
             raise ValueError(raw)
     if name == "CRM_TIME_ZONE" and raw not in zones():
         raise ValueError(raw)
-    if name.endswith("_NETWORKS"):
-        for part in filter(None, map(str.strip, raw.split(","))):
-            ip_network(part)
+    if name.endswith("_NETWORKS") or name == TRUSTED_PROXIES:
+        networks_of(raw)
     if name.endswith(("_MILLISECONDS", "_BYTES")) and int(raw) < 1:
         raise ValueError(raw)
 

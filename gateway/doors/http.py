@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import hashlib
 import logging
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any
 
 import orjson
@@ -18,13 +20,15 @@ from chassis.observe import purpose
 from gateway.departments.clients import Clients
 from gateway.departments.context import Context
 from gateway.departments.live import Live
-from gateway.operations.run import Answer, Operations, bad_request, question_of
+from gateway.doors.written import Written
+from gateway.operations.run import Answer, Operations, Question, bad_request, question_of
 from gateway.settings import Settings
 
 RESPONSE, JSON, EVENTS = "application/graphql-response+json", "application/json", "text/event-stream"
 
 
 DRAINED = 32 * 1024 * 1024
+BESIDE_BYTES = 256 * 1024  # compressing takes some 5 ms from here on
 log = logging.getLogger("crm.gateway")
 
 
@@ -81,15 +85,18 @@ class GraphHttp:
         if wanted == EVENTS:
             return await self._stream(question, context, read_only)
         answer = await self.operations.run(question, context, read_only=read_only)
-        reply = _json(answer.body, _status(answer, wanted), wanted, context, _retry(answer))
+        text = Written(self.settings.most_answer_bytes).text(answer.body)
+        reply = _reply(text, _status(answer, wanted), wanted, context, _retry(answer))
         if read_only and question.document_id and reply.status_code == 200:
             return _tagged(reply, tag)
-        return self._compressed(reply, encodings) if answer.public else reply
+        return await self._compressed(reply, encodings) if answer.public else reply
 
-    def _compressed(self, reply: Response, encodings: str) -> Response:
-        """The reply in gzip where it is large and the client takes that."""
-        if len(reply.body) >= self.settings.compress_bytes and _takes_gzip(encodings):
-            reply.body = gzip.compress(reply.body, 1, mtime=0)
+    async def _compressed(self, reply: Response, encodings: str) -> Response:
+        """The reply in gzip where it is large and the client takes that; a very large one beside the event loop."""
+        size = len(reply.body)
+        if size >= self.settings.compress_bytes and _takes_gzip(encodings):
+            pack = partial(gzip.compress, bytes(reply.body), 1, mtime=0)
+            reply.body = pack() if size < BESIDE_BYTES else await asyncio.to_thread(pack)
             reply.headers["Content-Length"] = str(len(reply.body))
             reply.headers["Content-Encoding"] = "gzip"
         reply.headers["Vary"] = "Accept-Encoding"
@@ -102,13 +109,17 @@ class GraphHttp:
                 extensions={"code": "LIMIT_EXCEEDED", "limit": "batch", "found": len(bodies), "most": self.settings.most_batch},
             )
         questions = [question_of(body) for body in bodies]
-        answers = [await self.operations.run(question, context.nth(number)) for number, question in enumerate(questions)]
-        return _json([answer.body for answer in answers], 200, wanted, context)
+        written = Written(self.settings.most_answer_bytes)
+        answers = [await self._nth(question, context.nth(number), written) for number, question in enumerate(questions)]
+        return _reply(b"[" + b",".join(answers) + b"]", 200, wanted, context)
+
+    async def _nth(self, question: Question, context: Context, written: Written) -> bytes:
+        return written.not_run() if written.full else written.text((await self.operations.run(question, context)).body)
 
     async def _stream(self, question: Any, context: Context, read_only: bool) -> Response:
         found = await self.operations.stream(question, context, read_only=read_only)
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", "X-Request-Id": context.request_id}
-        return StreamingResponse(_events(found), media_type=EVENTS, headers=headers)
+        return StreamingResponse(_events(found, self.settings.most_answer_bytes), media_type=EVENTS, headers=headers)
 
     def _context(self, request: Request) -> Context:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -145,13 +156,13 @@ def _idempotency_key(given: str) -> str:
     return given
 
 
-async def _events(found: Answer | AsyncIterator[dict[str, Any]]) -> AsyncIterator[bytes]:
+async def _events(found: Answer | AsyncIterator[dict[str, Any]], most: int) -> AsyncIterator[bytes]:
     if isinstance(found, Answer):
-        yield b"event: next\ndata: " + orjson.dumps(found.body) + b"\n\n"
+        yield b"event: next\ndata: " + Written(most).text(found.body) + b"\n\n"
     else:
         yield b":\n\n"
         async for body in found:
-            yield b"event: next\ndata: " + orjson.dumps(body) + b"\n\n"
+            yield b"event: next\ndata: " + Written(most).text(body) + b"\n\n"
     yield b"event: complete\ndata:\n\n"
 
 
@@ -203,7 +214,7 @@ def _status(answer: Answer, wanted: str) -> int:
         return 405
     if code == "OVERLOADED":
         return 503
-    if (answer.body.get("errors") or [{}])[0].get("extensions", {}).get("limit") == "budget":
+    if code == "LIMIT_EXCEEDED" and _retry(answer):
         return 429
     return 400 if not answer.executed and wanted == RESPONSE else 200
 
@@ -234,8 +245,12 @@ def _tagged(reply: Response, known: str) -> Response:
 
 
 def _json(body: object, status: int, media_type: str, context: Context, more: Mapping[str, str] | None = None) -> Response:
+    return _reply(orjson.dumps(body, default=str), status, media_type, context, more)
+
+
+def _reply(text: bytes, status: int, media_type: str, context: Context, more: Mapping[str, str] | None = None) -> Response:
     headers = {"X-Request-Id": context.request_id, "Cache-Control": "no-store", **(more or {})}
-    return Response(orjson.dumps(body, default=str), status, headers, f"{media_type}; charset=utf-8")
+    return Response(text, status, headers, f"{media_type}; charset=utf-8")
 
 
 def _log(text: str, extensions: Mapping[str, Any] | None, context: Context) -> None:

@@ -14,6 +14,7 @@ from chassis.observe import purpose
 from gateway.departments.clients import Clients
 from gateway.departments.context import Context
 from gateway.departments.live import Live
+from gateway.doors.written import Written
 from gateway.operations.run import Answer, Operations, question_of
 
 PROTOCOL = "graphql-transport-ws"
@@ -128,10 +129,10 @@ class _Connection:
                 if not found.executed:
                     await self._send({"id": identity, "type": "error", "payload": found.body["errors"]})
                     return
-                await self._send({"id": identity, "type": "next", "payload": found.body})
+                await self._next(identity, found.body)
             else:
                 async for body in found:
-                    await self._send({"id": identity, "type": "next", "payload": body})
+                    await self._next(identity, body)
             await self._send({"id": identity, "type": "complete"})
         except GraphQLError as error:
             await self._send({"id": identity, "type": "error", "payload": [error.formatted]})
@@ -140,6 +141,10 @@ class _Connection:
         finally:
             if self.running.get(identity) is asyncio.current_task():
                 self.running.pop(identity)
+
+    async def _next(self, identity: str, body: dict[str, Any]) -> None:
+        payload = Written(self.owner.operations.settings.most_answer_bytes).text(body)
+        await self._send({"id": identity, "type": "next", "payload": orjson.Fragment(payload)})
 
     async def _send(self, message: dict[str, Any]) -> None:
         await self.socket.send_text(orjson.dumps(message, default=str).decode())

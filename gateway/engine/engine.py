@@ -90,6 +90,13 @@ class Operation:
             return ExecutionResult(None, coerced)
         return await self._execute(context, variables, coerced, root)
 
+    def describe(self, variables: Mapping[str, Any]) -> ExecutionResult:
+        """The answer to an operation that asks for nothing but the schema; needs no event loop."""
+        result = execute(self.engine.schema, self.document, None, None, dict(variables), self.node.name.value if self.node.name else None)
+        if not isinstance(result, ExecutionResult):
+            raise TypeError("an operation that asks for more than the schema was to be answered without its resolvers")
+        return result
+
     async def _execute(self, context: object, raw: Mapping[str, Any], coerced: VariableValues, root: object) -> ExecutionResult:
         plan = self.plan(coerced)
         if isinstance(plan, Plan):

@@ -22,6 +22,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from chassis.kernel.errors import Invalid
 from chassis.rpc.documents import enum_names, from_timestamp, traits
+from gateway.graph.sizes import declared
 
 _COMMENTS: dict[str, str] = json.loads((Path(annotations_pb2.__file__).parents[3] / "comments.json").read_text())
 _TIMESTAMP, _MONEY, _CRITERIA = "google.protobuf.Timestamp", "crm.common.v1.Money", "crm.common.v1.Criteria"
@@ -169,7 +170,7 @@ def output_class(descriptor: Descriptor) -> type:
     for field in descriptor.fields:
         if field.name != "id":
             made.__annotations__[field.name] = output_annotation(field)
-            setattr(made, field.name, strawberry.field(description=comment(field.full_name)))
+            setattr(made, field.name, strawberry.field(description=comment(field.full_name), metadata=declared(field)))
     made.is_type_of = classmethod(lambda _, value, __: getattr(value, "DESCRIPTOR", None) is descriptor)  # type: ignore[attr-defined]
     return made
 

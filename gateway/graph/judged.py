@@ -6,6 +6,7 @@ from typing import Any
 
 import strawberry
 from google.protobuf.descriptor import MethodDescriptor
+from graphql import GraphQLField
 
 from chassis.rpc.service import policy_of
 
@@ -15,6 +16,12 @@ JUDGED = "judged_by"
 def by(*methods: MethodDescriptor | None) -> dict[str, Any]:
     """A field's metadata: the methods whose policies decide what it tells."""
     return {JUDGED: tuple(method for method in methods if method is not None)}
+
+
+def methods_of(field: GraphQLField) -> tuple[MethodDescriptor, ...]:
+    """The methods that a field of the finished schema names."""
+    definition = field.extensions.get("strawberry-definition")
+    return tuple(getattr(definition, "metadata", {}).get(JUDGED, ()))
 
 
 def check(schema: strawberry.Schema) -> None:

@@ -17,7 +17,7 @@ from chassis.kernel.errors import CrmError, unauthenticated
 from chassis.rpc import contract
 from gateway.departments.errors import field_error
 from gateway.departments.loaders import load_record
-from gateway.graph import access, disclosure, judged
+from gateway.graph import access, disclosure, judged, sizes
 from gateway.graph.contract import CONFIG, Node, from_global
 from gateway.graph.edges import of_contract
 from gateway.graph.judged import by
@@ -65,6 +65,7 @@ def build(extensions: Sequence[Callable[[], SchemaExtension]] = ()) -> strawberr
         extensions=list(extensions),
     )
     judged.check(schema)
+    sizes.check(schema._schema)
     return schema
 
 

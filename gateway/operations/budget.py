@@ -1,4 +1,4 @@
-"""What a caller may ask for in a minute, counted in the cost of operations."""
+"""What a caller may ask for in a minute: counted in the cost of operations, sign-ins by themselves."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ COUNTED = 10_000
 
 
 class Budget:
-    """Costs by caller in minutes of the clock; the callers seen last are remembered. `most` 0 counts nothing."""
+    """Costs by caller in minutes of the clock; the callers seen last are remembered. `most` 0 counts nothing. `limit` names it in refusals."""
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self, most: int, limit: str = "budget") -> None:
+        self.most, self.limit = most, limit
         self._spent: OrderedDict[str, tuple[int, int]] = OrderedDict()
 
     def spend(self, caller: str, cost: int, now: float | None = None) -> int:
@@ -29,10 +29,10 @@ class Budget:
         if spent > self.most:
             wait = int((minute + 1) * MINUTE - moment) + 1
             raise GraphQLError(
-                f"cost {spent} in this minute exceeds the limit of {self.most} (limit: budget); ask again in {wait} s or for less",
+                f"cost {spent} in this minute exceeds the limit of {self.most} (limit: {self.limit}); ask again in {wait} s or for less",
                 extensions={
                     "code": "LIMIT_EXCEEDED",
-                    "limit": "budget",
+                    "limit": self.limit,
                     "found": spent,
                     "most": self.most,
                     "retryAfter": wait,

@@ -13,6 +13,7 @@ from crm.common.v1 import access_pb2, access_service_pb2
 from chassis.access.authority import Authority
 from chassis.access.caller import Caller
 from chassis.access.link import SERVICE, OrganizationLink
+from chassis.kernel.addresses import holder_of
 from chassis.kernel.errors import CrmError
 from gateway.departments.clients import Clients
 from gateway.departments.context import Context
@@ -37,10 +38,10 @@ class Callers:
         """Who comes with an API key goes on with its token."""
         context.token = await self._keys.token(context.token, context.request_id)
 
-    async def name(self, context: Context) -> str:
-        """What the caller's consumption is counted under: the person, or the address of somebody without a good token."""
+    async def name(self, context: Context) -> tuple[str, bool]:
+        """What the caller's consumption is counted under: the person, or the address of a stranger, who has no good token; and whether it is one."""
         caller = await self._caller(context)
-        return f"address {context.address}" if caller is None else caller.person_id
+        return (f"address {holder_of(context.address)}", True) if caller is None else (caller.person_id, False)
 
     async def may_introspect(self, context: Context) -> bool:
         """Whether the policy lets one of the caller's roles look at the graph itself."""

@@ -14,10 +14,11 @@ from graphql import (
     FragmentSpreadNode,
     GraphQLError,
     GraphQLField,
-    GraphQLSchema,
     InlineFragmentNode,
     IntValueNode,
+    ListValueNode,
     NamedTypeNode,
+    ObjectValueNode,
     OperationDefinitionNode,
     SelectionSetNode,
     ValueNode,
@@ -28,6 +29,8 @@ from graphql import (
 )
 
 from gateway.graph.connections import LARGEST
+from gateway.operations.inputs import extent
+from gateway.operations.sizes import SCHEMA_FIELDS, Lists
 from gateway.settings import Settings
 
 _ENDLESS = 10**9
@@ -36,10 +39,16 @@ MOST_SIZES = 64
 
 @dataclass(frozen=True)
 class Measure:
-    """What an operation asks for."""
+    """What an operation asks for; of the schema's own description apart, which is the same for everybody."""
 
     depth: int
     cost: int
+    schema: int = 0
+
+    @property
+    def charge(self) -> int:
+        """What it takes from the caller's budget. A schema's description is for the most part of places that are empty."""
+        return self.cost + self.schema // 10
 
 
 def refused(limit: str, found: int, most: int, mend: str) -> GraphQLError:
@@ -64,47 +73,65 @@ def check_text(document: DocumentNode, settings: Settings) -> GraphQLError | Non
             return refused(limit, counts[limit], most, mend)
     fragments = _fragments(document)
     for operation in _operations(document):
-        depth = _Meter(None, fragments, {}).measure(operation.selection_set, None).depth
+        depth = _Meter(None, fragments, {}, {}).measure(operation.selection_set, None).depth
         if depth > settings.most_depth:
             return refused("depth", depth, settings.most_depth, "ask for fewer levels at once")
     return None
 
 
 class Cost:
-    """What one operation costs: its fields, times the rows asked for. Worked out once for each set of page sizes."""
+    """What one operation costs: its fields, times the rows asked for, and its input. Worked out once for each set of page sizes and inputs."""
 
-    def __init__(self, schema: GraphQLSchema, document: DocumentNode, operation: OperationDefinitionNode) -> None:
-        self._schema, self._operation, self._fragments = schema, operation, _fragments(document)
-        self._sizes = sorted(set(_size_variables(document)))
+    def __init__(self, lists: Lists, document: DocumentNode, operation: OperationDefinitionNode) -> None:
+        self._lists, self._operation, self._fragments = lists, operation, _fragments(document)
+        self._sizes, self._inputs = (sorted(set(names)) for names in _variables(document))
         self._defaults = {node.variable.name.value: _literal(node.default_value) for node in operation.variable_definitions or ()}
-        self._known: dict[tuple[int | None, ...], int] = {}
+        self._known: dict[tuple[int | None, ...], Measure] = {}
 
-    def of(self, variables: Mapping[str, Any]) -> int:
-        """The cost with the page sizes that the variables, or their defaults, give."""
+    def of(self, variables: Mapping[str, Any]) -> Measure:
+        """The cost with the page sizes that the variables, or their defaults, give, and with the input that the variables hold."""
         given = {name: _rows(variables.get(name, self._defaults.get(name))) for name in self._sizes}
-        key = tuple(given.values())
+        held = {name: extent(variables.get(name)).values for name in self._inputs}
+        key = (*given.values(), *held.values())
         found = self._known.get(key)
         if found is None:
-            root = self._schema.get_root_type(self._operation.operation)
-            found = _Meter(self._schema, self._fragments, given).measure(self._operation.selection_set, root).cost
+            root = self._lists.schema.get_root_type(self._operation.operation)
+            found = _Meter(self._lists, self._fragments, given, held).measure(self._operation.selection_set, root)
             if len(self._known) < MOST_SIZES:
                 self._known[key] = found
         return found
 
 
-def check_cost(cost: int, settings: Settings) -> None:
+def check_cost(measure: Measure, settings: Settings) -> None:
     """Refuse a cost that is too high. Raises GraphQLError."""
-    if cost > settings.most_cost:
-        raise refused("cost", cost, settings.most_cost, "ask for smaller pages (first) or fewer fields")
+    if measure.cost > settings.most_cost:
+        raise refused("cost", measure.cost, settings.most_cost, "ask for smaller pages (first) or fewer fields")
 
 
-def _size_variables(document: DocumentNode) -> Iterator[str]:
-    """Names of the variables that page sizes are taken from."""
+def _variables(document: DocumentNode) -> tuple[list[str], list[str]]:
+    """Names of the variables that page sizes are taken from, and of those that are or are in other arguments."""
+    sizes: list[str] = []
+    inputs: list[str] = []
     for selections in _selection_sets(document):
         for node in selections.selections:
             for argument in node.arguments or () if isinstance(node, FieldNode) else ():
-                if argument.name.value == "first" and isinstance(argument.value, VariableNode):
-                    yield argument.value.name.value
+                whole = argument.name.value == "first" and isinstance(argument.value, VariableNode)
+                (sizes if whole else inputs).extend(
+                    value.name.value for value in _values(argument.value) if isinstance(value, VariableNode)
+                )
+    return sizes, inputs
+
+
+def _values(node: ValueNode) -> Iterator[ValueNode]:
+    """A literal value with all that are in it."""
+    waiting: list[ValueNode] = [node]
+    while waiting:
+        found = waiting.pop()
+        yield found
+        if isinstance(found, ListValueNode):
+            waiting += found.values
+        elif isinstance(found, ObjectValueNode):
+            waiting += [item.value for item in found.fields]
 
 
 def _selection_sets(document: DocumentNode) -> Iterator[SelectionSetNode]:
@@ -157,15 +184,18 @@ def _count(document: DocumentNode) -> dict[str, int]:
 class _Meter:
     """Depth and cost of a selection. A fragment is measured once; one that contains itself counts as endless.
 
-    Every field with a `first` argument counts what is below it as often as rows are asked for, by the schema's default if need be.
+    Every field with a `first` argument counts what is below it as often as rows are asked for, by the schema's default if need be; every
+    other list as often as it has rows about. Input counts where it is used, as often as it is.
     """
 
-    def __init__(self, schema: GraphQLSchema | None, fragments: Mapping[str, FragmentDefinitionNode], variables: Mapping[str, Any]) -> None:
-        self.schema, self.fragments, self.variables = schema, fragments, variables
+    def __init__(
+        self, lists: Lists | None, fragments: Mapping[str, FragmentDefinitionNode], sizes: Mapping[str, Any], inputs: Mapping[str, int]
+    ) -> None:
+        self.lists, self.fragments, self.variables, self.inputs = lists, fragments, sizes, inputs
         self.known: dict[str, Measure] = {}
 
     def measure(self, selection: SelectionSetNode, parent: Any) -> Measure:
-        depth = cost = 0
+        depth = cost = schema = 0
         for node in selection.selections:
             if isinstance(node, FieldNode):
                 found = self._field(node, parent)
@@ -175,27 +205,40 @@ class _Meter:
                 found = self._fragment(node.name.value)
             else:
                 continue
-            depth, cost = max(depth, found.depth), min(cost + found.cost, _ENDLESS)
-        return Measure(depth, cost)
+            depth, cost, schema = max(depth, found.depth), min(cost + found.cost, _ENDLESS), min(schema + found.schema, _ENDLESS)
+        return Measure(depth, cost, schema)
 
     def _field(self, node: FieldNode, parent: Any) -> Measure:
+        own = 1 + (self._input(node) if self.lists else 0)
         if node.selection_set is None:
-            return Measure(1, 1)
-        field = parent.fields.get(node.name.value) if is_object_type(parent) or is_interface_type(parent) else None
+            return Measure(1, own)
+        name = node.name.value
+        field = SCHEMA_FIELDS.get(name) or (parent.fields.get(name) if is_object_type(parent) or is_interface_type(parent) else None)
         inside = self.measure(node.selection_set, get_named_type(field.type) if field else None)
-        return Measure(min(inside.depth + 1, _ENDLESS), min(1 + self._rows(node, field) * inside.cost, _ENDLESS))
+        depth, rows = min(inside.depth + 1, _ENDLESS), self._rows(node, parent, field)
+        cost, schema = min(own + rows * inside.cost, _ENDLESS), min(rows * inside.schema, _ENDLESS)
+        return Measure(depth, 1, cost) if name in SCHEMA_FIELDS else Measure(depth, cost, schema)
 
     def _fragment(self, name: str) -> Measure:
         if name not in self.known:
-            self.known[name] = Measure(_ENDLESS, _ENDLESS)  # while it is being measured: a circle ends here
+            self.known[name] = Measure(_ENDLESS, _ENDLESS, _ENDLESS)  # while it is being measured: a circle ends here
             fragment = self.fragments.get(name)
             self.known[name] = self.measure(fragment.selection_set, self._type(fragment.type_condition)) if fragment else Measure(0, 0)
         return self.known[name]
 
     def _type(self, node: NamedTypeNode | None) -> Any:
-        return self.schema.get_type(node.name.value) if self.schema and node else None
+        return self.lists.schema.get_type(node.name.value) if self.lists and node else None
 
-    def _rows(self, node: FieldNode, field: GraphQLField | None) -> int:
+    def _input(self, node: FieldNode) -> int:
+        """The values in a field's arguments beyond plain ones, by which nothing is multiplied."""
+        found = 0
+        for argument in node.arguments or ():
+            for value in _values(argument.value):
+                found += self.inputs.get(value.name.value, 0) if isinstance(value, VariableNode) else 1
+            found -= 1
+        return max(found, 0)
+
+    def _rows(self, node: FieldNode, parent: Any, field: GraphQLField | None) -> int:
         asked: Any = None
         for argument in node.arguments or ():
             if argument.name.value == "first":
@@ -205,7 +248,7 @@ class _Meter:
         else:
             takes = field.args.get("first") if field else None
             if takes is None:
-                return 1
+                return self.lists.rows(node, parent, field) if self.lists else 1
             asked = takes.default_value
         asked = _rows(asked)
         # What cannot be read here is refused later, or means the default; it is never cheap.

@@ -14,6 +14,7 @@ import strawberry
 from graphql import ExecutionResult, GraphQLError, OperationDefinitionNode, OperationType
 from opentelemetry.trace import Span, SpanKind
 
+from chassis.kernel.addresses import holder_of
 from chassis.kernel.errors import CrmError
 from chassis.observe import purpose
 from chassis.observe.traces import Traces
@@ -24,13 +25,15 @@ from gateway.operations.admission import Admission, Overloaded
 from gateway.operations.budget import Budget
 from gateway.operations.callers import Callers
 from gateway.operations.documents import Documents, Prepared
+from gateway.operations.inputs import MOST_STRANGER_VALUES, check_input, check_nesting
+from gateway.operations.introspection import Introspection
+from gateway.operations.knocks import Knocks
 from gateway.operations.limits import check_cost
 from gateway.operations.metrics import OTHER, OperationMetrics, outcome_of
 from gateway.operations.registered import PREFIX, Register
 from gateway.settings import Settings
 
 log = logging.getLogger("crm.gateway")
-MOST_NESTING = 40
 _ID = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -70,9 +73,7 @@ def question_of(body: object) -> Question:
     if not isinstance(body, dict):
         raise bad_request('the body must be a JSON object like {"query": "{ viewer { name } }"}')
     query, variables, name = body.get("query"), body.get("variables"), body.get("operationName")
-    if nesting(variables) > MOST_NESTING:
-        words = f"the variables are nested deeper than {MOST_NESTING} levels (limit: input depth); flatten them"
-        raise GraphQLError(words, extensions={"code": "LIMIT_EXCEEDED", "limit": "input depth", "most": MOST_NESTING})
+    check_nesting(variables)
     extensions = body.get("extensions")
     if extensions is not None and not isinstance(extensions, dict):
         raise bad_request("«extensions» must be an object")
@@ -98,15 +99,6 @@ def _document_id(body: Mapping[str, Any], extensions: Mapping[str, Any]) -> str:
     return identity or ""
 
 
-def nesting(value: object) -> int:
-    """How deep lists and objects lie in each other; counted level by level, so that depth costs no stack."""
-    level, depth = [value], 0
-    while level := [item for item in level if isinstance(item, list | dict) and item]:
-        depth += 1
-        level = [inner for item in level for inner in (item.values() if isinstance(item, dict) else item)]
-    return depth
-
-
 class Operations:
     """The graph, ready to be asked."""
 
@@ -114,6 +106,7 @@ class Operations:
         self.settings, self.callers = settings, callers
         self.register = Register(settings.documents, open_to_texts=settings.environment != "production")
         self.budget = Budget(settings.most_cost_per_minute)
+        self.knocks, self.knocking = Knocks(schema._schema), Budget(settings.most_sign_ins_per_minute, "sign-ins in a minute")
         self.admission = Admission(settings.most_at_once, metrics.shed)
         engine = Engine(
             schema._schema,
@@ -122,6 +115,7 @@ class Operations:
             lambda type_name: metrics.reread.labels(type_name).inc(),
         )
         self.documents = Documents(engine, settings)
+        self.introspection = Introspection(self.documents.lists)
         self.traces, self.metrics = traces, metrics
         metrics.watch(self.documents)
 
@@ -129,15 +123,14 @@ class Operations:
         """The answer to a query or mutation."""
         try:
             with self.admission.one():
-                return await self._run(question, context, read_only=read_only)
+                return await self._run(question, context, await self._prepare(question, context), read_only=read_only)
         except Overloaded as error:
             return self._refuse((error,), context)
-
-    async def _run(self, question: Question, context: Context, *, read_only: bool) -> Answer:
-        try:
-            operation, left = await self._prepare(question, context)
         except _Refused as refusal:
             return self._refuse(refusal.errors, context)
+
+    async def _run(self, question: Question, context: Context, prepared: tuple[Prepared.Operation, int], *, read_only: bool) -> Answer:
+        operation, left = prepared
         if operation.node.operation is OperationType.SUBSCRIPTION:
             return self._refuse(
                 (bad_request("subscribe over WebSocket (graphql-transport-ws) or with Accept: text/event-stream"),), context
@@ -147,14 +140,17 @@ class Operations:
         started = time.perf_counter()
         node = operation.node
         with self._span(node) as span:
-            done = await operation.run.execute(context, question.variables)
+            if operation.describes:
+                done = await self.introspection.answer(operation.run, question.variables)
+            else:
+                done = await operation.run.execute(context, question.variables)
             span.set_attribute("crm.errors", len(done.errors or ()))
             answer = self._answer(done, context, public=node.operation is OperationType.QUERY)
         name = node.name.value if node.name and node.name.value in self.register.names else OTHER
         seconds = time.perf_counter() - started
         self.metrics.seconds.labels(name, node.operation.value, outcome_of(answer.body)).observe(seconds)
         if question.counts:
-            answer.body["extensions"] = {"cost": {"asked": operation.cost.of(question.variables), "left": left}}
+            answer.body["extensions"] = {"cost": {"asked": operation.cost.of(question.variables).charge, "left": left}}
         return answer
 
     def _span(self, node: OperationDefinitionNode) -> AbstractContextManager[Span]:
@@ -167,11 +163,14 @@ class Operations:
     async def stream(self, question: Question, context: Context, *, read_only: bool = False) -> Answer | AsyncIterator[dict[str, Any]]:
         """A subscription's bodies as they come; or the one answer of a query, a mutation or a refused subscription."""
         try:
-            operation, _ = await self._prepare(question, context)
+            prepared = operation, _ = await self._prepare(question, context)
+            if operation.node.operation is not OperationType.SUBSCRIPTION:
+                with self.admission.one():
+                    return await self._run(question, context, prepared, read_only=read_only)
+        except Overloaded as error:
+            return self._refuse((error,), context)
         except _Refused as refusal:
             return self._refuse(refusal.errors, context)
-        if operation.node.operation is not OperationType.SUBSCRIPTION:
-            return await self.run(question, context, read_only=read_only)
         source = await operation.run.subscribe(context, question.variables)
         if isinstance(source, ExecutionResult):
             return self._answer(source, context)
@@ -187,20 +186,34 @@ class Operations:
             await source.aclose()
 
     async def _prepare(self, question: Question, context: Context) -> tuple[Prepared.Operation, int]:
-        """The operation, and what is left of the caller's budget."""
-        await self.callers.admit(context)
+        """The operation, and what is left of the caller's budget. Each thing is judged, and paid, before it is done."""
         try:
-            prepared = self.documents.prepare(await self._text(question, context))
+            await self.callers.admit(context)
+            caller, stranger = await self.callers.name(context)
+            text = await self._text(question, context)
+            known = not stranger or self.register.has(text)
+            prepared = self.documents.prepare(text, lambda cost: self.budget.spend(caller, cost), stranger=not known)
             if prepared.errors:
                 raise _Refused(prepared.errors)
             operation = prepared.operation(question.operation_name)
-            cost = operation.cost.of(question.variables)
-            check_cost(cost, self.settings)
+            check_input(operation.node, question.variables, MOST_STRANGER_VALUES if stranger else self.settings.most_values)
+            measure = operation.cost.of(question.variables)
+            check_cost(measure, self.settings)
+            self.introspection.check(measure, alone=operation.describes)
             name = operation.node.name
             purpose.begin(context.purpose or (f"operation {name.value}" if name else ""))
-            return operation, self.budget.spend(await self.callers.name(context), cost)
+            return operation, self._pay(operation, measure.charge, caller, context)
         except GraphQLError as error:
             raise _Refused((error,)) from None
+
+    def _pay(self, operation: Prepared.Operation, cost: int, caller: str, context: Context) -> int:
+        """Count an operation in its caller's budget, a sign-in in that of its own; what is left. Raises GraphQLError."""
+        knock = self.knocks.among(operation.roots)
+        if knock:
+            left = self.knocking.spend(f"{knock} {holder_of(context.address)}", 1)
+            if self.knocks.alone(operation.roots, cost):
+                return left
+        return self.budget.spend(caller, cost)
 
     async def _text(self, question: Question, context: Context) -> str:
         """The document that is asked for. In production only registered ones, unless the caller may look at the graph itself."""

@@ -40,7 +40,7 @@ from services.organization.roles.store import Roles
 from services.organization.sessions import api as sessions_api
 from services.organization.sessions.keys import SigningKeys
 from services.organization.sessions.provider_sign_in import ProviderSignIn
-from services.organization.sessions.store import FAILURES, FAILURES_INDEX, Sessions
+from services.organization.sessions.store import FAILURES, FAILURES_INDEXES, Sessions
 from services.organization.settings import Settings
 from services.organization.sharing_contracts import api as sharing_contracts_api
 from services.organization.sharing_contracts.store import SharingContracts
@@ -121,7 +121,7 @@ def build(settings: Settings) -> Department:
         ],
         callers=frozenset(("gateway", "cli", "customer", "sales", "marketing", "support")),
         indexes={name: [] for name in (CREDENTIALS, access_store.META, "signing_keys", WEBHOOK_SECRETS)}
-        | {FAILURES: [FAILURES_INDEX], COUNTS: [COUNTS_INDEX]}
+        | {FAILURES: FAILURES_INDEXES, COUNTS: [COUNTS_INDEX]}
         | PROVIDER_INDEXES,
         at_start=[begin],
         reactions=webhook_reactions.reactions(endpoints, deliveries, ("organization", *channels)),

@@ -53,6 +53,6 @@ def build(settings: Settings) -> Department:
 
     app: Any = WSGIMiddleware(build_app(own, settings.service_secret), workers=8)
     department.at_start = [open_door]
-    department.web = (app, settings.web_address)
+    department.web = (app, settings.web_address, settings.proxies)
     department.closing = [*department.closing, channel.close, sales.close, own.close]
     return department

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from chassis.runtime.settings import Edge, env
 from chassis.runtime.settings import Settings as Common
-from chassis.runtime.settings import env
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(Common):
+class Settings(Common, Edge):
     """The common settings, where the customer department answers, and the public edge."""
 
     customer_address: str = env("CRM_CUSTOMER_ADDRESS", ..., "host:port of the customer department's gRPC")

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from crm.organization.v1 import person_pb2
-from pymongo import ASCENDING, DeleteMany, DeleteOne, IndexModel, UpdateMany
+from pymongo import ASCENDING, DeleteMany, IndexModel, UpdateMany
 
 from chassis.rpc.call import Call
 from chassis.storage.records import OWNER_FIELDS, Records
@@ -50,7 +50,9 @@ class People(Records):
 
     def forget_failures(self, call: Call, person: dict[str, Any]) -> None:
         """A new password ends the count of failed sign-ins."""
-        call.changes.write("sign_in_failures", DeleteOne({"_id": call.vault.blind(f"account:{person['email']}")}))
+        account = call.vault.blind(f"account:{person['email']}")
+        for query in ({"_id": account}, {"account": account}):
+            call.changes.write("sign_in_failures", DeleteMany(query))
 
     async def provided_by(self, call: Call, providers: Collection[str], most: int) -> list[dict[str, Any]]:
         """Some of the people who have roles from these identity providers."""

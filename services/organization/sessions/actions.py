@@ -15,9 +15,9 @@ from chassis.kernel.errors import NotAllowed
 from chassis.rpc.call import Call
 from services.organization.people import credentials
 from services.organization.people.model import check_password, every_role
-from services.organization.people.passwords import hash_password, verify_password
+from services.organization.people.passwords import hash_password, in_line, verify_password
 from services.organization.people.store import People
-from services.organization.sessions import model
+from services.organization.sessions import devices, model
 from services.organization.sessions.store import Sessions
 
 Document = dict[str, Any]
@@ -46,29 +46,32 @@ def tokens(signer: Signer, session: Document, person: Document, refresh_token: s
 
 async def sign_in(
     sessions: Sessions, people: People, call: Call, *, email: str, password: str, user_agent: str | None = None, code: str = "",
-    new_password: str = "",
-) -> Opened:  # fmt: skip
-    """A session for the right password and, where there is one, the second factor; (session, person, refresh token).
+    new_password: str = "", device_token: str = "",
+) -> tuple[Opened, str]:  # fmt: skip
+    """A session for the right password and, where there is one, the second factor: (session, person, refresh token), and the device's token.
 
     Raises SIGN_IN_REFUSED, SIGN_IN_THROTTLED, SECOND_FACTOR_REQUIRED, SECOND_FACTOR_REFUSED or PASSWORD_CHANGE_REQUIRED.
     """
     own = as_department(call)
     address = email.strip().lower()
-    if call.address:
-        await sessions.begin_attempt(own, f"address {call.address}", model.MOST_FAILURES_OF_ADDRESS)
-    await sessions.begin_attempt(own, address)
     person = await people.by_email(own, address)
-    stored = await credentials.of(own, person["_id"]) if person else {}
-    if not await verify_password(stored.get("hash", ""), password) or person is None or person["state"] != "ACTIVE":
-        raise model.refused()
+    device = devices.known(own, device_token, person["_id"]) if person and device_token else ""
+    place = devices.place_of(own, device)
+    async with in_line(place):
+        await sessions.take_turn(own, address, place)
+        if not device:
+            await sessions.count(own, address, model.MOST_GUESSES_OF_ACCOUNT)
+        stored = await credentials.of(own, person["_id"]) if person else {}
+        if not await verify_password(stored.get("hash", ""), password) or person is None or person["state"] != "ACTIVE":
+            raise model.refused()
     if stored.get("factor"):
-        await _second_factor(own, stored, code)
+        await _second_factor(sessions, own, stored, code, device)
     if stored.get("must_change") or new_password:
         await _choose(people, own, person, password, new_password)
-    await sessions.forget_attempts(own, address)
-    if call.address:  # what succeeds does not count against the others of an office
-        await sessions.take_back(own, f"address {call.address}")
-    return open_session(sessions, own, person, user_agent)
+    await sessions.forget_guesses(own, address, place)
+    if not device:
+        await sessions.take_back(own, address)
+    return open_session(sessions, own, person, user_agent), devices.token_of(own, person["_id"], device)
 
 
 def open_session(sessions: Sessions, call: Call, person: Document, user_agent: str | None) -> Opened:
@@ -79,11 +82,15 @@ def open_session(sessions: Sessions, call: Call, person: Document, user_agent: s
     return sessions.create(call, values, events.SessionCreated), person, refresh_token
 
 
-async def _second_factor(call: Call, stored: Document, code: str) -> None:
+async def _second_factor(sessions: Sessions, call: Call, stored: Document, code: str, device: str) -> None:
+    """Judge the code. Who comes so far has the password: codes are counted for the account, from wherever they come but known devices."""
     if not code:
         raise NotAllowed("this account has a second factor; send its code too", code="SECOND_FACTOR_REQUIRED", field="code")
+    account, place = f"factor {stored['_id']}", device and f"device {device}"
+    await sessions.take_turn(call, account, place)
     if not await credentials.use_code(call, stored, code):
         raise NotAllowed("the code is wrong or was used before; wait for the next one", code="SECOND_FACTOR_REFUSED", field="code")
+    await sessions.forget_guesses(call, account, place)
 
 
 async def _choose(people: People, call: Call, person: Document, password: str, new_password: str) -> None:

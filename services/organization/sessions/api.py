@@ -35,8 +35,8 @@ def service(sessions: Sessions, people: People, keys: ApiKeys, signer: Signer, t
         }
 
     async def create(call: Call, request: Any) -> Any:
-        opened = await actions.sign_in(sessions, people, call, **to_document(request))
-        return session_service_pb2.CreateSessionResponse(**handed_out(opened))
+        opened, device_token = await actions.sign_in(sessions, people, call, **to_document(request))
+        return session_service_pb2.CreateSessionResponse(**handed_out(opened), device_token=device_token)
 
     async def begin(call: Call, request: Any) -> Any:
         address, state = await through.begin(call, **to_document(request))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,9 +12,13 @@ from chassis.kernel.errors import NotAllowed
 
 Document = dict[str, Any]
 REFRESH_DAYS = 14
-MOST_FAILURES = 10
-MOST_FAILURES_OF_ADDRESS = 100  # people of one office share an address
 FAILURE_MINUTES = 15
+# Guesses at one account from one place (an address, or a device that is known) come at growing intervals after the first few.
+FREE_GUESSES, LONGEST_WAIT_SECONDS = 5, FAILURE_MINUTES * 60
+# From everywhere together, in FAILURE_MINUTES: hundreds of addresses are needed to reach it, and devices that are known get in all the same.
+# At this rate the 10^8 guesses that a password must withstand take five years.
+MOST_GUESSES_OF_ACCOUNT = 500
+DEVICE_DAYS = 180
 
 
 def fingerprint(refresh_token: str) -> str:
@@ -51,3 +57,21 @@ def refused() -> NotAllowed:
 def refresh_refused() -> NotAllowed:
     """The one answer to every wrong refresh token."""
     return NotAllowed("the refresh token is unknown, used, expired or revoked; sign in again", code="REFRESH_REFUSED")
+
+
+def throttled(seconds: float) -> NotAllowed:
+    """For who guessed too often; the same whether the account exists, and whether this password is the right one."""
+    wait = max(1, math.ceil(seconds))
+    words = f"too many failed sign-ins; wait {wait} s, or sign in on a device that is known"
+    return NotAllowed(words, code="SIGN_IN_THROTTLED", retryable=True)
+
+
+def device_content(person_id: str, device_id: str, now: datetime) -> str:
+    """What a device token says, before it is sealed."""
+    return json.dumps([person_id, device_id, int(now.timestamp())])
+
+
+def device_of(content: str, person_id: str, now: datetime) -> str:
+    """The id of the device that a token names, where it is this person's and not too old; "" for any other."""
+    owner, device_id, issued = json.loads(content)
+    return str(device_id) if owner == person_id and now.timestamp() - issued < DEVICE_DAYS * 86400 else ""

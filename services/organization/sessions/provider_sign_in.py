@@ -9,6 +9,7 @@ from typing import Any
 
 from crm.organization.v1 import person_events_pb2
 
+from chassis.kernel.addresses import holder_of
 from chassis.kernel.errors import Conflict, NotFound, WrongState
 from chassis.rpc.call import Call
 from chassis.storage.changes import Changes, Duplicate
@@ -45,7 +46,7 @@ class ProviderSignIn:
         if redirect_uri not in provider["redirect_uris"]:
             raise model.redirect_refused()
         if call.address:
-            await self.sessions.begin_attempt(own, _counted(call), MOST_BEGUN_OF_ADDRESS)
+            await self.sessions.count(own, _counted(call), MOST_BEGUN_OF_ADDRESS)
         endpoints = await self.link.endpoints(provider["issuer"])
         state, begun = credentials.begin(own, provider, redirect_uri)
         return model.authorization_url(endpoints.authorization, provider, begun, state), state
@@ -139,7 +140,7 @@ class ProviderSignIn:
 
 
 def _counted(call: Call) -> str:
-    return f"provider {call.address}"
+    return f"provider {holder_of(call.address)}"
 
 
 def _fresh(call: Call, provider: Document) -> Changes:

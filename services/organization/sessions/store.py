@@ -9,14 +9,19 @@ from crm.organization.v1 import session_pb2
 from pymongo import ASCENDING, IndexModel, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from chassis.kernel.errors import NotAllowed
 from chassis.rpc.call import Call
 from chassis.storage.records import Records
 from services.organization.access.store import touch
-from services.organization.sessions.model import FAILURE_MINUTES, MOST_FAILURES
+from services.organization.sessions.model import FAILURE_MINUTES, FREE_GUESSES, LONGEST_WAIT_SECONDS, throttled
 
 FAILURES = "sign_in_failures"
-FAILURES_INDEX = IndexModel([("time", ASCENDING)], name="expire", expireAfterSeconds=FAILURE_MINUTES * 60)
+FAILURES_INDEXES = [
+    IndexModel([("time", ASCENDING)], name="expire", expireAfterSeconds=FAILURE_MINUTES * 60),
+    IndexModel([("account", ASCENDING)], name="by_account"),
+]
+
+
+_ATTEMPTS = 5
 
 
 class Sessions(Records):
@@ -45,11 +50,41 @@ class Sessions(Records):
         query = {"$or": [{"refresh_hash": fingerprint}, {"used_hashes": fingerprint}]}
         return await call.database[self.resource].find_one({"$and": [query, self.reach(call, "read").filter()]})
 
-    async def begin_attempt(self, call: Call, account: str, most: int = MOST_FAILURES) -> None:
-        """Count an attempt before it is judged, so that many at once are not all tried; refuse it when there were too many.
+    async def take_turn(self, call: Call, account: str, place: str) -> None:
+        """Count a guess at an account from a place before it is judged, so that many at once are not all tried; refuse it where its time
+        has not come: the refused one is not counted. Raises SIGN_IN_THROTTLED.
 
-        Counted at once, outside of any transaction, for the sign-in itself may be refused.
+        Counted at once, outside of any transaction, for the sign-in itself may be refused. `time` is when the next guess is heard.
         """
+        key = call.vault.blind(f"guesses:{account}\n{place}")
+        for _ in range(_ATTEMPTS):
+            try:
+                await call.database[FAILURES].update_one(
+                    {"_id": key, "time": {"$lte": call.now}}, self._counted(call, account), upsert=True
+                )
+                return
+            except DuplicateKeyError:
+                row = await call.database[FAILURES].find_one({"_id": key})
+                if row and row["time"] > call.now:
+                    raise throttled((row["time"] - call.now).total_seconds()) from None
+        raise throttled(1)
+
+    def _counted(self, call: Call, account: str) -> list[dict[str, Any]]:
+        """One more guess, and when the next one is heard: the first few at once, also those that come at the same moment."""
+        beyond = {"$subtract": ["$count", FREE_GUESSES]}
+        seconds = {"$min": [{"$pow": [2, beyond]}, LONGEST_WAIT_SECONDS]}
+        wait = {"$cond": [{"$gt": [beyond, 0]}, {"$toLong": {"$multiply": [seconds, 1000]}}, -1000]}
+        return [
+            {"$set": {"account": failures_key(call, account), "count": {"$add": [{"$ifNull": ["$count", 0]}, 1]}}},
+            {"$set": {"time": {"$add": [call.now, wait]}}},
+        ]
+
+    async def forget_guesses(self, call: Call, account: str, place: str) -> None:
+        """A right password ends the count of the place from which it came."""
+        await call.database[FAILURES].delete_one({"_id": call.vault.blind(f"guesses:{account}\n{place}")})
+
+    async def count(self, call: Call, account: str, most: int) -> None:
+        """Count one more of the last FAILURE_MINUTES. Raises SIGN_IN_THROTTLED beyond the most."""
         key = failures_key(call, account)
         window = call.now - timedelta(minutes=FAILURE_MINUTES)
         again = {"$inc": {"count": 1}}
@@ -64,11 +99,7 @@ class Sessions(Records):
             except DuplicateKeyError:
                 row = await call.database[FAILURES].find_one_and_update({"_id": key}, again, return_document=ReturnDocument.AFTER)
         if row is not None and row["count"] > most:
-            raise NotAllowed(f"too many failed sign-ins; wait {FAILURE_MINUTES} minutes", code="SIGN_IN_THROTTLED", retryable=True)
-
-    async def forget_attempts(self, call: Call, account: str) -> None:
-        """A right password ends the count."""
-        await call.database[FAILURES].delete_one({"_id": failures_key(call, account)})
+            raise throttled((row["time"] - window).total_seconds())
 
     async def take_back(self, call: Call, account: str) -> None:
         """An attempt that succeeded is none of those that are counted."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from chassis.access.caller import Caller
 from chassis.access.tokens import Signer
+from chassis.kernel.addresses import holder_of
 from chassis.kernel.errors import CrmError
 from chassis.kernel.signatures import flaw, new_secret
 from chassis.rpc.call import Call
@@ -69,7 +70,7 @@ async def _verified(intake: Intake, call: Call, source_id: str, headers: tuple[s
         return source
     identity = model.unverified_identity(source_id, wrong, call.now)
     await intake.receipts.refuse(call, identity, {"webhook_source_id": source_id, "reason": wrong}, known=source is not None)
-    await intake.receipts.spend(call, f"address {call.address}", model.MOST_UNVERIFIED_A_MINUTE)
+    await intake.receipts.spend(call, f"address {holder_of(call.address)}", model.MOST_UNVERIFIED_A_MINUTE)
     raise model.unverified()
 
 
