@@ -64,7 +64,7 @@ def build(settings: Settings) -> Department:
     metrics = Metrics()
     database = client.connect(settings.mongo_uri, f"{settings.database_prefix}_organization", [CommandMetrics(metrics)])
     people, departments, sessions, roles, api_keys, signer = People(), Departments(), Sessions(), Roles(), ApiKeys(), Signer()
-    providers, provider_link = IdentityProviders(), ProviderLink()
+    providers, provider_link = IdentityProviders(), ProviderLink(destinations=settings.destinations)
     contracts, endpoints, deliveries = SharingContracts(), WebhookEndpoints(), WebhookDeliveries()
     sources, receipts = WebhookSources(), WebhookReceipts()
     channels = {name: Channel(name, address, settings.identity) for name, address in settings.owners.items()}
@@ -110,7 +110,7 @@ def build(settings: Settings) -> Department:
             roles_api.service(roles),
             sharing_contracts_api.service(contracts, departments),
             sessions_api.service(sessions, people, api_keys, signer, ProviderSignIn(providers, provider_link, people, sessions)),
-            identity_providers_api.service(providers, departments, roles),
+            identity_providers_api.service(providers, departments, roles, provider_link.destinations),
             api_keys_api.service(api_keys, roles, departments),
             webhook_endpoints_api.service(endpoints, deliveries, settings.destinations),
             webhook_deliveries_api.service(deliveries),

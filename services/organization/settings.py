@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from chassis.kernel.addresses import networks_of
 from chassis.runtime.settings import Settings as Common
 from chassis.runtime.settings import env
-from services.organization.webhook_endpoints.destinations import Destinations, networks_of
+from services.organization.webhook_endpoints.destinations import Destinations
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class Settings(Common):
     webhook_networks: str = env(
         "CRM_WEBHOOK_NETWORKS",
         "",
-        "networks in CIDR form, joined by commas, to which webhooks may go beside the internet; loopback in development only",
+        "networks in CIDR form, joined by commas, in which webhooks and identity providers may be reached beside the internet; loopback in development only",
     )
 
     @property
@@ -39,7 +40,7 @@ class Settings(Common):
 
     @property
     def destinations(self) -> Destinations:
-        """Where webhooks may go."""
+        """Where webhooks may go, and identity providers be."""
         return Destinations(networks_of(self.webhook_networks), self.environment == "development")
 
     @property

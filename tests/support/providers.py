@@ -89,7 +89,7 @@ class Forger:
         self.metadata: Claims = {}
         self.userinfo: Claims | None = None
         self.status = 200
-        self.fetched = 0
+        self.fetched = self.asked = 0
         self.challenge = self.nonce = ""
         routes = [Route(path, answer, methods=["GET", "POST"]) for path, answer in (
             ("/.well-known/openid-configuration", self._metadata), ("/keys", self._keys), ("/token", self._token), ("/userinfo", self._userinfo),
@@ -109,6 +109,7 @@ class Forger:
         return {"state": asked["state"], "code": "a-code"}
 
     async def _metadata(self, _: Request) -> Response:
+        self.asked += 1
         if self.status != 200:
             return RedirectResponse(f"{self.issuer}/elsewhere", self.status)
         found = {"issuer": self.issuer, "authorization_endpoint": f"{self.issuer}/authorize", "token_endpoint": f"{self.issuer}/token"}

@@ -15,11 +15,12 @@ from services.organization.identity_providers import actions, model
 from services.organization.identity_providers.store import IdentityProviders
 from services.organization.roles.store import Roles
 from services.organization.sessions.actions import as_department
+from services.organization.webhook_endpoints.destinations import Destinations
 
 
-def service(providers: IdentityProviders, departments: Departments, roles: Roles) -> Service:
-    """The handlers of identity providers."""
-    noun = Noun(providers, model.check, partial(actions.place, departments, roles))
+def service(providers: IdentityProviders, departments: Departments, roles: Roles, destinations: Destinations) -> Service:
+    """The handlers of identity providers, which are in one of the destinations."""
+    noun = Noun(providers, partial(model.check, destinations), partial(actions.place, departments, roles))
 
     @handler
     async def choices(call: Call, _: Any) -> Any:

@@ -1,6 +1,6 @@
 """Identity providers as they are reached: what they publish about themselves, their keys, and the exchange of a code.
 
-Every answer is bounded in time and size; no redirect is followed; nothing but https is spoken, or http on this machine.
+Every answer is bounded in time and size; every address, also those that a provider names, is gone to by the one way out (outgoing.py).
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import orjson
 
 from services.organization.identity_providers import id_tokens, model
 from services.organization.identity_providers.id_tokens import Claims, NotTrusted
+from services.organization.outgoing import NotReached, Outgoing, Resolve
+from services.organization.webhook_endpoints.destinations import Destinations
 
 log = logging.getLogger("crm.organization")
 ANSWER_SECONDS = 5.0
@@ -40,10 +42,13 @@ class Endpoints:
 
 
 class ProviderLink:
-    """Asks providers; keeps what they publish for ten minutes. `clock` gives seconds that only grow."""
+    """Asks providers; keeps what they publish for ten minutes. `clock` gives seconds that only grow; without `destinations` it is on a laptop."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._client = httpx.AsyncClient(follow_redirects=False, timeout=ANSWER_SECONDS, headers={"accept-encoding": "identity"})
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, destinations: Destinations | None = None, resolve: Resolve | None = None
+    ) -> None:
+        self.destinations = (destinations or Destinations(development=True)).and_this_machine
+        self._way = Outgoing(self.destinations, ANSWER_SECONDS, resolve, headers={"accept-encoding": "identity"})
         self._clock = clock
         self._endpoints: dict[str, tuple[float, Endpoints]] = {}
         self._keys: dict[str, tuple[float, list[Claims]]] = {}
@@ -52,7 +57,7 @@ class ProviderLink:
         """Where to send people, codes and questions. Raises PROVIDER_UNREACHABLE."""
         asked, found = self._endpoints.get(issuer, (0.0, None))
         if found is None or self._clock() - asked > KEPT_SECONDS:
-            found = _endpoints(issuer, await self._json("GET", f"{issuer.rstrip('/')}/.well-known/openid-configuration"))
+            found = self._endpoints_of(issuer, await self._json("GET", f"{issuer.rstrip('/')}/.well-known/openid-configuration"))
             _keep(self._endpoints, issuer, (self._clock(), found))
         return found
 
@@ -84,9 +89,26 @@ class ProviderLink:
             raise NotTrusted("no access token for userinfo")
         return await self._json("GET", endpoints.userinfo, headers={"authorization": f"Bearer {access_token}"})
 
+    def _endpoints_of(self, issuer: str, found: Claims) -> Endpoints:
+        """What a provider publishes. Where the browser goes is the browser's; all else must be an address that we go to."""
+        if found.get("issuer") != issuer:  # another one must not speak in its name
+            raise _unlike(issuer, f"names itself {str(found.get('issuer'))[:200]!r}")
+        names = ("authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint")
+        authorization, token, keys, userinfo = (found.get(name, "") for name in names)
+        for name, address in zip(names, (authorization, token, keys, userinfo), strict=True):
+            if address == "" and name == "userinfo_endpoint":
+                continue
+            if not isinstance(address, str) or not model.is_safe(address):
+                raise _unlike(issuer, f"{name} is no safe address")
+            if name != "authorization_endpoint" and (words := self.destinations.flaw(address)):
+                raise _unlike(issuer, f"{name}: {words}")
+        methods = found.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
+        by_post = "client_secret_basic" not in methods and "client_secret_post" in methods
+        return Endpoints(issuer, authorization, token, keys, userinfo, by_post)
+
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._way.close()
 
     async def _json(self, method: str, address: str, **more: Any) -> Claims:
         status, body = await self._ask(method, address, **more)
@@ -96,11 +118,13 @@ class ProviderLink:
         """Status and body. Raises PROVIDER_UNREACHABLE."""
         body = b""
         try:
-            async with asyncio.timeout(ANSWER_SECONDS), self._client.stream(method, address, **more) as answer:
+            async with asyncio.timeout(ANSWER_SECONDS), self._way.stream(method, address, **more) as answer:
                 async for part in answer.aiter_raw():
                     body += part
                     if len(body) > MOST_BYTES:
                         raise _unlike(address, "the answer is too long")
+        except NotReached as refusal:
+            raise _unlike(address, str(refusal)) from refusal
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, OSError) as error:
             raise _unlike(address, type(error).__name__) from error
         return answer.status_code, body
@@ -125,19 +149,6 @@ def _object(address: str, status: int, body: bytes) -> Claims:
     if status != 200 or not isinstance(found, dict):
         raise _unlike(address, f"status {status}, {type(found).__name__}")
     return found
-
-
-def _endpoints(issuer: str, found: Claims) -> Endpoints:
-    if found.get("issuer") != issuer:  # another one must not speak in its name
-        raise _unlike(issuer, f"names itself {str(found.get('issuer'))[:200]!r}")
-    names = ("authorization_endpoint", "token_endpoint", "jwks_uri", "userinfo_endpoint")
-    authorization, token, keys, userinfo = (found.get(name, "") for name in names)
-    for name, address in zip(names, (authorization, token, keys, userinfo), strict=True):
-        if not isinstance(address, str) or not (model.is_safe(address) or (not address and name == "userinfo_endpoint")):
-            raise _unlike(issuer, f"{name} is no safe address")
-    methods = found.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
-    by_post = "client_secret_basic" not in methods and "client_secret_post" in methods
-    return Endpoints(issuer, authorization, token, keys, userinfo, by_post)
 
 
 def _keys(found: Claims) -> list[Claims]:

@@ -10,10 +10,12 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from chassis.kernel.errors import Invalid, NotAllowed, WrongState
+from services.organization.webhook_endpoints.destinations import Destinations
 
 Document = dict[str, Any]
 SCOPES, GROUPS_CLAIM = ("profile", "email"), "groups"
 STATE_MINUTES = 10
+_MAIL = ("email", "email_verified")
 _LONGEST_EMAIL, _LONGEST_NAME = 254, 100
 _LOCAL = frozenset(("localhost", "127.0.0.1", "::1"))
 
@@ -28,9 +30,11 @@ class Identity:
     groups: frozenset[str]
 
 
-def check(provider: Document) -> None:
-    """Complete a provider; refuse addresses that others could listen to, and mappings that say nothing or two things."""
+def check(destinations: Destinations, provider: Document) -> None:
+    """Complete a provider; refuse addresses that others could listen to or that lead inside, and mappings that say nothing or two things."""
     must_be_safe(provider["issuer"], "issuer", query=False)
+    if words := destinations.flaw(provider["issuer"]):
+        raise Invalid(words, field="issuer")
     for index, address in enumerate(provider.get("redirect_uris", [])):
         must_be_safe(address, f"redirect_uris[{index}]")
     provider["scopes"] = [name for name in dict.fromkeys(provider.get("scopes") or SCOPES) if name != "openid"]
@@ -77,13 +81,30 @@ def lacks(provider: Document, claims: Mapping[str, Any]) -> bool:
     return any(_claim(claims, name) is None for name in ("email", "email_verified", provider["groups_claim"]))
 
 
+def joined(token: Mapping[str, Any], more: Mapping[str, Any]) -> Document:
+    """The claims of the ID token and of userinfo together. The mail address and that it was verified come from one of the two: what one
+    document says of an address says nothing of another's. Where the two contradict each other there is no address."""
+    own, other = _said(token), _said(more)
+    proof = next((one for one in (own, other) if all(name in one for name in _MAIL)), {})
+    told = {str(one["email"]).strip().lower() for one in (own, other) if "email" in one}
+    denied = any(one.get("email_verified", True) is not True for one in (own, other))
+    mail = {} if denied or len(told) > 1 else {name: proof[name] for name in _MAIL if name in proof}
+    return {name: value for name, value in (other | own).items() if name not in _MAIL} | mail
+
+
+def _said(claims: Mapping[str, Any]) -> Document:
+    """What a document says itself: not what it says that another source would say (OpenID Connect Core 5.6.2)."""
+    elsewhere = claims.get("_claim_names")
+    return {name: value for name, value in claims.items() if not isinstance(elsewhere, dict) or name not in elsewhere}
+
+
 def identity_of(provider: Document, claims: Mapping[str, Any]) -> Identity:
     """Whom verified claims name. Raises EMAIL_NOT_VERIFIED."""
     email = claims.get("email")
     good = isinstance(email, str) and "@" in email and len(email) <= _LONGEST_EMAIL
-    if not good or claims.get("email_verified") not in (True, "true"):  # some providers write it as a text
+    if not good or claims.get("email_verified") is not True:  # the JSON value, as the specification has it: a text or a number is no proof
         raise email_refused()
-    address = str(email).strip().lower()
+    address = "".join(letter.lower() if letter.isascii() else letter for letter in str(email).strip())  # K of Kelvin is no k
     name = claims.get("name")
     shown = " ".join(name.split())[:_LONGEST_NAME] if isinstance(name, str) else ""
     found = _claim(claims, provider["groups_claim"])

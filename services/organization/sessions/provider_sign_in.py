@@ -101,12 +101,12 @@ class ProviderSignIn:
         id_tokens.check_claims(
             claims, issuer=provider["issuer"], client_id=provider["client_id"], nonce=begun["nonce"], now=call.now.timestamp()
         )
+        more: Document = {}
         if endpoints.userinfo and model.lacks(provider, claims):
             more = await self.link.userinfo(endpoints, answer.get("access_token"))
             if more.get("sub") != claims["sub"]:
                 raise NotTrusted("userinfo is about somebody else")
-            claims = more | claims
-        return claims
+        return model.joined(claims, more)
 
     async def _person(self, call: Call, provider: Document, identity: model.Identity) -> Document:
         """The person with the roles that the groups give now."""

@@ -13,9 +13,12 @@ import pytest
 import pytest_asyncio
 from joserfc.jwk import RSAKey
 
+from chassis.kernel.addresses import networks_of
+from chassis.kernel.errors import WrongState
 from cli.engines import free_port
 from services.organization.identity_providers.id_tokens import NotTrusted
 from services.organization.identity_providers.link import UNKNOWN_KEY_SECONDS, ProviderLink
+from services.organization.webhook_endpoints.destinations import Destinations
 from tests.support.checks import refused
 from tests.support.installation import Installation
 from tests.support.providers import Forger, begin, code_of, complete, register, somebody
@@ -141,4 +144,90 @@ async def test_new_keys_are_asked_for_once_a_minute_at_most(forger: Forger) -> N
     with pytest.raises(NotTrusted):
         await link.claims(endpoints, forger.signed({"sub": "a"}))
     assert forger.fetched == 2
+    await link.close()
+
+
+NOT_TRUE = [1, "true", "True", 1.0, None, False, [True], {"value": True}, "1"]
+
+
+@pytest.mark.parametrize("said", NOT_TRUE, ids=repr)
+@pytest.mark.parametrize("by_userinfo", [False, True])
+async def test_an_address_counts_only_where_its_document_says_exactly_that_it_is_verified(
+    crm: Installation, forger: Forger, said: object, by_userinfo: bool
+) -> None:
+    person, record = await somebody(crm), await register(crm, forger.issuer)
+    told = {"email": person.email, "email_verified": said}
+    forger.more, forger.userinfo = ({}, {"sub": "somebody", **told}) if by_userinfo else (told, {"sub": "somebody"})
+    brought = forger.goes((await begin(crm, record)).authorization_url)
+    assert await code_of(complete(crm, brought)) == "EMAIL_NOT_VERIFIED"
+
+
+MIXED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "address in the token, proof in userinfo": ({"email": "$"}, {"email_verified": True}),
+    "proof in the token, address in userinfo": ({"email_verified": True}, {"email": "$"}),
+    "address in the token, another with its proof in userinfo": ({"email": "$"}, {"email": "other@example.com", "email_verified": True}),
+    "another with its proof in the token, address in userinfo": ({"email": "other@example.com"}, {"email": "$", "email_verified": True}),
+    "denied in the token, proof in userinfo": ({"email_verified": False}, {"email": "$", "email_verified": True}),
+    "address by another source": (
+        {"email": "$", "email_verified": True, "_claim_names": {"email": "src1"}, "_claim_sources": {"src1": {"JWT": "x"}}},
+        {},
+    ),
+    "proof by another source": ({"email": "$", "email_verified": True, "_claim_names": {"email_verified": "src1"}}, {}),
+}
+
+
+@pytest.mark.parametrize("name", MIXED)
+async def test_an_address_and_its_proof_come_from_one_document(crm: Installation, forger: Forger, name: str) -> None:
+    person, record = await somebody(crm), await register(crm, forger.issuer)
+    token, info = ({key: person.email if value == "$" else value for key, value in one.items()} for one in MIXED[name])
+    forger.more, forger.userinfo = token, {"sub": "somebody", **info}
+    brought = forger.goes((await begin(crm, record)).authorization_url)
+    assert await code_of(complete(crm, brought)) == "EMAIL_NOT_VERIFIED"
+
+
+async def test_userinfo_vouches_for_the_address_that_the_token_only_names(crm: Installation, forger: Forger) -> None:
+    person, record = await somebody(crm), await register(crm, forger.issuer)
+    forger.more = {"email": person.email.upper()}
+    forger.userinfo = {"sub": "somebody", "email": person.email, "email_verified": True}
+    assert (await complete(crm, forger.goes((await begin(crm, record)).authorization_url))).person.id == person.id
+
+
+@pytest.mark.parametrize("name", ["token_endpoint", "jwks_uri", "userinfo_endpoint"])
+@pytest.mark.parametrize("host", ["169.254.169.254", "10.0.0.1", "[::ffff:10.0.0.1]", "[fd00::1]", "2130706433", "0x7f.1", "168.63.129.16"])
+async def test_an_endpoint_that_leads_inside_makes_no_provider(crm: Installation, forger: Forger, name: str, host: str) -> None:
+    forger.metadata = {name: f"https://{host}/x"}
+    assert await code_of(begin(crm, await register(crm, forger.issuer))) == "PROVIDER_UNREACHABLE"
+
+
+@pytest.mark.parametrize(
+    "issuer", ["https://169.254.169.254", "https://10.0.0.1/realm", "https://[::ffff:192.168.0.1]", "https://2130706433", "https://0x7f.1"]
+)
+async def test_an_issuer_that_leads_inside_is_not_entered(crm: Installation, issuer: str) -> None:
+    assert await code_of(register(crm, issuer)) == "INVALID_ARGUMENT"
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"]
+)
+async def test_outside_of_development_a_name_that_leads_inside_is_not_asked(forger: Forger, address: str) -> None:
+    async def resolve(host: str, port: int) -> list[str]:
+        return [address]
+
+    link = ProviderLink(destinations=Destinations(), resolve=resolve)
+    for issuer in ("https://id.example.com", forger.issuer):
+        with pytest.raises(WrongState) as found:
+            await link.endpoints(issuer)
+        assert found.value.code == "PROVIDER_UNREACHABLE"
+    assert forger.asked == 0
+    await link.close()
+
+
+async def test_networks_that_the_operator_names_are_reached_but_loopback_only_in_development(forger: Forger) -> None:
+    named = networks_of("127.0.0.0/8")
+    link = ProviderLink(destinations=Destinations(named, development=True))
+    assert (await link.endpoints(forger.issuer)).token == f"{forger.issuer}/token"
+    await link.close()
+    link = ProviderLink(destinations=Destinations(named))
+    with pytest.raises(WrongState):
+        await link.endpoints(forger.issuer)
     await link.close()

@@ -17,9 +17,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from chassis.kernel.addresses import networks_of
 from services.organization.webhook_deliveries import link as module
 from services.organization.webhook_deliveries.link import WebhookLink
-from services.organization.webhook_endpoints.destinations import Destinations, networks_of
+from services.organization.webhook_endpoints.destinations import Destinations
 from tests.support.receivers import Receiver
 
 LAPTOP = Destinations(networks_of("127.0.0.0/8"), development=True)

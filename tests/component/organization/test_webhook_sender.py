@@ -15,6 +15,7 @@ import pytest_asyncio
 
 from chassis.access.caller import Caller
 from chassis.access.directory import Directory
+from chassis.kernel.addresses import networks_of
 from chassis.kernel.errors import CrmError
 from chassis.kernel.ids import new_id
 from chassis.rpc.call import Call
@@ -28,7 +29,7 @@ from services.organization.webhook_deliveries.link import WebhookLink
 from services.organization.webhook_deliveries.store import WebhookDeliveries
 from services.organization.webhook_deliveries.workers import WebhookSender
 from services.organization.webhook_endpoints import credentials
-from services.organization.webhook_endpoints.destinations import Destinations, networks_of
+from services.organization.webhook_endpoints.destinations import Destinations
 from services.organization.webhook_endpoints.store import WebhookEndpoints
 from tests.component.chassis.test_events_survive_kills import Killable
 from tests.support.installation import Engines, Installation

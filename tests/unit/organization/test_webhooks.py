@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from chassis.kernel.addresses import networks_of
 from chassis.kernel.errors import Invalid
 from chassis.kernel.signatures import living, new_secret, rotated, signatures
 from gateway.graph.contract import from_global, to_global
 from services.organization.webhook_deliveries import model as deliveries
 from services.organization.webhook_endpoints import model
-from services.organization.webhook_endpoints.destinations import Destinations, networks_of
+from services.organization.webhook_endpoints.destinations import Destinations
 
 T0 = datetime(2026, 11, 24, 8, tzinfo=UTC)
 KNOWN = frozenset(
