@@ -35,8 +35,8 @@ class Caller:
 class Ground:
     """One ground on which a right reaches records: a scope as seen from one person, the caller or somebody absent for whom they stand in.
 
-    `role` is the role that grants it; `customer_ids` are the customers with whom the person works, `customer_key` the field that names
-    a record's customer ("" where collaboration opens nothing).
+    `role` is the role that grants it; `customer_ids` are the customers with whom the person works, `owned_ids` those whose owner the scope
+    reaches, `customer_key` the field that names a record's customer ("" where neither opens anything).
     """
 
     scope: int
@@ -47,6 +47,7 @@ class Ground:
     absent: bool = False
     customer_key: str = ""
     customer_ids: tuple[str, ...] = ()
+    owned_ids: tuple[str, ...] = ()
 
     def clauses(self) -> list[dict[str, Any]]:
         """The MongoDB filters any of which admits; not for the scope ALL."""
@@ -55,8 +56,8 @@ class Ground:
             found.append({"team_id": self.team_id})
         if self.scope in (DEPARTMENT, DEPARTMENT_AND_BELOW) and self.department_ids:
             found.append({"department_id": {"$in": list(self.department_ids)}})
-        if self.customer_key and self.customer_ids:
-            found.append({self.customer_key: {"$in": list(self.customer_ids)}})
+        if self.customer_key and (known := dict.fromkeys((*self.customer_ids, *self.owned_ids))):
+            found.append({self.customer_key: {"$in": list(known)}})
         return found
 
     def by_role(self, document: Mapping[str, Any]) -> bool:
@@ -73,9 +74,13 @@ class Ground:
         """Whether the person works with the record's customer."""
         return bool(self.customer_key) and document.get(self.customer_key) in self.customer_ids
 
+    def by_ownership(self, document: Mapping[str, Any]) -> bool:
+        """Whether the scope admits the record's customer: whoever answers for a customer sees all that is done with it."""
+        return bool(self.customer_key) and document.get(self.customer_key) in self.owned_ids
+
     def admits(self, document: Mapping[str, Any]) -> bool:
         """Whether a record is within reach; means the same as the clauses."""
-        return self.by_role(document) or self.by_collaboration(document)
+        return self.by_role(document) or self.by_collaboration(document) or self.by_ownership(document)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from chassis.kernel.clock import now
 from chassis.kernel.errors import unauthenticated
 
 NO_LIMITS: Mapping[str, int] = {}
+Customers = Mapping[str, tuple[str, ...]]  # person → ids
+Owned = Mapping[tuple[str, int], tuple[str, ...]]  # person and scope → ids
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class Member:
 @dataclass
 class Directory:
     """Policy, people and units at one revision. `fields` holds role and resource → field → how much (only what is limited);
-    `personal` the resources whose rights a deputy does not take over; `contracts` what departments show to others."""
+    `personal` the resources whose rights a deputy does not take over, and single rights ("customers.erase"); `contracts` what departments
+    show to others; `owner_sees_all` says that a scope reaches what belongs to a customer by the owner of that customer too."""
 
     revision: int = 0
     grants: dict[tuple[str, str, str], int] = field(default_factory=dict)
@@ -50,6 +53,7 @@ class Directory:
     fields: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)
     personal: frozenset[str] = frozenset()
     contracts: tuple[Contract, ...] = ()
+    owner_sees_all: bool = False
 
     def __post_init__(self) -> None:
         self._resources = {(role, resource) for role, resource, _ in self.grants}
@@ -79,7 +83,7 @@ class Directory:
         return Directory(
             message.revision, grants, {m.person_id: _member(m) for m in message.members}, below,
             frozenset(message.revoked_session_ids), fields, frozenset(message.personal_resources),
-            tuple(_contract(one, below) for one in message.contracts),
+            tuple(_contract(one, below) for one in message.contracts), message.owner_sees_all,
         )  # fmt: skip
 
     def present(self, caller: Caller) -> Caller:
@@ -108,22 +112,33 @@ class Directory:
         """Whether the caller may do the action on any record of the resource at all."""
         if self.scope(caller.roles, resource, action):
             return True
-        if resource in self.personal:
+        if self.is_personal(resource, action):
             return False
         return any(self.scope(member.roles, resource, action) for member in self.represented(caller.person_id))
 
+    def is_personal(self, resource: str, action: str) -> bool:
+        """Whether a right is somebody's own and not lent to who stands in."""
+        return resource in self.personal or f"{resource}.{action}" in self.personal
+
+    def scopes(self, roles: frozenset[str], resources: Iterable[str]) -> frozenset[int]:
+        """The scopes in which the roles read any of the resources."""
+        return frozenset(scope for resource in resources for scope, _ in self._granted(roles, resource, "read"))
+
     def reach(
-        self, caller: Caller, resource: str, action: str, customer_key: str = "", customers: Mapping[str, tuple[str, ...]] | None = None
-    ) -> Reach:
+        self, caller: Caller, resource: str, action: str, customer_key: str = "", customers: Customers | None = None,
+        owned: Owned | None = None,
+    ) -> Reach:  # fmt: skip
         """How far the caller's right reaches; raises NotAllowed when there is none.
 
-        `customers` are the customers with whom the caller and those they stand in for work, `customer_key` the field of a record that names one.
+        `customers` are the customers with whom the caller and those they stand in for work, `owned` by person and scope those whose owner it
+        reaches, `customer_key` the field of a record that names one.
         """
-        key = customer_key if customers and action in COLLABORATION else ""
-        known = customers or {}
+        own = owned if owned and action == "read" and self.owner_sees_all and customer_key != "_id" else {}
+        key = customer_key if (customers or own) and action in COLLABORATION else ""
+        known = (customers or {}, own)
         place = (caller.person_id, caller.department_id, caller.team_id)
         grounds = self._grounds(place, caller.roles, resource, action, key, known)
-        if resource not in self.personal:
+        if not self.is_personal(resource, action):
             for member in self.represented(caller.person_id):
                 place = (member.person_id, member.department_id, member.team_id)
                 grounds += self._grounds(place, member.roles, resource, action, key, known, absent=True)
@@ -156,17 +171,18 @@ class Directory:
 
     def _grounds(
         self, place: tuple[str, str, str], roles: frozenset[str], resource: str, action: str, key: str,
-        customers: Mapping[str, tuple[str, ...]], *, absent: bool = False,
+        known: tuple[Customers, Owned], *, absent: bool = False,
     ) -> list[Ground]:  # fmt: skip
         """One ground for each scope that the roles give: a team may reach into another department, so the wider one does not hold both."""
         person_id, department_id, team_id = place
-        working = customers.get(person_id, ()) if key else ()
+        working = known[0].get(person_id, ()) if key else ()
         grounds = []
         for scope, role in self._granted(roles, resource, action):
             departments: tuple[str, ...] = ()
             if scope in (DEPARTMENT, DEPARTMENT_AND_BELOW) and department_id:
                 departments = (department_id,) if scope == DEPARTMENT else (department_id, *self.below.get(department_id, ()))
-            grounds.append(Ground(scope, person_id, team_id, departments, role, absent, key, working))
+            owned = known[1].get((person_id, scope), ()) if key else ()
+            grounds.append(Ground(scope, person_id, team_id, departments, role, absent, key, working, owned))
         return grounds
 
     def _granted(self, roles: frozenset[str], resource: str, action: str) -> tuple[tuple[int, str], ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from chassis.access.caller import HIDDEN, READ, WRITE, Caller, Ground
 from chassis.access.contracts import Contract
-from chassis.access.directory import Directory
+from chassis.access.directory import Customers, Directory, Owned
 from chassis.access.fields import KEPT
 from chassis.kernel.errors import NotAllowed
 
@@ -47,10 +47,10 @@ class Explanation:
 
 def explain(
     directory: Directory, person: Caller, resource: str, action: str, document: Document | None, *,
-    customer_key: str = "", customers: Mapping[str, tuple[str, ...]] | None = None, field: str = "", kept: frozenset[str] = KEPT,
+    customer_key: str = "", customers: Customers | None = None, owned: Owned | None = None, field: str = "", kept: frozenset[str] = KEPT,
 ) -> Explanation:  # fmt: skip
     """Whether a person may do the action on the record, and why. No record is answered as one that lies out of reach."""
-    grounds = _grounds(directory, person, resource, action, customer_key, customers)
+    grounds = _grounds(directory, person, resource, action, customer_key, customers, owned)
     granting = [reason for ground in grounds for reason in _granting(ground, document)] if document is not None else []
     shown = [one for one in _contracts(directory, person, resource, action) if document is not None and one.admits(document)]
     reasons = (*granting, *map(_by_contract, shown))
@@ -65,10 +65,10 @@ def explain(
 
 
 def _grounds(
-    directory: Directory, person: Caller, resource: str, action: str, customer_key: str, customers: Mapping[str, tuple[str, ...]] | None
+    directory: Directory, person: Caller, resource: str, action: str, customer_key: str, customers: Customers | None, owned: Owned | None
 ) -> tuple[Ground, ...]:
     try:
-        return directory.reach(person, resource, action, customer_key, customers).grounds
+        return directory.reach(person, resource, action, customer_key, customers, owned).grounds
     except NotAllowed:
         return ()
 
@@ -109,6 +109,9 @@ def _granting(ground: Ground, document: Document) -> list[Reason]:
     if ground.by_collaboration(document):
         text = f"{ground.person_id} works with the customer: on its team, or holder of open work"
         found.append(Reason("COLLABORATION", text, *_of(ground)))
+    if ground.by_ownership(document) and not found:
+        text = f"role {ground.role} reaches {SCOPES[ground.scope]}, and the customer is one: who answers for it sees what is done with it"
+        found.append(Reason("OWNERSHIP", text, *_of(ground)))
     return found
 
 

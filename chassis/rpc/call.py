@@ -9,7 +9,7 @@ from datetime import date, datetime
 
 from chassis.access.caller import Caller, Reach
 from chassis.access.contracts import Contract
-from chassis.access.directory import NO_LIMITS, Directory
+from chassis.access.directory import NO_LIMITS, Customers, Directory, Owned
 from chassis.kernel.clock import HOME, day, now
 from chassis.storage.changes import Changes
 from chassis.storage.client import Database
@@ -19,9 +19,9 @@ from chassis.storage.encryption import Vault
 @dataclass
 class Call:
     """`request_id` joins log lines, audit and events of one operation; `deadline` is in time.monotonic() seconds; `customers` are those
-    with whom the caller works, and each person for whom the caller stands in; `deputy_for` names, by record, in whose reach it is
-    changed; `seal` is the department's secret in page tokens; `address` the client's network address where
-    the gateway told it; `seen` are (resource, record id, fields) of personal data that leaves by another way than in its record.
+    with whom the caller works, and each person for whom the caller stands in, `owned` those whose owner their scopes reach; `deputy_for`
+    names, by record, in whose reach it is changed; `seal` is the department's secret in page tokens; `address` the client's network address
+    where the gateway told it; `seen` are (resource, record id, fields) of personal data that leaves by another way than in its record.
 
     `contracts` are those that open records of the method's own resource, in a question only; none where `by_roles` says that only roles
     and collaboration count. `zone` is the company's time zone. `shown_by` has, of each record that was shown by contracts alone, which these were."""
@@ -34,7 +34,8 @@ class Call:
     request_id: str = ""
     deadline: float | None = None
     now: datetime = field(default_factory=now)
-    customers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    customers: Customers = field(default_factory=dict)
+    owned: Owned = field(default_factory=dict)
     seal: str = ""
     address: str = ""
     deputy_for: dict[str, str] = field(default_factory=dict)
@@ -47,9 +48,9 @@ class Call:
     def reach(self, resource: str, action: str, customer_key: str = "") -> Reach:
         """How far the caller's right reaches; raises NotAllowed when there is none.
 
-        `customer_key` is the field of a record that names its customer: collaboration with that customer opens it too.
+        `customer_key` is the field of a record that names its customer: to answer for it, or to work with it, opens it too.
         """
-        return self.directory.reach(self.caller, resource, action, customer_key, self.customers)
+        return self.directory.reach(self.caller, resource, action, customer_key, self.customers, self.owned)
 
     def limits(self, resource: str) -> Mapping[str, int]:
         """Fields of which the caller gets less than all, with how much."""

@@ -37,11 +37,10 @@ def explanations(stores: Sequence[Records], collaborations: Collaborations) -> S
         if request.field and request.field not in store.descriptor.fields_by_name:
             raise Invalid(f"«{request.field}» is no field of {store.label}; check the name", field="field")
         person = _person(call, request.person_id)
-        people = [person.person_id, *(member.person_id for member in call.directory.represented(person.person_id))]
-        customers = {identity: await collaborations.of(identity) for identity in people}
+        customers, owned = await collaborations.known(call.directory, person)
         found = explain(
             call.directory, person, store.resource, request.action, await store.whatever(call, request.record_id),
-            customer_key=store.customer_key, customers=customers, field=request.field, kept=kept_of(store.descriptor),
+            customer_key=store.opened_by, customers=customers, owned=owned, field=request.field, kept=kept_of(store.descriptor),
         )  # fmt: skip
         return explanation_service_pb2.ExplainAccessResponse(
             allowed=found.allowed, field_access=found.field_access or None, reasons=[_reason(one) for one in found.reasons]

@@ -177,19 +177,13 @@ class Server:
         call.seal, call.zone = self.entrance.seal, self.entrance.zone
         call.address = metadata.get("x-client-address", "") if calling in ("", "gateway") else ""
         call.by_roles = BY_ROLES in metadata
-        call.customers = await self._customers(caller)
+        if caller is not ANONYMOUS and not caller.is_service:
+            call.customers, call.owned = await self.collaborations.known(call.directory, caller)
         purpose.begin(purpose.decoded(metadata.get(purpose.HEADER, "")))
         response: Message = await run(method, service, call, request, lambda: self._changes(caller, method, request_id))
         if policy_of(method)[1] == "read":
             await self.reads.note(call, response)
         return response.SerializeToString()
-
-    async def _customers(self, caller: Caller) -> dict[str, tuple[str, ...]]:
-        """The customers with whom the caller works, and those with whom the people work for whom the caller stands in."""
-        if caller is ANONYMOUS or caller.is_service:
-            return {}
-        people = [caller.person_id, *(member.person_id for member in self.authority.directory.represented(caller.person_id))]
-        return {person_id: found for person_id in people if (found := await self.collaborations.of(person_id))}
 
     def _changes(self, caller: Caller, method: MethodDescriptor, request_id: str) -> Changes:
         return self.changes(caller.person_id, request_id, method.name)

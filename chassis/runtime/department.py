@@ -112,7 +112,7 @@ class Department:
         for step in self.at_start:
             await step()
         reflect = self.settings.environment != "production"
-        collaborations = Collaborations(self.database)
+        collaborations = Collaborations(self.database, *self._of_customers())
         asked = events.service(self.wake, self.consumers, lambda: self.reconciler)
         self.reconciler = Reconciler(self.database, list(self.consumers.values()), self._owners(asked))
         self.served = [*self.services, *common.services(self.name, self.stores, collaborations), audits.service(), asked]
@@ -132,6 +132,14 @@ class Department:
         for run in [self.relay.run, self.authority.keep_fresh, self.chain.run, self.vault.run, self.server.reads.run]:
             self._tasks.append(asyncio.create_task(watched(run)))
         self._tasks.append(asyncio.create_task(self._serve_when_ready([*consumers, self.reconciler.run, *self.workers, *beside])))
+
+    def _of_customers(self) -> tuple[str, list[str]]:
+        """Where the owners of customers are known, and the resources that are open to them."""
+        about = [store for store in self.stores if store.opened_by == "customer_id"]
+        if self.name != collaboration.SOURCE:
+            return collaboration.COLLECTION, [store.resource for store in about]
+        # Here most records have their customer's owner for their own.
+        return "customers", [store.resource for store in about if "owner_id" in store.descriptor.fields_by_name]
 
     def _consumer(self, reaction: Reaction) -> Consumer:
         managed = self.settings.identity is not None
@@ -221,7 +229,7 @@ class Department:
             wanted.setdefault(store.resource, []).extend(store.indexes())
         for timer in self.timers:
             wanted[timer.store.resource].append(timer.index)
-        wanted[collaboration.COLLECTION] = [collaboration.INDEX]
+        wanted[collaboration.COLLECTION] = collaboration.INDEXES
         wanted[OUTBOX] = OUTBOX_INDEXES
         wanted[REQUESTS] = [IndexModel([("create_time", ASCENDING)], name="expire", expireAfterSeconds=REQUEST_HOURS * 3600)]
         wanted[VAULT] = [VAULT_INDEX]

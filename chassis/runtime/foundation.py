@@ -82,5 +82,5 @@ class Foundation:
         department.owners = {channel.department: self._asking(channel) for channel in (self.channel, *owners)}
         department.reactions = [handover.reaction(department.stores, department.own_call)]
         if self.name != collaboration.SOURCE:
-            department.reactions += [collaboration.reaction(), erasure.reaction()]
+            department.reactions += [*collaboration.reactions(), erasure.reaction()]
         return department

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chassis.kernel.pages import Sort, token_after
@@ -19,6 +19,12 @@ class Page:
     rows: list[Document]
     next_token: str
     row_tokens: list[str]
+
+    def without(self, secret: Callable[[Document], bool]) -> Page:
+        """The page without the rows that its reader must not see; where to go on stays as it is."""
+        kept = [index for index, row in enumerate(self.rows) if not secret(row)]
+        tokens = [self.row_tokens[index] for index in kept] if self.row_tokens else []
+        return replace(self, rows=[self.rows[index] for index in kept], row_tokens=tokens)
 
 
 def wanted(fields: Sequence[str], sort: Sort | None = None, key: str = "") -> dict[str, int] | None:

@@ -12,6 +12,7 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
+from crm.common.v1 import annotations_pb2
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from pymongo import IndexModel
@@ -73,6 +74,7 @@ class Records:
         self.extra_indexes = list(indexes)
         self._amounts = [sort.of for sort in self.sorts.values() if sort.field.startswith(f"{BY_CURRENCY}.")]
         self.customer_key = self._customer_key()
+        self.opened_by = "" if self.contract.traits.customer_reach == annotations_pb2.CUSTOMER_REACH_CLOSED else self.customer_key
         self.archivable = "archive_time" in self.descriptor.fields_by_name
 
     def _customer_key(self) -> str:
@@ -83,7 +85,7 @@ class Records:
 
     def reach(self, call: Call, action: str) -> Reach:
         """How far the caller's right to an action on these records reaches, collaboration included."""
-        return call.reach(self.resource, action, self.customer_key)
+        return call.reach(self.resource, action, self.opened_by)
 
     def opening(self, call: Call) -> Opening:
         """What the caller may read: by roles and collaboration, and in part by contracts. Only for reads that show rows as it says."""

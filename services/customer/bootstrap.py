@@ -28,8 +28,8 @@ def build(settings: Settings) -> Department:
     base = Foundation.of("customer", settings)
     owners = [Channel(name, address, settings.identity) for name, address in settings.owners.items()]
     customers, contacts, notes = Customers(), Contacts(), Notes()
-    timeline = Timeline(notes)
     segments = Segments(customers)
+    timeline = Timeline(notes, segments)
     department = base.department(
         settings,
         services=[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from crm.common.v1.audit_service_pb2 import RecordCheckpointRequest
@@ -96,7 +97,8 @@ def build(settings: Settings) -> Department:
 
     link = WebhookLink(settings.destinations)
     sender = WebhookSender(endpoints, deliveries, link, lambda method: department.own_call(method))
-    authority = Authority(lambda known: access_store.load(database, known), keys)
+    directory = partial(access_store.load, database, owner_sees_all=settings.owner_sees_all)
+    authority = Authority(directory, keys)
     department = Department(
         name="organization",
         settings=settings,
@@ -117,7 +119,7 @@ def build(settings: Settings) -> Department:
             webhook_sources_api.service(sources, roles, departments),
             webhook_receipts_api.service(receipts),
             webhook_receipts_api.intake_service(Intake(sources, receipts, signer, channels)),
-            access_api.service(signer, signing, settings.secrets),
+            access_api.service(signer, signing, settings.secrets, directory),
         ],
         callers=frozenset(("gateway", "cli", "customer", "sales", "marketing", "support")),
         indexes={name: [] for name in (CREDENTIALS, access_store.META, "signing_keys", WEBHOOK_SECRETS)}

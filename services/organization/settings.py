@@ -25,6 +25,9 @@ class Settings(Common):
     sales_address: str = env("CRM_SALES_ADDRESS", ..., "host:port of the sales department's gRPC")
     marketing_address: str = env("CRM_MARKETING_ADDRESS", ..., "host:port of the marketing department's gRPC")
     support_address: str = env("CRM_SUPPORT_ADDRESS", ..., "host:port of the support department's gRPC")
+    owner_sees_all: bool = env(
+        "CRM_OWNER_SEES_ALL", True, "whether who answers for a customer reads all that is done with it, by whomever; true or false"
+    )
     webhook_networks: str = env(
         "CRM_WEBHOOK_NETWORKS",
         "",

@@ -43,6 +43,11 @@ async def test_every_department_answers_as_the_second_opinion_says(cases: Cases)
     assert not wrong, f"{len(wrong)} of {len(cases)} cases differ, for example\n" + "\n".join(map(str, wrong[:40]))
 
 
+async def test_no_answer_holds_a_word_of_a_record_out_of_reach(prober: Prober, cases: Cases) -> None:
+    assert not prober.leaks, f"{len(prober.leaks)} leaks, for example\n" + "\n".join(sorted(prober.leaks)[:40])
+    assert prober.seen > 1000, f"the words were told {prober.seen} times: where none is told, none can be missed"
+
+
 def _key(case: Case) -> tuple[str, str, str]:
     return case.method, case.role, case.slot
 

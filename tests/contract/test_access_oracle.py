@@ -12,7 +12,7 @@ import pytest
 from crm.common.v1 import access_pb2
 
 from chassis.access import directory as product
-from chassis.access.caller import Caller, Reach
+from chassis.access.caller import DEPARTMENT, DEPARTMENT_AND_BELOW, OWN, TEAM, Caller, Reach
 from chassis.access.contracts import Opening
 from chassis.access.directory import Directory
 from chassis.kernel.errors import CrmError
@@ -25,7 +25,7 @@ PEOPLE, ROLES = ("p0", "p1", "p2", "p3", "p4", "p5", "p6"), ("REP", "LEAD", "DES
 RESOURCES, ACTIONS = ("customers", "deals", "notes", "people"), ("read", "create", "update", "archive", "assign")
 UNITS, TEAMS, CUSTOMERS = ("u0", "u1", "u2", "u3", "u4", "u5", "u6"), ("t0", "t1", "t2", "t3"), ("c0", "c1", "c2", "c3", "c4")
 FIELDS = ("phone", "email", "amount")
-PERSONAL = frozenset(["people", "departments"])
+PERSONAL = frozenset(["people", "departments", "deals.archive"])
 KEPT = frozenset(("id", "owner_id", "team_id", "department_id", "customer_id"))
 TICK = timedelta(microseconds=1)
 BEGINS = (None, NOW - timedelta(days=3), NOW, NOW + TICK, NOW + timedelta(days=1))
@@ -56,7 +56,10 @@ def make(chance: random.Random) -> Case:
         for role in ROLES for resource in RESOURCES for name in FIELDS if chance.random() < 0.6
     ]  # fmt: skip
     contracts = [_contract(chance) for _ in range(chance.choice((0, 3, 6, 9)))]
-    world = World(lines, [_person(chance, name) for name in PEOPLE], NOW, parents, fields, PERSONAL, contracts)
+    customers = {name: {key: value for key, value in _record(chance).items() if key.endswith("_id")} for name in CUSTOMERS}
+    world = World(
+        lines, [_person(chance, name) for name in PEOPLE], NOW, parents, fields, PERSONAL, contracts, customers, chance.random() < 0.8
+    )
     records = [_record(chance) for _ in range(14)]
     questions: list[Question] = [
         (chance.choice(PEOPLE), chance.choice(RESOURCES), chance.choice(ACTIONS), chance.choice(records)) for _ in range(QUESTIONS)
@@ -91,7 +94,7 @@ def _record(chance: random.Random) -> dict[str, Any]:
 
 def _message(world: World) -> access_pb2.Directory:
     """The world as the organization would send it."""
-    made = access_pb2.Directory(revision=1, personal_resources=sorted(world.personal))
+    made = access_pb2.Directory(revision=1, personal_resources=sorted(world.personal), owner_sees_all=world.owner_sees_all)
     for role, resource, action, scope in world.lines:
         made.grants.add(role=role, resource=resource, action=action, scope=access_pb2.Scope.Value(f"SCOPE_{scope}"))
     for role, resource, name, access in world.fields:
@@ -129,6 +132,10 @@ class Asked:
     def __init__(self, case: Case) -> None:
         self.directory = case.directory
         self.customers = {one.person_id: tuple(sorted(one.customers)) for one in case.world.people}
+        self.owned = {
+            (one.person_id, scope): tuple(name for name, place in case.world.customers.items() if _answers(case.world, one, scope, place))
+            for one in case.world.people for scope in (OWN, TEAM, DEPARTMENT, DEPARTMENT_AND_BELOW)
+        }  # fmt: skip
         self.reaches: dict[tuple[str, str, str], Reach | None] = {}
 
     def reach(self, person: str, resource: str, action: str) -> Reach | None:
@@ -138,7 +145,7 @@ class Asked:
             try:
                 caller = self.directory.present(Caller(person, frozenset()))
                 customer_key = "_id" if resource == "customers" else "customer_id"
-                self.reaches[key] = self.directory.reach(caller, resource, action, customer_key, self.customers)
+                self.reaches[key] = self.directory.reach(caller, resource, action, customer_key, self.customers, self.owned)
             except CrmError:
                 self.reaches[key] = None
         return self.reaches[key]
@@ -158,6 +165,16 @@ class Asked:
             return self.directory.allows(self.directory.present(Caller(person, frozenset())), resource, action)
         except CrmError:
             return False
+
+
+def _answers(world: World, one: Person, scope: int, place: Mapping[str, Any]) -> bool:
+    """Whether a scope reaches a customer from a person's place, as the departments' copy says it."""
+    if place.get("owner_id") == one.person_id or (scope == TEAM and one.team_id and place.get("team_id") == one.team_id):
+        return True
+    unit = place.get("department_id") or ""
+    if scope == DEPARTMENT_AND_BELOW:
+        return bool(one.department_id) and world.lies_in(unit, one.department_id)
+    return scope == DEPARTMENT and bool(unit) and unit == one.department_id
 
 
 def holds(query: Mapping[str, Any], document: Mapping[str, Any]) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from crm.common.v1 import access_pb2, access_service_pb2
 
 from chassis.rpc.contract import nouns
+from chassis.rpc.documents import traits
 from gateway.graph.contract import to_global
 from tests.e2e.world import upsert
 from tests.support.checks import cny, equals
@@ -19,6 +21,14 @@ from tests.support.specimens import Specimens, method_of
 COLLEAGUES = {"TEAM": "sales", "DEPARTMENT": "near", "BELOW": "below", "FOREIGN": "other"}
 OTHERS = (*COLLEAGUES, "NONE", "SHARED")
 SLOTS = (*ROLES, *OTHERS)
+# What a stranger does with each role's own customer: who answers for a customer reads it.
+AT = tuple(f"AT {role}" for role in ROLES)
+# Somebody of another trade stands in for a colleague who is away.
+DEPUTY, AWAY = "DEPUTY", "DEPARTMENT"
+READERS = (*ROLES, DEPUTY)
+# Texts of a record into which a word is put that stands nowhere else.
+TEXTS = ("name", "subject", "text", "description", "resolution", "close_reason", "lifecycle_reason", "reason", "title", "failure")
+CANARY = re.compile("canary[0-9]{4}x")
 INDUSTRY = "矩阵"
 Record = dict[str, Any]
 
@@ -32,12 +42,14 @@ class Matrix:
         self.about: dict[str, str] = {}  # timeline entry → the resource that it tells of
         self.emails: dict[str, str] = {}
         self.decided: dict[tuple[str, str, str, str], bool] = {}
+        self.words: dict[str, tuple[str, str]] = {}  # canary → the resource and slot of the record in which it stands
+        self.readable: set[tuple[str, str]] = set()  # reader and canary
 
     # ---- questions
 
     def relations(self, role: str, resource: str) -> list[str]:
         """The slots by which a role is tried on a resource."""
-        return [slot for slot in (role, *OTHERS) if slot in self.records[resource]]
+        return [slot for slot in (role, *OTHERS, f"AT {role}") if slot in self.records[resource]]
 
     def may(self, role: str, resource: str, action: str, slot: str) -> bool:
         """The second opinion."""
@@ -49,14 +61,25 @@ class Matrix:
 
     def owner(self, slot: str) -> str:
         """Who owns what lies in a slot; "" for nobody."""
-        return "" if slot == "NONE" else self.crm.people["FOREIGN" if slot == "SHARED" else slot]
+        return "" if slot == "NONE" else self.crm.people[_holder(slot)]
 
     def place(self, slot: str) -> Record:
         """What decides access to a record of the slot's owner."""
         if slot == "NONE":
             return {}
-        unit = COLLEAGUES.get("FOREIGN" if slot == "SHARED" else slot, "sales")
+        unit = COLLEAGUES.get(_holder(slot), "sales")
         return {"owner_id": self.owner(slot), "team_id": self.crm.units[f"{unit}-team"], "department_id": self.crm.units[unit]}
+
+    def word(self, resource: str, slot: str) -> str:
+        """A new word that stands in this record alone."""
+        found = f"canary{len(self.words):04}x"
+        self.words[found] = (resource, slot)
+        return found
+
+    def leaked(self, reader: str, text: str) -> list[str]:
+        """The words in an answer that stand in records which its reader may not read, with these."""
+        found = set(CANARY.findall(text)) & set(self.words)
+        return [f"{word} of {' '.join(self.words[word])}" for word in sorted(found) if (reader, word) not in self.readable]
 
     def decide(self, questions: Iterable[Question]) -> list[bool]:
         """The second opinion on records that are not there yet."""
@@ -87,32 +110,40 @@ class Matrix:
                 await crm.person(role, role)
         for slot, unit in COLLEAGUES.items():
             await crm.person(slot, "SALES_REP", unit=unit)
+        await crm.person(DEPUTY, "FIELD_ENGINEER", unit="other")
+        await crm.ask("SetAbsence", person_id=crm.people[AWAY], deputy_id=crm.people[DEPUTY])
         wanted = set(crm.people.values())
         await crm.until(lambda: all(wanted <= set(crm.suite[name].authority.directory.members) for name in crm.channels))
-        self.records["people"] = {slot: {"id": crm.people[slot], "owner_id": crm.people[slot]} for slot in (*ROLES, *COLLEAGUES)}
+        self.records["people"] = {slot: {"id": crm.people[slot], "owner_id": crm.people[slot]} for slot in (*ROLES, *COLLEAGUES, DEPUTY)}
         everybody = (await crm.ask("ListPeople", page_size=100)).people
         self.emails = {person.id: person.email for person in everybody}
         slots = {person: slot for slot, person in crm.people.items()}
         sessions = (await crm.ask("ListSessions", page_size=100)).sessions
         self.records["sessions"] = {slots[one.person_id]: {"id": one.id, "owner_id": one.person_id} for one in sessions}
 
-    def _rows(self, **more: Any) -> list[Record]:
+    def _rows(self, slots: Sequence[str] = SLOTS, **more: Any) -> list[Record]:
         """One row a slot with its owner; of what is given, a function of the slot gives its value."""
         return [
             ({"owner_id": self.owner(slot)} if self.owner(slot) else {}) | {name: value(slot) for name, value in more.items()}
-            for slot in SLOTS
+            for slot in slots
         ]  # fmt: skip
 
-    async def _put(self, resource: str, rpc: str, rows: list[Record]) -> None:
-        """Put in one record a slot, and note what decides access to each."""
-        ids = await upsert(self.crm, rpc, resource, rows)
+    async def _put(self, resource: str, rpc: str, rows: list[Record], slots: Sequence[str] = SLOTS) -> None:
+        """Put in one record a slot, with words that stand in it alone, and note what decides access to each."""
+        record = next(noun.record for noun in nouns() if noun.resource == resource)
+        texts = [name for name in TEXTS if name in record.fields_by_name and not traits(record.fields_by_name[name]).copy_of]
+        marked = [
+            row | {name: f"{row.get(name, '')} {self.word(resource, slot)}".strip() for name in texts}
+            for slot, row in zip(slots, rows, strict=True)
+        ]
+        ids = await upsert(self.crm, rpc, resource, marked)
         self.records[resource] = {
             slot: {"id": identity} | self.place(slot) | ({"customer_id": row["customer_id"]} if "customer_id" in row else {})
-            for slot, identity, row in zip(SLOTS, ids, rows, strict=True)
+            for slot, identity, row in zip(slots, ids, rows, strict=True)
         }  # fmt: skip
 
     def _customer(self, slot: str) -> str:
-        return str(self.records["customers"][slot]["id"])
+        return str(self.records["customers"][_about(slot)]["id"])
 
     async def _customers(self) -> None:
         (self.top,) = await upsert(self.crm, "BatchUpsertCustomers", "customers", [{"name": "最上", "kind": 1}], key="top")
@@ -124,7 +155,8 @@ class Matrix:
         self.records["segments"] = {}
         for slot in SLOTS:
             owner = {"owner_id": self.owner(slot)} if self.owner(slot) else {}
-            made = await self.crm.ask("CreateSegment", name=f"人群 {slot}", criteria=equals("industry", INDUSTRY), **owner)
+            named = f"人群 {slot} {self.word('segments', slot)}"
+            made = await self.crm.ask("CreateSegment", name=named, criteria=equals("industry", INDUSTRY), **owner)
             self.records["segments"][slot] = {"id": made.segment.id} | self.place(slot)
 
     async def _work(self) -> None:
@@ -133,29 +165,32 @@ class Matrix:
         (pipeline,) = await upsert(self.crm, "BatchUpsertPipelines", "pipelines", [{"name": "标准", "stages": stages}])
         self.records["pipelines"] = {"NONE": {"id": pipeline}}
         line = {"quantity": 1, "unit_price": cny(5), "product_code": "P"}
+        slots = (*SLOTS, *AT)
         work: dict[str, Any] = {"customer_id": self._customer}
         await self._put("opportunities", "BatchUpsertOpportunities", self._rows(
-            **work, name=lambda slot: f"商机 {slot}", pipeline_id=lambda _: pipeline, stage_key=lambda _: "first", state=lambda _: 3,
+            slots, **work, name=lambda slot: f"商机 {slot}", pipeline_id=lambda _: pipeline, stage_key=lambda _: "first", state=lambda _: 3,
             close_date=lambda _: "2026-01-01", close_reason=lambda _: "x",
-        ))  # fmt: skip
+        ), slots)  # fmt: skip
         await self._put("orders", "BatchUpsertOrders", self._rows(
-            **work, number=lambda slot: f"M-{slot}", kind=lambda _: 1, state=lambda _: 3, lines=lambda _: [line],
+            slots, **work, number=lambda slot: f"M-{slot}", kind=lambda _: 1, state=lambda _: 3, lines=lambda _: [line],
             order_time=lambda _: {"seconds": 1_790_000_000},
-        ))  # fmt: skip
+        ), slots)  # fmt: skip
         await self._put("tickets", "BatchUpsertTickets", self._rows(
-            **work, number=lambda slot: f"M-{slot}", subject=lambda slot: f"工单 {slot}", channel=lambda _: 1, kind=lambda _: 1,
+            slots, **work, number=lambda slot: f"M-{slot}", subject=lambda slot: f"工单 {slot}", channel=lambda _: 1, kind=lambda _: 1,
             priority=lambda _: 1, state=lambda _: 4, resolution=lambda _: "x",
-        ))  # fmt: skip
-        replies = [{"ticket_id": self.records["tickets"][slot]["id"], "text": "答", "author": 1} for slot in SLOTS]
-        await self._put("ticket_replies", "BatchUpsertTicketReplies", replies)  # a conversation follows its ticket's owner
-        for slot in SLOTS:
+        ), slots)  # fmt: skip
+        replies = [{"ticket_id": self.records["tickets"][slot]["id"], "text": "答", "author": 1} for slot in slots]
+        await self._put("ticket_replies", "BatchUpsertTicketReplies", replies, slots)  # a conversation follows its ticket's owner
+        for slot in slots:
             self.records["ticket_replies"][slot]["customer_id"] = self._customer(slot)
         await self._put("campaigns", "BatchUpsertCampaigns", self._rows(name=lambda s: f"活动 {s}", channel=lambda _: 1, state=lambda _: 1))
         await self._put("campaign_messages", "BatchUpsertCampaignMessages", self._rows(
-            **work, campaign_id=lambda slot: self.records["campaigns"][slot]["id"], state=lambda _: 2, address=lambda _: "x@example.com",
-            contact_id=lambda slot: self.records["contacts"][slot]["id"], planned_time=lambda _: {"seconds": 1_790_000_000},
+            slots, **work, campaign_id=lambda slot: self.records["campaigns"][_holder(slot)]["id"], state=lambda _: 2,
+            address=lambda slot: f"{self.word('contacts', _about(slot))}@example.com",
+            contact_name=lambda slot: self.word("contacts", _about(slot)),
+            contact_id=lambda slot: self.records["contacts"][_about(slot)]["id"], planned_time=lambda _: {"seconds": 1_790_000_000},
             sent_time=lambda _: {"seconds": 1_790_000_100},
-        ))  # fmt: skip
+        ), slots)  # fmt: skip
 
     async def _unowned(self) -> None:
         """One of each noun whose records have no owner."""
@@ -207,9 +242,10 @@ class Matrix:
                 self.records[noun.resource] = {"NONE": {"id": (await specimens.made(noun)).id}}
                 continue
             customer = {"customer_id": self._customer} if "customer_id" in noun.record.fields_by_name else {}
-            fixed = [await specimens.fields(noun) for _ in SLOTS]
-            rows = [{**fields, **row} for fields, row in zip(fixed, self._rows(**customer), strict=True)]
-            await self._put(noun.resource, method_of(noun, "BatchUpsert").name, rows)
+            slots = (*SLOTS, *AT) if customer and noun.department != "customer" else SLOTS
+            fixed = [await specimens.fields(noun) for _ in slots]
+            rows = [{**fields, **row} for fields, row in zip(fixed, self._rows(slots, **customer), strict=True)]
+            await self._put(noun.resource, method_of(noun, "BatchUpsert").name, rows, slots)
 
     async def _derived(self) -> None:
         """The entry that each customer's making left on its timeline."""
@@ -234,11 +270,16 @@ class Matrix:
             Person(
                 self.crm.people[slot], frozenset([slot if slot in ROLES else "SALES_REP"]), self.place(slot)["department_id"],
                 self.place(slot)["team_id"], customers=shared if slot in ROLES else frozenset(),
+                deputy_id=self.crm.people[DEPUTY] if slot == AWAY else "",
             )
             for slot in (*ROLES, *COLLEAGUES)
         ]  # fmt: skip
+        people.append(Person(self.crm.people[DEPUTY], frozenset(["FIELD_ENGINEER"]), self.crm.units["other"], self.crm.units["other-team"]))
+        customers = {self._customer(slot): self.place(slot) for slot in SLOTS}
         units = (await self.crm.ask("ListDepartments", page_size=100)).departments
-        self.world = World([line for line in lines if line[0] in ROLES], people, datetime.now(UTC), {u.id: u.parent_id for u in units})
+        self.world = World(
+            [line for line in lines if line[0] in ROLES], people, datetime.now(UTC), {u.id: u.parent_id for u in units}, customers=customers
+        )
         keys = [
             (role, resource, action, slot)
             for role in ROLES for resource in self.records for action in sorted({line[2] for line in lines})
@@ -248,3 +289,19 @@ class Matrix:
             (self.crm.people[role], resource, action, self.records[resource][slot]) for role, resource, action, slot in keys
         )
         self.decided = dict(zip(keys, answers, strict=True))
+        asked = [(reader, word) for reader in READERS for word in self.words]
+        told = self.decide(
+            (self.crm.people[reader], self.words[word][0], "read", self.records[self.words[word][0]][self.words[word][1]])
+            for reader, word in asked
+        )
+        self.readable = {one for one, right in zip(asked, told, strict=True) if right}
+
+
+def _holder(slot: str) -> str:
+    """Whose the records of a slot are."""
+    return "FOREIGN" if slot == "SHARED" or slot.startswith("AT ") else slot
+
+
+def _about(slot: str) -> str:
+    """At whose customer they are."""
+    return slot.removeprefix("AT ")

@@ -17,9 +17,10 @@ Question = tuple[str, str, str, Mapping[str, Any]]  # person, resource, action, 
 ANY_TIME = datetime(1, 1, 1, tzinfo=UTC)
 SHARED = ("read", "create", "update")
 ACCESSES = ("HIDDEN", "MASKED", "READ", "WRITE")
-PERSONAL = frozenset(
-    ["people", "departments", "sessions", "grants", "role_definitions", "sharing_contracts", "explanations", "graph", "directory"]
-)
+PERSONAL = frozenset((
+    "people", "departments", "sessions", "grants", "role_definitions", "sharing_contracts", "explanations", "graph", "directory", "disclosures",
+    "customers.erase",
+))  # fmt: skip
 
 # ---- the rules
 
@@ -40,6 +41,7 @@ SCOPES = {
 SHARED_WITH = """permit (principal, action == Action::"read", resource in Kind::{resource})
 when {{ resource has unit && resource.unit in {provider} && {begins} <= context.now && context.now < {ends}
     && ((principal has unit && principal.unit in {consumer}) || (principal has team_unit && principal.team_unit in {consumer})) }};"""
+ANSWERED = {name: text.replace("resource.", "resource.of_").replace("resource has ", "resource has of_") for name, text in SCOPES.items()}
 WORKS_WITH = "resource has customer && {p}.customers.contains(resource.customer)"
 
 
@@ -89,6 +91,8 @@ class World:
     fields: Sequence[Line] = ()
     personal: frozenset[str] = PERSONAL
     contracts: Sequence[Contract] = ()
+    customers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    owner_sees_all: bool = True
 
     def lies_in(self, unit: str, other: str) -> bool:
         """Whether a unit is another one or stands below it."""
@@ -96,17 +100,21 @@ class World:
             unit = self.parents.get(unit, "")
         return unit == other
 
-    def roles_for(self, person: str, resource: str) -> frozenset[str]:
+    def lent(self, resource: str, action: str = "") -> bool:
+        """Whether who stands in for somebody takes a right over."""
+        return resource not in self.personal and f"{resource}.{action}" not in self.personal
+
+    def roles_for(self, person: str, resource: str, action: str = "") -> frozenset[str]:
         """The roles that count for somebody on a resource: the own, and those of whom they stand in for."""
         one = next((found for found in self.people if found.person_id == person and found.active), None)
         if one is None:
             return frozenset()
         absent = [other.roles for other in self.people if other.deputy_id == person and other.away(self.now)]
-        return one.roles if resource in self.personal else one.roles.union(*absent)
+        return one.roles.union(*absent) if self.lent(resource, action) else one.roles
 
     def granted(self, person: str, resource: str, action: str) -> bool:
         """Whether somebody may do this to anything at all."""
-        roles = self.roles_for(person, resource)
+        roles = self.roles_for(person, resource, action)
         return any((line[0] in roles, *line[1:3]) == (True, resource, action) for line in self.lines)
 
 
@@ -129,7 +137,7 @@ def decide_all(world: World, questions: Sequence[Question]) -> list[bool]:
         for key, (person, _, action, _) in zip(keys, questions, strict=True)
     ]
     entities = [*_people(world), *_tree(world), *_kinds(world, questions)]
-    entities += [_record(names[key], resource, record) for key, (resource, record) in records.items()]
+    entities += [_record(world, names[key], resource, record) for key, (resource, record) in records.items()]
     answers = cedarpy.is_authorized_batch(requests, "\n".join(policies(world)), entities)
     wrong = [error for answer in answers for error in answer.diagnostics.errors]
     assert not wrong, wrong[0]
@@ -143,8 +151,8 @@ def policies(world: World) -> Iterator[str]:
         for role, resource, action, scope in world.lines:
             if role not in person.roles:
                 continue
-            for who in (SELF, DEPUTY) if person.deputy_id else (SELF,):
-                for what in (SCOPES[scope], WORKS_WITH) if action in SHARED else (SCOPES[scope],):
+            for who in (SELF, DEPUTY) if person.deputy_id and world.lent(resource, action) else (SELF,):
+                for what in _grounds(world, action, scope):
                     text = RULE.replace("{who}", who).replace("{what}", what)
                     yield text.format(p=_literal("Person", person.person_id), action=json.dumps(action), resource=json.dumps(resource))
     for one in world.contracts:
@@ -152,6 +160,15 @@ def policies(world: World) -> Iterator[str]:
             resource=json.dumps(one.resource), provider=_literal("Unit", one.provider), consumer=_literal("Unit", one.consumer),
             begins=_moment(one.begins), ends=_moment(one.ends),
         )  # fmt: skip
+
+
+def _grounds(world: World, action: str, scope: str) -> Iterator[str]:
+    """What a line admits: by the record's owner; by its customer's, to read; to who works with the customer."""
+    yield SCOPES[scope]
+    if action in SHARED:
+        yield WORKS_WITH
+    if action == "read" and world.owner_sees_all:
+        yield ANSWERED[scope]
 
 
 def _literal(kind: str, name: str) -> str:
@@ -195,11 +212,14 @@ def _kinds(world: World, questions: Sequence[Question]) -> Iterator[dict[str, An
         yield _entity("Kind", resource, [_id("Kind", "(personal)")] if resource in world.personal else [])
 
 
-def _record(name: str, resource: str, record: Mapping[str, Any]) -> dict[str, Any]:
+def _record(world: World, name: str, resource: str, record: Mapping[str, Any]) -> dict[str, Any]:
     customer = record.get("id" if resource == "customers" else "customer_id")
+    above = world.customers.get(customer or "", {}) if resource != "customers" else {}
     return _entity(
         "Record", name, [_id("Kind", resource)], owner=_reference("Person", record.get("owner_id") or ""), team=record.get("team_id"),
         unit=_reference("Unit", record.get("department_id") or ""), customer=customer,
+        of_owner=_reference("Person", above.get("owner_id") or ""), of_team=above.get("team_id"),
+        of_unit=_reference("Unit", above.get("department_id") or ""),
     )  # fmt: skip
 
 

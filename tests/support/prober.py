@@ -64,6 +64,8 @@ class Prober:
         self.matrix, self.crm = matrix, matrix.crm
         self.methods: dict[str, list[MethodDescriptor]] = {}
         self.invalid: set[str] = set()
+        self.leaks: set[str] = set()
+        self.seen = 0  # words that were told
         for name in DEPARTMENTS:
             department = self.crm.suite[name]
             self.methods[name] = [method for service in department.served for method in service.descriptor.methods]
@@ -75,7 +77,11 @@ class Prober:
         request = request_class(method)(**fields)
         try:
             token = self.crm.tokens[role]
-            return "", await self.crm.channels[department].call(method.containing_service, method.name, request, token=token)
+            answer = await self.crm.channels[department].call(method.containing_service, method.name, request, token=token)
+            told = str(answer)
+            self.seen += told.count("canary")
+            self.leaks |= {f"{method.name} tells {role} {word}" for word in self.matrix.leaked(role, told)}
+            return "", answer
         except CrmError as refusal:
             assert refusal.code not in FAULTS, f"{method.name}: {refusal.message}"
             if refusal.code == "INVALID_ARGUMENT":
@@ -155,7 +161,7 @@ class Prober:
 
     async def totals(self, department: str, method: MethodDescriptor, role: str) -> Cases:
         """Sums over orders within reach."""
-        slots = self.matrix.relations(role, "orders")
+        slots = [slot for slot in self.matrix.relations(role, "orders") if slot in self.matrix.records["customers"]]
         ids = [self.matrix.records["customers"][slot]["id"] for slot in slots]
         _, answer = await self.ask(department, method, role, {"customer_ids": ids})
         found = {row.customer_id for row in answer.order_totals if row.ListFields()[1:]} if answer else set()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from crm.customer.v1 import segment_events_pb2 as events
@@ -74,14 +73,7 @@ class Segments(Records):
         ids = {row["segment_id"] for page in pages.values() for row in page.rows}
         known = await (super().batch_get(call, ids, ["name", "criteria"]) if reached else self._criteria(call, ids)) if ids else {}
         known = {identity: segment for identity, segment in known.items() if not self.tells(call, segment)}
-        return {
-            key: replace(
-                page,
-                rows=[row for row in page.rows if row["segment_id"] in known],
-                row_tokens=[token for row, token in zip(page.rows, page.row_tokens, strict=False) if row["segment_id"] in known],
-            )
-            for key, page in pages.items()
-        }
+        return {key: page.without(lambda row: row["segment_id"] not in known) for key, page in pages.items()}
 
     async def batch_get(self, call: Call, ids: Iterable[str], fields: Sequence[str] = ()) -> dict[str, Document]:
         """Those that exist within reach, without criteria that tell what the caller does not get."""
@@ -111,6 +103,13 @@ class Segments(Records):
         if "criteria" not in segment:  # a contract shows the segment, and not who is in it
             return True
         return model.criteria_refusal(segment, self.customers.filterable(call)) is not None
+
+    async def telling(self, call: Call, ids: Iterable[str]) -> frozenset[str]:
+        """Those of the segments who is in which tells the caller of a field that they do not get."""
+        if not call.limits(self.customers.resource):
+            return frozenset()
+        known = await self._criteria(call, ids)
+        return frozenset(identity for identity in ids if identity not in known or self.tells(call, known[identity]))
 
     async def active(self, call: Call) -> list[Document]:
         """Every segment in use: what a changed customer is judged by. At most 2 000."""

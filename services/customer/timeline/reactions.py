@@ -23,6 +23,10 @@ def reactions(timeline: Timeline) -> list[Reaction]:
         customers = await timeline.customers(call, {entry["customer_id"] for entry in entries})
         for entry in entries:
             timeline.add(call, entry, customers.get(entry["customer_id"], {}))
+        for identity, event in {
+            event.aggregate_id: event for event in events if event.version > 1 and event.record.get("owner_id")
+        }.items():
+            timeline.move(call, identity, dict(event.record))
         for identity in {event.aggregate_id for event in events if event.name in FOLLOWED}:
             timeline.follow(call, identity, customers.get(identity, {}))
 

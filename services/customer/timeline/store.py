@@ -2,52 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from crm.customer.v1 import timeline_entry_pb2
-from pymongo import InsertOne, UpdateMany
+from pymongo import ASCENDING, IndexModel, InsertOne, UpdateMany
 
 from chassis.access.caller import READ
+from chassis.access.contracts import Opening
+from chassis.kernel.errors import NotAllowed
 from chassis.kernel.pages import Sort
 from chassis.messaging.envelope import LABELS, LONGEST_LABEL
 from chassis.rpc.call import Call
 from chassis.storage.pages import Page
 from chassis.storage.records import OWNER_FIELDS, Records
 from services.customer.notes.store import Notes
-from services.customer.timeline.model import resources
+from services.customer.segments.store import Segments
+from services.customer.timeline import model
 
 Document = dict[str, Any]
+_TELLING = ("resource", "record_id", "customer_id")  # without these nobody can say who may see an entry
+
+
+@dataclass(frozen=True)
+class Entries(Opening):
+    """The entries of customers within reach that tell of records within reach: `told` admits those."""
+
+    told: Mapping[str, Any] = field(default_factory=dict)
+
+    def filter(self, asked: Iterable[str] = ()) -> dict[str, Any]:
+        """The MongoDB filter of a read."""
+        return {"$and": [super().filter(asked), dict(self.told)]}
 
 
 class Timeline(Records):
     """What any department did with a customer. Entries carry the customer's owner, so that scope is one filter."""
 
-    def __init__(self, notes: Notes) -> None:
-        self.notes = notes
+    def __init__(self, notes: Notes, segments: Segments) -> None:
+        self.notes, self.segments = notes, segments
         super().__init__(
             timeline_entry_pb2.TimelineEntry,
             sorts={"OCCUR_TIME_DESC": Sort("occur_time", -1)},
+            indexes=[IndexModel([("record_id", ASCENDING)], name="by_record_id")],
         )
+
+    def opening(self, call: Call) -> Opening:
+        """What the caller may read of the customer, as far as they may read the record that an entry tells of."""
+        found = super().opening(call)
+        whole, parts = [], list[Document]()
+        for name in model.resources():
+            try:
+                reach = call.reach(name, "read", "customer_id")
+            except NotAllowed:
+                continue
+            if reach.everything or name == "segments":  # in which segments a customer is, who sees the customer may see
+                whole.append(name)
+            else:
+                any_of = model.told_by(reach, name, owner_sees_all=call.directory.owner_sees_all)
+                parts.append({"resource": name, "$or": any_of})
+        return Entries(found.reach, found.contracts, found.kept, {"$or": [{"resource": {"$in": whole}}, *parts]})
 
     async def readable(self, call: Call, ids: Sequence[str], fields: Sequence[str]) -> dict[str, Document]:
         """Entries by id, of records that the caller may read."""
-        found = await self.batch_get(call, ids, [*fields, "resource", "record_id"] if fields else ())
-        allowed = {identity: entry for identity, entry in found.items() if call.directory.allows(call.caller, entry["resource"], "read")}
+        found = await self.batch_get(call, ids, [*fields, *_TELLING] if fields else ())
+        secret = await self._secret(call, found.values())
+        allowed = {identity: entry for identity, entry in found.items() if identity not in secret}
         await self._tell(call, list(allowed.values()), fields)
         return allowed
 
     async def of_customers(self, call: Call, ids: Sequence[str], asked: dict[str, Any]) -> dict[str, Page]:
-        """The newest entries of each customer whose kind of record the caller may read."""
-        allowed = [name for name in resources() if call.directory.allows(call.caller, name, "read")]
-        kinds = {"condition": {"field": "resource", "operator": "IN", "values": [{"text": name} for name in allowed]}}
-        criteria = {"all": {"items": [kinds, asked.pop("criteria")]}} if asked.get("criteria") else kinds
+        """The newest entries of each customer whose record the caller may read."""
         if asked.get("fields"):
-            asked["fields"] = [*asked["fields"], "resource", "record_id"]
+            asked["fields"] = [*asked["fields"], *_TELLING]
         wanted = list(asked.get("fields") or ())
-        pages = await self.batch_page(call, "customer_id", ids, criteria=criteria, **asked)
+        pages = await self.batch_page(call, "customer_id", ids, **asked)
+        secret = await self._secret(call, [entry for page in pages.values() for entry in page.rows])
+        pages = {key: page.without(lambda entry: entry["_id"] in secret) for key, page in pages.items()}
         await self._tell(call, [entry for page in pages.values() for entry in page.rows], wanted)
         return pages
+
+    async def _secret(self, call: Call, entries: Iterable[Document]) -> frozenset[str]:
+        """Ids of the entries that tell by a segment of a field which the caller does not get."""
+        about = {
+            entry["_id"]: entry["record_id"].removesuffix(f"-{entry['customer_id']}")
+            for entry in entries
+            if entry["resource"] == "segments"
+        }
+        telling = await self.segments.telling(call, set(about.values())) if about else frozenset()
+        return frozenset(identity for identity, segment_id in about.items() if segment_id in telling)
 
     async def _tell(self, call: Call, entries: list[Document], fields: Sequence[str]) -> None:
         """Give notes their beginning, which no fact carries, and take away what the caller does not get."""
@@ -72,6 +115,12 @@ class Timeline(Records):
         owner = {name: customer[name] for name in OWNER_FIELDS if customer.get(name)}
         shown = {name: value for name, value in entry.items() if name != "subject"} if customer.get("erase_time") else entry
         call.changes.write(self.resource, InsertOne({**shown, **owner}))
+
+    def move(self, call: Call, record_id: str, record: Document) -> None:
+        """The entries of a record follow its owner."""
+        owner = {f"of_{name}": record.get(name) for name in OWNER_FIELDS}
+        query = {"record_id": record_id, "$or": [{name: {"$ne": value}} for name, value in owner.items()]}
+        call.changes.write(self.resource, UpdateMany(query, {"$set": owner}))
 
     def follow(self, call: Call, customer_id: str, customer: Document) -> None:
         """All entries of a customer follow its owner; they forget the names of things when it is erased."""

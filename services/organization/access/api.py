@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from crm.common.v1 import access_pb2, access_service_pb2
 
@@ -20,8 +20,11 @@ DESCRIPTOR = access_service_pb2.DESCRIPTOR.services_by_name["AccessService"]
 _SCOPES = access_pb2.Scope.DESCRIPTOR.values_by_name
 
 
-def service(signer: Signer, signing: SigningKeys, secrets: Mapping[str, str]) -> Service:
-    """`secrets` maps a service's name to the secret by which it gets its token."""
+LoadDirectory = Callable[[int], Awaitable[access_pb2.Directory | None]]
+
+
+def service(signer: Signer, signing: SigningKeys, secrets: Mapping[str, str], load: LoadDirectory) -> Service:
+    """`secrets` maps a service's name to the secret by which it gets its token; `load` gives the directory."""
 
     async def list_keys(_: Call, __: access_service_pb2.ListSigningKeysRequest) -> access_service_pb2.ListSigningKeysResponse:
         return access_service_pb2.ListSigningKeysResponse(keys=_keys(signing))
@@ -40,8 +43,8 @@ def service(signer: Signer, signing: SigningKeys, secrets: Mapping[str, str]) ->
         token.access_expire_time.FromSeconds(ends)
         return access_service_pb2.IssueServiceTokenResponse(token=token)
 
-    async def directory(call: Call, request: access_service_pb2.GetDirectoryRequest) -> access_service_pb2.GetDirectoryResponse:
-        found = await store.load(call.database, request.known_revision)
+    async def directory(_: Call, request: access_service_pb2.GetDirectoryRequest) -> access_service_pb2.GetDirectoryResponse:
+        found = await load(request.known_revision)
         return access_service_pb2.GetDirectoryResponse(directory=found)
 
     async def list_grants(call: Call, __: access_service_pb2.ListGrantsRequest) -> access_service_pb2.ListGrantsResponse:

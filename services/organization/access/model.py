@@ -54,11 +54,11 @@ PERSON: Rights = {
 ROLES: dict[str, Rights] = {
     "SALES_REP": {
         "customer side": edit(OWN), "sales work": edit(OWN), "audiences": read(DEPARTMENT), "marketing work": read(ALL),
-        "support work": read(ALL),
+        "campaign_messages": read(OWN), "support work": read(OWN),
     },
     "SALES_LEAD": {
         "customer side": edit(TEAM, "assign"), "sales work": edit(TEAM, "assign"), "audiences": edit(BELOW), "marketing work": read(ALL),
-        "support work": read(ALL), "sales set-up": edit(ALL), "sharing": read(ALL),
+        "campaign_messages": read(TEAM), "support work": read(TEAM), "sales set-up": edit(ALL), "sharing": read(ALL),
     },
     "MARKETER": {
         "customer side": read(ALL), "notes": NOTHING, "audiences": edit(BELOW, "assign"), "marketing work": edit(BELOW, "assign"),
@@ -105,9 +105,9 @@ TITLES = {
     "SUPPORT_LEAD": "客服主管", "FIELD_ENGINEER": "现场工程师", "MANAGER": "管理层", "COORDINATOR": "CRM协调员", "ADMINISTRATOR": "系统管理员",
 }  # fmt: skip
 
-# What is somebody's own and no work: a deputy does not take it over.
+# What is somebody's own and no work: a deputy does not take it over. Of other resources, single rights that nobody lends.
 PERSONAL_FAMILIES = ("organization set-up", "sharing", "integration", "personal")
-PERSONAL = ("grants", "explanations", "graph", "directory")
+PERSONAL = ("grants", "explanations", "graph", "directory", "disclosures", "customers.erase")
 
 # What services need beside what they own.
 SERVICES: dict[str, Rights] = {

@@ -38,13 +38,13 @@ async def begin(database: Database) -> None:
     await database[META].find_one_and_update({"_id": REVISION}, {"$inc": {"number": 1}}, upsert=True, return_document=ReturnDocument.AFTER)
 
 
-async def load(database: Database, known: int) -> access_pb2.Directory | None:
+async def load(database: Database, known: int, *, owner_sees_all: bool) -> access_pb2.Directory | None:
     """The directory; None when the revision known is the newest. Read the revision first: a change in between is fetched next time."""
     meta = await database[META].find_one({"_id": REVISION})
     revision = int(meta["number"]) if meta else 0
     if revision == known:
         return None
-    directory = access_pb2.Directory(revision=revision)
+    directory = access_pb2.Directory(revision=revision, owner_sees_all=owner_sees_all)
     await _add_roles(database, directory)
     directory.personal_resources.extend(personal())
     providers = await providers_in_use(database)
