@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from chassis.kernel.mail_addresses import mail_key
 from chassis.kernel.chinese import HAN, simplified
+from chassis.kernel.mail_addresses import mail_key
 from chassis.kernel.readings import readings, spellings
 from chassis.kernel.telephones import Telephone, read
 from chassis.kernel.text import folded

@@ -11,8 +11,8 @@ from crm.organization.v1 import person_service_pb2, session_service_pb2
 from crm.sales.v1 import order_service_pb2
 from crm.support.v1 import ticket_service_pb2
 
-from chassis.kernel.mail_addresses import is_address, mail_key, written
 from chassis.kernel.errors import Invalid
+from chassis.kernel.mail_addresses import is_address, mail_key, written
 from chassis.kernel.standards import COUNTRIES, CURRENCIES, zones
 from chassis.rpc import forms
 from chassis.rpc.contract import nouns
