@@ -52,7 +52,8 @@ async def migrate(database: Database, steps: Sequence[Migration], own_call: OwnC
             continue
         changed = await step.run(own_call)
         await database[COLLECTION].update_one({"_id": step.name}, {"$set": {"time": now(), "changed": changed}}, upsert=True)
-        log.info("migrated", extra={"step": step.name, "changed": changed})
+        if changed:
+            log.info("migrated", extra={"step": step.name, "changed": changed})
 
 
 async def _rederive(store: Records, own_call: OwnCall) -> int:

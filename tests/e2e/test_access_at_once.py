@@ -13,7 +13,7 @@ from tests.support.installation import Installation
 async def test_real_consumers(crm: Installation) -> None:
     person = crm.people["SALES_REP"]
     customers = [new_id() for _ in range(60)]
-    line = {"quantity": 1, "unit_price": {"currency_code": "CNY", "amount_micros": 1}, "product_code": "P"}
+    line = {"quantity": 1, "unit_price": {"currency_code": "CNY", "amount_micros": 1}, "description": "P"}
 
     async def tickets(state: int) -> None:
         await crm.ask(

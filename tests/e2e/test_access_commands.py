@@ -39,7 +39,7 @@ async def test_commands_in_the_dark(crm: Installation) -> None:
     ticket = (
         await crm.ask("CreateTicket", role="COORDINATOR", customer_id=customer, subject="s", channel=1, skill="geheimskill")
     ).ticket.id
-    line = {"quantity": 3, "unit_price": {"currency_code": "CNY", "amount_micros": 9}, "product_code": "P"}
+    line = {"quantity": 3, "unit_price": {"currency_code": "CNY", "amount_micros": 9}, "description": "P"}
     order = (await crm.ask("CreateOrder", role="COORDINATOR", customer_id=customer, lines=[line])).order.id
     found: list[Any] = []
 

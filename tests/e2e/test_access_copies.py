@@ -16,7 +16,7 @@ async def test_totals(crm: Installation) -> None:
     )
     await holder(crm, "nototal", found["id"])
     c = (await crm.ask("CreateCustomer", role="COORDINATOR", name="和", kind=1)).customer
-    line = {"quantity": 1, "unit_price": {"currency_code": "CNY", "amount_micros": 777_000_000}, "product_code": "P1"}
+    line = {"quantity": 1, "unit_price": {"currency_code": "CNY", "amount_micros": 777_000_000}, "description": "P"}
     await crm.ask("CreateOrder", role="COORDINATOR", customer_id=c.id, lines=[line])
     listed = await crm.ask("ListOrders", role="nototal")
     assert "777" not in str(listed.orders[0].total)

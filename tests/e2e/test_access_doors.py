@@ -69,7 +69,7 @@ async def scene(crm: Installation) -> None:
     await holder(crm, "hunter", found["id"])
     c = (await crm.ask("CreateCustomer", role="COORDINATOR", name="秘密客户名", kind=1, tax_number="HUNT42")).customer
     MARK["c"] = c.id
-    line = {"quantity": 1, "unit_price": money(777_000_000), "product_code": "P1"}
+    line = {"quantity": 1, "unit_price": money(777_000_000), "description": "P"}
     for _ in (1, 2):
         try:
             await crm.ask("CreateOrder", role="COORDINATOR", customer_id=c.id, lines=[line])

@@ -87,7 +87,7 @@ async def fill(crm: Installation) -> list[str]:
         }
         for i, (customer, person) in enumerate(both)
     ])  # fmt: skip
-    line = {"quantity": 2, "unit_price": {"currency_code": "CNY", "amount_micros": 5_000_000}, "product_code": "P1"}
+    line = {"quantity": 2, "unit_price": {"currency_code": "CNY", "amount_micros": 5_000_000}, "description": "P"}
     sales = await upsert(crm, "BatchUpsertOrders", "orders", [
         {
             "customer_id": customer, "owner_id": person, "number": f"S{i}", "kind": 1, "state": 3, "lines": [line],

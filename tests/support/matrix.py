@@ -164,7 +164,7 @@ class Matrix:
         stages = [{"key": "first", "name": "第一", "probability": 10}]
         (pipeline,) = await upsert(self.crm, "BatchUpsertPipelines", "pipelines", [{"name": "标准", "stages": stages}])
         self.records["pipelines"] = {"NONE": {"id": pipeline}}
-        line = {"quantity": 1, "unit_price": cny(5), "product_code": "P"}
+        line = {"quantity": 1, "unit_price": cny(5), "description": "P"}
         slots = (*SLOTS, *AT)
         work: dict[str, Any] = {"customer_id": self._customer}
         await self._put("opportunities", "BatchUpsertOpportunities", self._rows(

@@ -23,7 +23,7 @@ from tests.support.senders import BODY, Sender, State, sender
 
 SOURCES = "organization.webhook_sources"
 FULFILLED, PLACED = order_pb2.ORDER_STATE_FULFILLED, order_pb2.ORDER_STATE_PLACED
-LINE = {"quantity": 1, "unit_price": cny(5), "product_code": "P"}
+LINE = {"quantity": 1, "unit_price": cny(5), "description": "P"}
 
 
 async def customer(crm: Installation, **more: Any) -> Any:
