@@ -155,7 +155,7 @@ def mongod_command(data: Path, port: int) -> list[str]:
     return [
         mongod_binary(), "--dbpath", str(data), "--port", str(port), "--bind_ip", "127.0.0.1", "--replSet", "crm",
         "--networkMessageCompressors", "snappy,zstd", "--wiredTigerCacheSizeGB", os.environ.get("CRM_MONGO_CACHE_GB", "1"),
-        "--quiet", "--setParameter", "diagnosticDataCollectionEnabled=false",
+        "--quiet", "--noscripting", "--setParameter", "diagnosticDataCollectionEnabled=false",
         # Locks of a killed process end soon after the longest commit, not after a minute.
         "--setParameter", "transactionLifetimeLimitSeconds=12",
     ]  # fmt: skip

@@ -21,7 +21,8 @@ class Call:
     """`request_id` joins log lines, audit and events of one operation; `deadline` is in time.monotonic() seconds; `customers` are those
     with whom the caller works, and each person for whom the caller stands in, `owned` those whose owner their scopes reach; `deputy_for`
     names, by record, in whose reach it is changed; `seal` is the department's secret in page tokens; `address` the client's network address
-    where the gateway told it; `seen` are (resource, record id, fields) of personal data that leaves by another way than in its record.
+    where the gateway told it; `calling` the service that calls, by its certificate ("" without TLS); `seen` are (resource, record id, fields)
+    of personal data that leaves by another way than in its record.
 
     `contracts` are those that open records of the method's own resource, in a question only; none where `by_roles` says that only roles
     and collaboration count. `zone` is the company's time zone. `shown_by` has, of each record that was shown by contracts alone, which these were."""
@@ -38,6 +39,7 @@ class Call:
     owned: Owned = field(default_factory=dict)
     seal: str = ""
     address: str = ""
+    calling: str = ""
     deputy_for: dict[str, str] = field(default_factory=dict)
     seen: list[tuple[str, str, tuple[str, ...]]] = field(default_factory=list)
     contracts: tuple[Contract, ...] = ()

@@ -176,7 +176,7 @@ class Server:
         )
         call.seal, call.zone = self.entrance.seal, self.entrance.zone
         call.address = metadata.get("x-client-address", "") if calling in ("", "gateway") else ""
-        call.by_roles = BY_ROLES in metadata
+        call.by_roles, call.calling = BY_ROLES in metadata, calling
         if caller is not ANONYMOUS and not caller.is_service:
             call.customers, call.owned = await self.collaborations.known(call.directory, caller)
         purpose.begin(purpose.decoded(metadata.get(purpose.HEADER, "")))

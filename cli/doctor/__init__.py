@@ -30,7 +30,7 @@ async def examine(plan: Plan, folder: Path) -> list[Finding]:
     departments = departments_of(plan)
     try:
         parts = await asyncio.gather(
-            services.look(plan), database.look(plan, departments), broker.look(plan, departments), machine.look(plan, folder)
+            services.look(plan), database.look(plan, departments), broker.look(plan, departments, folder), machine.look(plan, folder)
         )
     finally:
         for department in departments:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from nats.errors import Error as NatsError
@@ -22,9 +23,10 @@ from cli.plan import Plan
 PART, OLDEST, MOST_USED = "NATS", (2, 12), 0.85
 
 
-async def look(plan: Plan, departments: Sequence[Department]) -> list[Finding]:
-    """The servers, then what is in them."""
-    found = await _servers(plan.nats_monitor)
+async def look(plan: Plan, departments: Sequence[Department], folder: Path) -> list[Finding]:
+    """The servers, then what is in them. `folder` is the installation's, in which a server of its own keeps its files."""
+    names = [stream_name(department.name) for department in departments]
+    found = await _servers(plan.nats_monitor, folder, names)
     try:
         connection = await connect(plan.nats_url, "crm-doctor", plan.identity("cli"))
     except CrmError as error:
@@ -43,7 +45,7 @@ async def look(plan: Plan, departments: Sequence[Department]) -> list[Finding]:
     return found
 
 
-async def _servers(monitor: str) -> list[Finding]:
+async def _servers(monitor: str, folder: Path, names: Sequence[str]) -> list[Finding]:
     if not monitor:
         words = "open the server's monitoring and give its URL in CRM_NATS_MONITOR_URL"
         return [Finding(PART, "whether it writes through to disk cannot be seen", words)]
@@ -53,7 +55,23 @@ async def _servers(monitor: str) -> list[Finding]:
         after = datetime.now(UTC)
     except BrokerRefused as error:
         return [Finding(PART, "monitoring does not answer", error.message)]
-    return [finding for where, page in pages for finding in server(f"{PART} {where}", page, before, after)]
+    found = [finding for where, page in pages for finding in server(f"{PART} {where}", page, before, after)]
+    return found + [finding for where, page in pages for finding in store(f"{PART} {where}", page, folder, names)]
+
+
+def store(part: str, page: dict[str, Any], folder: Path, names: Sequence[str]) -> list[Finding]:
+    """Whether a server of this machine still has its files: one whose store was removed goes on acknowledging what no file holds, and tells
+    of nothing. Of a server elsewhere, or in a container, nothing can be seen."""
+    place = Path(str(page.get("config", {}).get("store_dir", "") or "/nowhere/at/all"))
+    ours = place.is_relative_to(folder.resolve()) or (place.parent / "nats.conf").exists()  # as start_nats lays them out
+    if not (ours or place.is_dir()):
+        return []
+    present = {path.name for path in place.glob("*/streams/*") if any(path.glob("msgs*"))}
+    gone = [name for name in names if name not in present]
+    if gone:
+        mend = "stop it and follow docs/how-to/lose-nats.md (all, disks gone): what it acknowledges now is in no file"
+        return [Finding(part, f"its files were removed from under it: {', '.join(gone)} in {place}", mend)]
+    return [Finding(part, "its files are where it keeps them")]
 
 
 def server(part: str, page: dict[str, Any], before: datetime, after: datetime) -> list[Finding]:

@@ -33,8 +33,10 @@ def service(signer: Signer, signing: SigningKeys, secrets: Mapping[str, str], lo
         await signing.rotate()
         return access_service_pb2.RotateSigningKeyResponse(keys=_keys(signing))
 
-    async def issue(_: Call, request: access_service_pb2.IssueServiceTokenRequest) -> access_service_pb2.IssueServiceTokenResponse:
+    async def issue(call: Call, request: access_service_pb2.IssueServiceTokenRequest) -> access_service_pb2.IssueServiceTokenResponse:
         expected = secrets.get(request.service, "")
+        if call.calling not in ("", request.service):  # a secret that got into other hands opens nothing from another's place
+            raise unauthenticated("The service or its secret is wrong.")
         if not hmac.compare_digest(expected.encode(), request.secret.encode()) or not expected:
             raise unauthenticated("The service or its secret is wrong.")
         name = f"service-{request.service}"

@@ -68,6 +68,19 @@ def copies() -> dict[tuple[str, str], tuple[tuple[str, str], ...]]:
     return found
 
 
+@cache
+def telling() -> dict[tuple[str, str], tuple[tuple[str, str], ...]]:
+    """(resource, field) → the fields of the same record from which its value can be reckoned."""
+    found: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {}
+    for module in _modules():
+        for message in module.DESCRIPTOR.message_types_by_name.values():
+            for field in message.fields if resource_of(message) else ():
+                for name in traits(field).tells:
+                    source = (resource_of(message), name)
+                    found[source] = (*found.get(source, ()), (resource_of(message), field.name))
+    return found
+
+
 def _limitable(message: Descriptor) -> frozenset[str]:
     return frozenset(message.fields_by_name) - kept_of(message)
 

@@ -97,10 +97,13 @@ async def _add_roles(database: Database, directory: access_pb2.Directory) -> Non
 
 
 def with_copies(lines: list[dict[str, str]]) -> dict[tuple[str, str], str]:
-    """Field permissions by resource and field; a field that repeats another one's value gets what that one gets, unless it is named itself."""
+    """Field permissions by resource and field. A field that repeats another one's value gets what that one gets, unless it is named itself;
+    one that tells a value that is not shown as it is, is not shown either, whatever is said of it."""
     named = {(line["resource"], line["field"]): line["access"] for line in lines}
     repeated = {copy: access for source, access in named.items() for copy in catalogue.copies().get(source, ())}
-    return repeated | named
+    found = repeated | named
+    withheld = [source for source, access in found.items() if access not in ("READ", "WRITE")]
+    return found | {telling: "HIDDEN" for source in withheld for telling in catalogue.telling().get(source, ())}
 
 
 def _terms(contract: dict[str, Any]) -> access_pb2.SharingTerms:

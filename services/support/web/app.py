@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from chassis.kernel.errors import CrmError, Invalid, NotFound, WrongState
 from services.support.web.policies import check, judged_by
+from services.support.web.readers import Pace, Readers
 from services.support.web.words import LANGUAGES, WORDS
 
 _markdown = MarkdownIt("commonmark", {"html": False})
@@ -28,7 +29,8 @@ _HEADERS = {
 }
 HITS, ROWS, LONGEST_TOKEN = 20, 100, 4000
 READER, YEAR = "faq_reader", 365 * 86400
-RETRY_SECONDS = "5"  # as the webhook door says
+RETRY_SECONDS = {503: "5", 429: "60"}  # as the webhook door says
+MOST_SEARCHES, MOST_VOTES = 60, 30  # of an address in a minute
 
 
 class Asks(Protocol):
@@ -39,7 +41,8 @@ class Asks(Protocol):
 
 
 def build_app(department: Asks, secret: str) -> Flask:
-    """The Flask app. `secret` signs the vote forms."""
+    """The Flask app. `secret` signs the vote forms and the readers' cookies."""
+    readers, searches, votes = Readers(secret), Pace(MOST_SEARCHES), Pace(MOST_VOTES)
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = 16 * 1024
 
@@ -53,6 +56,8 @@ def build_app(department: Asks, secret: str) -> Flask:
     def faq() -> Any:
         language = _language()
         question, category = request.args.get("q", "").strip()[:100], request.args.get("category", "")[:100]
+        if question and not searches.allows(request.remote_addr or ""):
+            abort(429)
         articles, more = _articles(department, language, question, category, request.args.get("page", "")[:LONGEST_TOKEN])
         beyond = bool(question) and len(articles) == HITS
         return _page("list.html", language, articles=articles, more=more, beyond=beyond, question=question, category=category)
@@ -62,22 +67,25 @@ def build_app(department: Asks, secret: str) -> Flask:
     def article(article_id: str) -> Any:
         found = _published(department, article_id)
         language = _language("zh" if found.language == article_pb2.ARTICLE_LANGUAGE_ZH else "en")
-        reader = request.cookies.get(READER) or secrets.token_urlsafe(16)
+        reader = readers.of(request.cookies.get(READER, ""), request.remote_addr or "")
         body = Markup(nh3.clean(_markdown.render(found.body)))  # noqa: S704  cleaned by nh3 in the same line
         page = _page(
             "article.html", language, article=found, body=body, voted=request.args.get("voted"), token=_sign(secret, article_id, reader)
         )
-        page.set_cookie(READER, reader, max_age=YEAR, httponly=True, samesite="Lax", secure=request.is_secure)
+        page.set_cookie(READER, readers.cookie(reader), max_age=YEAR, httponly=True, samesite="Lax", secure=request.is_secure)
         return page
 
     @app.post("/faq/<article_id>/vote")
     @judged_by("GetArticle", "VoteArticle")
     def vote(article_id: str) -> Any:
-        reader = request.cookies.get(READER, "")
-        if not reader or not hmac.compare_digest(request.form.get("token", "").encode(), _sign(secret, article_id, reader).encode()):
+        cookie = request.cookies.get(READER, "")
+        reader = readers.of(cookie, request.remote_addr or "")
+        if not cookie or not hmac.compare_digest(request.form.get("token", "").encode(), _sign(secret, article_id, reader).encode()):
             abort(403)
         if request.form.get("helpful") not in ("yes", "no"):
             abort(400)
+        if not votes.allows(request.remote_addr or ""):
+            abort(429)
         helpful = request.form["helpful"] == "yes"
         department.ask(
             "VoteArticle",
@@ -104,14 +112,15 @@ def build_app(department: Asks, secret: str) -> Flask:
     @app.errorhandler(403)
     @app.errorhandler(405)
     @app.errorhandler(413)
+    @app.errorhandler(429)
     def wrong(error: Any) -> Any:
-        return _page("message.html", _language(), key={403: "expired", 404: "missing"}.get(error.code, "wrong")), error.code
+        return _page("message.html", _language(), key={403: "expired", 404: "missing", 429: "often"}.get(error.code, "wrong")), error.code
 
     @app.after_request
     def secure(response: Response) -> Response:
         response.headers.update(_HEADERS)
-        if response.status_code == 503:
-            response.headers["Retry-After"] = RETRY_SECONDS
+        if response.status_code in RETRY_SECONDS:
+            response.headers["Retry-After"] = RETRY_SECONDS[response.status_code]
         return response
 
     check(app)

@@ -148,6 +148,27 @@ async def test_a_stolen_service_token_is_worth_nothing_without_its_certificate(g
     assert codes == ["done", "UNAUTHENTICATED"]
 
 
+async def test_a_stolen_secret_is_worth_nothing_over_the_certificate_of_another(guarded: Installation) -> None:
+    codes = {}
+    for holder in ("marketing", "sales", "cli", "gateway"):
+        channel = Channel("organization", guarded.plan.address("organization"), identity(guarded, holder))
+        codes[holder] = await refusal(OrganizationLink(channel, "marketing", guarded.plan.secrets["marketing"]).token())
+        await channel.close()
+    assert codes == {"marketing": "done", "sales": "UNAUTHENTICATED", "cli": "UNAUTHENTICATED", "gateway": "UNAUTHENTICATED"}
+
+
+async def test_no_department_runs_programs_of_its_own_in_the_database(guarded: Installation) -> None:
+    uri = guarded.plan.mongo_uri_of("sales")
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(uri, serverSelectionTimeoutMS=5000)
+    async with client:
+        orders = client[f"{guarded.plan.database_prefix}_sales"]["orders"]
+        await orders.find_one({})
+        script: dict[str, Any] = {"$function": {"body": "function() { return true }", "args": [], "lang": "js"}}
+        for query in ({"$where": "sleep(1) || true"}, {"$expr": script}):
+            with pytest.raises(OperationFailure, match=r"(?i)javascript|script"):
+                await orders.find_one(query)
+
+
 # ---- NATS: what sales can do
 
 

@@ -39,6 +39,7 @@ async def sick(engines: Engines, tmp_path_factory: pytest.TempPathFactory) -> As
     child, url = await start_nats(folder / "nats", free_port(), folder / "nats.log", monitor=monitor)
     installation = Installation(engines, url)
     installation.plan.nats_monitor = f"http://127.0.0.1:{monitor}"
+    installation.kept = folder / "nats" / "jetstream"  # type: ignore[attr-defined]
     await installation.start()
     await installation.settled()
     yield installation
@@ -220,6 +221,29 @@ def test_a_clock_that_is_apart_is_told_with_its_direction() -> None:
     assert clock("sales", MOMENT - timedelta(seconds=1), MOMENT, after).wrong is False
     assert clock("sales", MOMENT - timedelta(seconds=90), MOMENT, after).text == "clock is 90 s behind this machine's"
     assert clock("sales", after + timedelta(seconds=90), MOMENT, after).text == "clock is 90 s ahead of this machine's"
+
+
+@pytest.mark.parametrize("part", [".", "*/streams/CRM_SALES", "*/streams/CRM_SALES/msgs", "*"])
+async def test_a_store_that_was_removed_under_the_running_server_is_told(sick: Installation, tmp_path: Path, part: str) -> None:
+    kept: Path = sick.kept  # type: ignore[attr-defined]
+    (found,) = [kept] if part == "." else kept.glob(part)
+    aside = tmp_path / "aside"
+    found.rename(aside)
+    try:
+        told = [one for one in await wrong(sick, tmp_path) if "removed from under it" in one.text]
+    finally:
+        aside.rename(found)
+    assert len(told) == 1
+    assert "CRM_SALES" in told[0].text
+    assert "lose-nats.md" in told[0].mend
+    assert await wrong(sick, tmp_path) == []
+
+
+def test_of_a_server_elsewhere_no_files_are_looked_for(tmp_path: Path) -> None:
+    for page in ({}, {"config": {"store_dir": "/nowhere/jetstream"}}):
+        assert broker.store("NATS", page, tmp_path, ["CRM_SALES"]) == []
+    (told,) = broker.store("NATS", {"config": {"store_dir": str(tmp_path / "nats" / "jetstream")}}, tmp_path, ["CRM_SALES"])
+    assert told.wrong
 
 
 def test_an_old_backup_and_one_that_is_gone_are_told(tmp_path: Path) -> None:
