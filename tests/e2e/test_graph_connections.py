@@ -140,7 +140,8 @@ async def test_an_order_is_kept_by_name(crm: Installation, industry: str) -> Non
 
 async def one(crm: Installation, name: str = "唯一") -> str:
     made = await crm.data(
-        'mutation($n: String!) { customerCreate(input: {kind: COMPANY, name: $n, phone: "110", region: "华东"}) { customer { id } } }', n=name
+        'mutation($n: String!) { customerCreate(input: {kind: COMPANY, name: $n, phone: "110", region: "华东"}) { customer { id } } }',
+        n=name,
     )
     return str(made["customerCreate"]["customer"]["id"])
 
