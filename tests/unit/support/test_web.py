@@ -72,7 +72,7 @@ class Articles:
         article = article_pb2.Article(id="one", title="t", body="b", category="c", state=2, language=1)
         if method in ("GetArticle", "VoteArticle"):
             return SimpleNamespace(article=article)
-        return SimpleNamespace(articles=[article])
+        return SimpleNamespace(articles=[article], next_page_token="")
 
 
 def test_sixty_fresh_cookies_of_one_address_are_one_reader() -> None:
