@@ -50,6 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     imports.add_argument("files", nargs="+", type=Path, help="CSV files, plain or .gz")
     imports.add_argument("--dry-run", action="store_true", help="write nothing; tell what would be")
     imports.add_argument("--errors", type=Path, default=Path("import-errors.csv"), help="where refused rows are written")
+    imports.add_argument("--encoding", default="", help="of the files, where it cannot be told for sure: utf-8, gb18030, big5, cp1251 …")
+    imports.add_argument("--zone", default="", help="of times that name none, where the recipe does not say: Asia/Shanghai, UTC …")
     imports.add_argument("--report", type=Path, help="also write the reconciliation sheet as JSON")
     commands.add_parser("recipes", help="list the recipes")
     inbox = commands.add_parser("inbox", help="read the mails that the development mail server took")
@@ -107,8 +109,9 @@ async def _run(options: argparse.Namespace) -> None:
         from cli.imports.run import run_import
 
         await run_import(
-            Installation.open().plan(), options.recipe, options.files, dry_run=options.dry_run, errors=options.errors, report=options.report
-        )
+            Installation.open().plan(), options.recipe, options.files, dry_run=options.dry_run, errors=options.errors, report=options.report,
+            encoding=options.encoding, zone=options.zone,
+        )  # fmt: skip
     elif options.command == "recipes":
         from cli.imports.recipe import list_recipes
 

@@ -69,7 +69,7 @@ class Batches:
         """Send all records of one resource, in as many calls as needed; an outcome for each, in order."""
         target = targets()[resource]
         outcomes: list[outcome_pb2.UpsertOutcome] = []
-        for batch in _batches(records):
+        for batch in batched(records):
             request = request_class(target.method)(**{"request_id": new_id(), "validate_only": dry_run, target.rows: batch})
             answer = await self._send(target, request)
             outcomes += answer.outcomes
@@ -96,7 +96,8 @@ class Batches:
             await channel.close()
 
 
-def _batches(records: Sequence[Any]) -> list[list[Any]]:
+def batched(records: Sequence[Any]) -> list[list[Any]]:
+    """Records in batches that one call takes."""
     found: list[list[Any]] = []
     size = BYTES
     for record in records:

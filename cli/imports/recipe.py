@@ -7,16 +7,23 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cli.batches import targets
 from cli.engines import EngineError
+from cli.imports.days import ORDERS
+from cli.imports.fields import EVERY_KIND
+from cli.imports.numbers import mark_of
 from cli.installation import ROOT
 from cli.words import say
 
 
 @dataclass(frozen=True)
 class Record:
-    """How a row becomes a record. `group` joins rows with one value of a column; `once` sends each key a single time."""
+    """How a row becomes a record. `group` joins rows with one value of a column; `once` sends each key a single time.
+
+    `duplicates` says which of the rows of one key counts: "first", "last", or ("refuse") the first alone while the others are refused.
+    """
 
     resource: str
     key: str
@@ -27,11 +34,16 @@ class Record:
     once: bool = False
     unless_blank: str = ""
     after: str = ""
+    duplicates: str = "refuse"
 
 
 @dataclass(frozen=True)
 class File:
-    """What to do with a file of these columns."""
+    """What to do with a file of these columns.
+
+    `format` (an example: "1.234,56"), `dates` ("day-first", "month-first") and `zone` say how its numbers, days and times are written,
+    where its columns need not tell; fields may say it for themselves.
+    """
 
     label: str
     columns: list[str]
@@ -39,6 +51,17 @@ class File:
     counts: list[dict[str, Any]] = field(default_factory=list)
     checks: list[dict[str, Any]] = field(default_factory=list)
     row_key: bool = False
+    format: str = ""
+    dates: str = ""
+    zone: str = ""
+
+    @property
+    def specs(self) -> list[tuple[str, dict[str, Any]]]:
+        """(path, field) of all fields that are converted, those of lines among them."""
+        return [
+            (f"{record.resource}.{name}", spec)
+            for record in self.records for name, spec in (*record.fields.items(), *record.lines.items()) if isinstance(spec, dict)
+        ]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -61,7 +84,7 @@ def load(name: str) -> Recipe:
     path = Path(name) if name.endswith(".toml") else _find(name)
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        files = [_file(part) for part in raw["files"]]
+        files = [_file(part, raw) for part in raw["files"]]
         recipe = Recipe(raw["name"], raw.get("title", raw["name"]), files, raw.get("constants", []))
     except OSError as error:
         raise EngineError(f"{path}: {error.strerror}; `xietong recipes` lists those that there are") from error
@@ -71,9 +94,11 @@ def load(name: str) -> Recipe:
     return recipe
 
 
-def _file(raw: dict[str, Any]) -> File:
-    records = [Record(**record) for record in raw["records"]]
-    return File(raw["label"], raw["columns"], records, raw.get("counts", []), raw.get("checks", []), raw.get("row_key", False))
+def _file(raw: dict[str, Any], recipe: dict[str, Any]) -> File:
+    said = {name: raw.get(name, recipe.get(name, "")) for name in ("format", "dates", "zone")}
+    duplicates = raw.get("duplicates", recipe.get("duplicates", "refuse"))
+    records = [Record(**{"duplicates": duplicates, **record}) for record in raw["records"]]
+    return File(raw["label"], raw["columns"], records, raw.get("counts", []), raw.get("checks", []), raw.get("row_key", False), **said)
 
 
 def _check(recipe: Recipe, path: Path) -> None:
@@ -87,6 +112,32 @@ def _check(recipe: Recipe, path: Path) -> None:
             if unknown:
                 near = difflib.get_close_matches(unknown[0], descriptor.fields_by_name, 3)
                 raise EngineError(f"{path}: {record.resource} have no field «{unknown[0]}»; near it are {', '.join(near) or 'none'}")
+            if record.duplicates not in ("refuse", "first", "last"):
+                raise EngineError(f"{path}: duplicates = «{record.duplicates}»; use refuse, first or last")
+        _check_forms(part, path)
+
+
+def _check_forms(part: File, path: Path) -> None:
+    """How a recipe says that numbers, days and times are written."""
+    for where, spec in (("files", {"format": part.format, "dates": part.dates, "zone": part.zone}), *part.specs):
+        if spec.get("as", "text") not in EVERY_KIND:
+            raise EngineError(f"{path}: {where} says as = «{spec['as']}»; use one of {', '.join(sorted(EVERY_KIND))}")
+        if spec.get("format") and mark_of(spec["format"]) is None:
+            raise EngineError(
+                f"{path}: {where} says format = «{spec['format']}»; write an example with a fraction, as 1.234,56 or 1,234.56"
+            )
+        if spec.get("dates") and spec["dates"] not in ORDERS:
+            raise EngineError(f"{path}: {where} says dates = «{spec['dates']}»; use {' or '.join(ORDERS)}")
+        if spec.get("zone"):
+            zone_of(spec["zone"], f"{path}: {where}")
+
+
+def zone_of(name: str, where: str) -> ZoneInfo:
+    """The zone of an IANA name. Raises EngineError."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise EngineError(f"{where}: there is no zone «{name}»; use an IANA name, as Asia/Shanghai or UTC") from None
 
 
 def _paths() -> list[Path]:

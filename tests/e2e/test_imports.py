@@ -116,9 +116,10 @@ async def test_a_file_that_fits_no_part_is_refused_with_a_mapping_to_begin_with(
     ("encoding", "found"), [("utf-8", "utf-8"), ("utf-8-sig", "utf-8-sig"), ("gb18030", "gb18030"), ("latin-1", "latin-1")]
 )
 def test_encodings_are_recognised(tmp_path: Path, encoding: str, found: str) -> None:
-    from cli.imports.reader import encoding_of, rows
+    from cli.imports.reader import look, rows
 
     path, name = tmp_path / "some.csv", "Café Müller" if encoding == "latin-1" else "北京远景贸易有限公司，客户"
     path.write_text(f"name\n{name}\n", encoding=encoding)
-    assert encoding_of(path) == found
-    assert list(rows(path)) == [(2, {"name": name})]
+    layout = look(path)
+    assert layout.encoding.name == found
+    assert list(rows(layout)) == [(2, {"name": name})]
