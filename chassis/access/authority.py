@@ -35,6 +35,11 @@ class Authority:
     _keys: dict[str, OKPKey] = field(default_factory=dict)
     _seen: OrderedDict[str, tuple[Caller, float]] = field(default_factory=OrderedDict)
 
+    @property
+    def has_keys(self) -> bool:
+        """Whether any key was heard of yet."""
+        return bool(self._keys)
+
     async def verify(self, token: str) -> Caller:
         """The caller of a token. Raises NotAllowed (UNAUTHENTICATED) for a bad, expired or revoked one."""
         caller, ends = self._seen.get(token, (None, 0.0))

@@ -13,6 +13,7 @@ from crm.common.v1 import access_pb2, access_service_pb2
 from chassis.access.authority import Authority
 from chassis.access.caller import Caller
 from chassis.access.link import SERVICE, OrganizationLink
+from chassis.access.tokens import claims_of
 from chassis.kernel.addresses import holder_of
 from chassis.kernel.errors import CrmError
 from gateway.departments.clients import Clients
@@ -42,6 +43,13 @@ class Callers:
         """What the caller's consumption is counted under: the person, or the address of a stranger, who has no good token; and whether it is one."""
         caller = await self._caller(context)
         return (f"address {holder_of(context.address)}", True) if caller is None else (caller.person_id, False)
+
+    async def glance(self, context: Context) -> tuple[str, bool]:
+        """The same for what is judged before anything is asked: until the first keys are here a token is taken by its form, and its holder by
+        the address."""
+        if self._authority.has_keys:
+            return await self.name(context)
+        return f"address {holder_of(context.address)}", not claims_of(context.token)
 
     async def may_introspect(self, context: Context) -> bool:
         """Whether the policy lets one of the caller's roles look at the graph itself."""

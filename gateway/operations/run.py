@@ -189,7 +189,7 @@ class Operations:
         """The operation, and what is left of the caller's budget. Each thing is judged, and paid, before it is done."""
         try:
             await self.callers.admit(context)
-            caller, stranger = await self.callers.name(context)
+            caller, stranger = await self.callers.glance(context)
             text = await self._text(question, context)
             known = not stranger or self.register.has(text)
             prepared = self.documents.prepare(text, lambda cost: self.budget.spend(caller, cost), stranger=not known)
@@ -202,7 +202,7 @@ class Operations:
             self.introspection.check(measure, alone=operation.describes)
             name = operation.node.name
             purpose.begin(context.purpose or (f"operation {name.value}" if name else ""))
-            return operation, self._pay(operation, measure.charge, caller, context)
+            return operation, self._pay(operation, measure.charge, (await self.callers.name(context))[0], context)
         except GraphQLError as error:
             raise _Refused((error,)) from None
 
