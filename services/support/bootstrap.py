@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from a2wsgi import WSGIMiddleware
@@ -12,6 +11,7 @@ from crm.sales.v1 import order_pb2
 from chassis.rpc.channels import Channel
 from chassis.rpc.remote import RemoteRecords
 from chassis.runtime.department import Department
+from chassis.runtime.edge import OwnDepartment
 from chassis.runtime.foundation import Foundation
 from services.support.articles import api as articles_api
 from services.support.articles.store import STATISTICS, VOTES, Articles
@@ -19,8 +19,7 @@ from services.support.settings import Settings
 from services.support.tickets import api as tickets_api
 from services.support.tickets.actions import wait_ending
 from services.support.tickets.store import LOADS, Replies, Tickets
-from services.support.web.app import build_app
-from services.support.web.client import OwnDepartment
+from services.support.web.app import SERVICE, build_app
 
 
 def build(settings: Settings) -> Department:
@@ -39,17 +38,15 @@ def build(settings: Settings) -> Department:
             tickets_api.replies_service(replies, tickets),
             articles_api.service(articles),
         ],
-        callers=["organization", "customer", "support"],  # support: its own public pages
+        callers=["organization", "customer", "marketing", "support"],  # support: its own public pages
         owners=[channel, sales],
     )
     department.indexes = {name: [] for name in (LOADS, VOTES, STATISTICS)}
     department.timers = [wait_ending(tickets)]
-    own = OwnDepartment(base.link, settings.identity)
+    own = OwnDepartment("support", SERVICE, base.link, settings.identity)
 
     async def open_door() -> None:
-        own.loop = asyncio.get_running_loop()
-        host = settings.grpc_address.rpartition(":")[0]
-        own.address = lambda: f"{'127.0.0.1' if host == '0.0.0.0' else host}:{department.port}"  # noqa: S104 - one that listens everywhere
+        own.open(settings.grpc_address, lambda: department.port)
 
     app: Any = WSGIMiddleware(build_app(own, settings.service_secret), workers=8)
     department.at_start = [open_door]

@@ -5,39 +5,26 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from typing import Any, Protocol
+from typing import Any
 
 import nh3
 from crm.common.v1 import criteria_pb2
 from crm.support.v1 import article_pb2, article_service_pb2
 from flask import Flask, Response, abort, make_response, redirect, render_template, request, url_for
-from google.protobuf.message import Message
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from chassis.kernel.errors import CrmError, Invalid, NotFound, WrongState
-from services.support.web.policies import check, judged_by
+from chassis.runtime.edge import HEADERS, Asks, check, judged_by
 from services.support.web.readers import Pace, Readers
 from services.support.web.words import LANGUAGES, WORDS
 
 _markdown = MarkdownIt("commonmark", {"html": False})
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cache-Control": "private, max-age=0",
-}
+SERVICE = article_service_pb2.DESCRIPTOR.services_by_name["ArticleService"]
 HITS, ROWS, LONGEST_TOKEN = 20, 100, 4000
 READER, YEAR = "faq_reader", 365 * 86400
 RETRY_SECONDS = {503: "5", 429: "60"}  # as the webhook door says
 MOST_SEARCHES, MOST_VOTES = 60, 30  # of an address in a minute
-
-
-class Asks(Protocol):
-    """Whoever can ask the ArticleService."""
-
-    def ask(self, method: str, request: Message) -> Any:
-        """The answer of a method."""
 
 
 def build_app(department: Asks, secret: str) -> Flask:
@@ -118,12 +105,12 @@ def build_app(department: Asks, secret: str) -> Flask:
 
     @app.after_request
     def secure(response: Response) -> Response:
-        response.headers.update(_HEADERS)
+        response.headers.update(HEADERS)
         if response.status_code in RETRY_SECONDS:
             response.headers["Retry-After"] = RETRY_SECONDS[response.status_code]
         return response
 
-    check(app)
+    check(app, SERVICE)
     return app
 
 

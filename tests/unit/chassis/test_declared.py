@@ -12,11 +12,11 @@ from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor_pool import Default
 
 from chassis.messaging.reactions import Reaction
+from chassis.runtime import edge
 from chassis.storage.changes import Changes
 from gateway.bootstrap import shared_schema
 from gateway.graph.judged import JUDGED, by, check
-from services.support.web import policies
-from services.support.web.app import build_app
+from services.support.web.app import SERVICE, build_app
 
 GET = customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"].methods_by_name["GetCustomer"]
 
@@ -57,14 +57,14 @@ def test_a_page_that_declares_nothing_does_not_start() -> None:
     app = build_app(None, "secret")  # type: ignore[arg-type]
     app.add_url_rule("/faq/all", view_func=lambda: "everything", endpoint="all")
     with pytest.raises(RuntimeError, match="the page /faq/all declares no RPC"):
-        policies.check(app)
+        edge.check(app, SERVICE)
 
 
 def test_a_page_that_names_a_method_that_there_is_not_does_not_start() -> None:
     app = Flask("test")
-    app.add_url_rule("/", view_func=policies.judged_by("EatArticle")(lambda: ""), endpoint="eat")
+    app.add_url_rule("/", view_func=edge.judged_by("EatArticle")(lambda: ""), endpoint="eat")
     with pytest.raises(KeyError, match="EatArticle"):
-        policies.check(app)
+        edge.check(app, SERVICE)
 
 
 async def _handle(*_: Any) -> None:
