@@ -92,7 +92,7 @@ class Installation:
             nats_url=nats_url or os.environ.get("CRM_NATS_URL", "") or f"{'tls' if self.kept.get('tls') else 'nats'}://127.0.0.1:{self.port(22)}",
             grpc={name: self.port(31 + index) for index, name in enumerate(DEPARTMENTS)},
             ops={name: self.port(41 + index) for index, name in enumerate((*DEPARTMENTS, "gateway"))},
-            gateway_port=self.port(0), faq_port=self.port(10), smtp_port=self.port(25),
+            gateway_port=self.port(0), faq_port=self.port(10), smtp_port=self.port(25), unsubscribe_port=self.port(11),
             secrets=dict(self.kept["secrets"]), masters=dict(self.kept["masters"]),
             log_level=os.environ.get("CRM_LOG_LEVEL", "INFO"), otlp_endpoint=os.environ.get("CRM_OTLP_ENDPOINT", ""),
             documents=os.environ.get("CRM_DOCUMENTS", "") or str(self.folder / "documents.json"),
@@ -102,7 +102,12 @@ class Installation:
 
     def check_ports(self, plan: Plan) -> None:
         """Refuse to start when a port is taken, naming it."""
-        wanted = {"the graph": plan.gateway_port, "the FAQ": plan.faq_port, "the inbox": plan.smtp_port}
+        wanted = {
+            "the graph": plan.gateway_port,
+            "the FAQ": plan.faq_port,
+            "unsubscribing": plan.unsubscribe_port,
+            "the inbox": plan.smtp_port,
+        }
         wanted |= {f"{name} (gRPC)": port for name, port in plan.grpc.items()} | {f"{name} (ops)": port for name, port in plan.ops.items()}
         wanted |= {} if os.environ.get("CRM_MONGO_URI") else {"MongoDB": self.port(_ENGINE_PORTS["mongo"])}
         if not os.environ.get("CRM_NATS_URL"):

@@ -38,6 +38,7 @@ class Plan:
     tls: Path | None = None
     webhook_networks: str = ""
     trusted_proxies: str = ""
+    unsubscribe_port: int = 0
 
     def address(self, department: str) -> str:
         """host:port of a department's gRPC."""
@@ -75,6 +76,8 @@ class Plan:
         own |= addresses  # a department reads those that its settings name
         if name == "marketing":
             own["CRM_SMTP_URL"] = f"smtp://{HOST}:{self.smtp_port}"
+            own["CRM_WEB_ADDRESS"] = f"{HOST}:{self.unsubscribe_port}"
+            own["CRM_UNSUBSCRIBE_URL"] = f"http://{HOST}:{self.unsubscribe_port}"
         if name == "support":
             own["CRM_WEB_ADDRESS"] = f"{HOST}:{self.faq_port}"
         return own

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from a2wsgi import WSGIMiddleware
 from crm.customer.v1 import segment_pb2
 
 from chassis.rpc.channels import Channel
 from chassis.rpc.remote import RemoteRecords
 from chassis.runtime.department import Department
+from chassis.runtime.edge import OwnDepartment
 from chassis.runtime.foundation import Foundation
 from services.marketing.campaigns import api as campaigns_api
 from services.marketing.campaigns.actions import launching
@@ -14,10 +18,14 @@ from services.marketing.campaigns.store import Campaigns
 from services.marketing.competitors import api as competitors_api
 from services.marketing.competitors.store import Competitors
 from services.marketing.messages import api as messages_api
+from services.marketing.messages.asked import Departments
+from services.marketing.messages.audience import Audience
 from services.marketing.messages.mail import Mailer
-from services.marketing.messages.store import Messages
-from services.marketing.messages.workers import Audience, CustomerDepartment, Sender
+from services.marketing.messages.sender import Sender
+from services.marketing.messages.store import SUPPRESSIONS, Messages
+from services.marketing.messages.unsubscribing import WayOut
 from services.marketing.settings import Settings
+from services.marketing.web.app import SERVICE, build_app
 
 
 def build(settings: Settings) -> Department:
@@ -35,15 +43,26 @@ def build(settings: Settings) -> Department:
             messages_api.service(messages),
             competitors_api.service(Competitors(), sales),
         ],
-        callers=["organization", "customer"],
+        callers=["organization", "customer", "marketing"],  # marketing: its own public page
         owners=[channel],
     )
-    asked = CustomerDepartment(channel, base.link)
+    support = Channel("support", settings.support_address, settings.identity)
+    asked = Departments(channel, support, base.link)
+    way_out = WayOut(settings.unsubscribe_url, settings.service_secret)
     mailer = Mailer(settings.smtp_url, settings.mail_sender)
     department.alone = [
         Audience(campaigns, messages, asked, department.own_call).run,
-        Sender(campaigns, messages, asked, mailer, department.own_call).run,
+        Sender(campaigns, messages, asked, mailer, way_out, department.own_call).run,
     ]
+    department.indexes = {SUPPRESSIONS: []}
     department.timers = [launching(campaigns)]
-    department.closing = [*department.closing, channel.close, sales.close]
+    own = OwnDepartment("marketing", SERVICE, base.link, settings.identity)
+
+    async def open_door() -> None:
+        own.open(settings.grpc_address, lambda: department.port)
+
+    app: Any = WSGIMiddleware(build_app(own, way_out), workers=4)
+    department.at_start = [open_door]
+    department.web = (app, settings.web_address)
+    department.closing = [*department.closing, channel.close, sales.close, support.close, own.close]
     return department

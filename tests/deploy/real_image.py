@@ -75,7 +75,7 @@ async def serves(service: str, image: str) -> float:
         nats, nats_url = await start_nats(folder / "nats", free_port(), folder / "nats.log")
         plan = Plan(
             mongo_uri=mongo_uri, nats_url=nats_url, grpc={name: free_port() for name in DEPARTMENTS},
-            ops={name: free_port() for name in SERVICES}, gateway_port=free_port(), faq_port=free_port(), smtp_port=free_port(),
+            ops={name: free_port() for name in SERVICES}, gateway_port=free_port(), faq_port=free_port(), smtp_port=free_port(), unsubscribe_port=free_port(),
             secrets=new_secrets(), masters=new_masters(), log_level="WARNING",
         )  # fmt: skip
         children = [nats, mongo]

@@ -21,7 +21,11 @@ from cli.image import SERVICES, dockerfile
 from tests.support.images import stages
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
-GIVEN = {"CRM_SMTP_URL": "smtp://mail.example.com:587", "CRM_MAIL_SENDER": "news@example.com"}
+GIVEN = {
+    "CRM_SMTP_URL": "smtp://mail.example.com:587",
+    "CRM_MAIL_SENDER": "news@example.com",
+    "CRM_UNSUBSCRIBE_URL": "https://news.example.com",
+}
 
 
 def settings(name: str) -> Any:
@@ -76,9 +80,9 @@ def test_secrets_that_are_there_are_never_written_over(tmp_path: Path) -> None:
     assert [path.read_text() for path in sorted((tmp_path / "secrets").iterdir())] == before
 
 
-def test_nothing_is_published_but_the_graph_and_the_faq_on_loopback() -> None:
+def test_nothing_is_published_but_the_graph_and_the_public_pages_on_loopback() -> None:
     ports = {name: service["ports"] for name, service in COMPOSE["services"].items() if "ports" in service}
-    assert ports == {"gateway": ["127.0.0.1:8400:8400"], "support": ["127.0.0.1:8410:8410"]}
+    assert ports == {"gateway": ["127.0.0.1:8400:8400"], "marketing": ["127.0.0.1:8411:8411"], "support": ["127.0.0.1:8410:8410"]}
     assert COMPOSE["networks"]["inside"] == {"internal": True}
     outside = {name for name, service in COMPOSE["services"].items() if "outside" in service["networks"]}
     assert outside == {"organization", "marketing", "support", "gateway"}

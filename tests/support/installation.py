@@ -62,6 +62,7 @@ class Engines:
             grpc={name: free_port() for name in DEPARTMENTS}, ops={name: free_port() for name in (*DEPARTMENTS, "gateway")},
             gateway_port=free_port(), faq_port=free_port(), smtp_port=free_port(), secrets=new_secrets(), masters=new_masters(),
             database_prefix=f"t{secrets.token_hex(4)}", nats_monitor="" if nats_url else self.nats_monitor, webhook_networks="127.0.0.0/8",
+            unsubscribe_port=free_port(),
         )  # fmt: skip
 
 

@@ -19,7 +19,10 @@ class Contacts(Records):
     edition = terms.EDITION
 
     def __init__(self) -> None:
-        super().__init__(contact_pb2.Contact, indexes=[*BY_OWNER, IndexModel([("search_terms", ASCENDING)], name="by_search_terms")])
+        # Marketing asks who else wants no promotion at an address.
+        by_email = IndexModel([("blind.email", ASCENDING)], name="by_email", partialFilterExpression={"blind.email": {"$exists": True}})
+        by_terms = IndexModel([("search_terms", ASCENDING)], name="by_search_terms")
+        super().__init__(contact_pb2.Contact, indexes=[*BY_OWNER, by_terms, by_email])
 
     def derive(self, call: Call, document: Document) -> None:
         """Keep the terms by which a search for the customer finds its people."""

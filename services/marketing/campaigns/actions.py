@@ -80,7 +80,7 @@ async def cancel(campaigns: Campaigns, call: Call, *, campaign_id: str, reason: 
 async def record_cost(
     campaigns: Campaigns, call: Call, *, campaign_id: str, amount: Document, reason: str, version: int | None = None
 ) -> Document:
-    """Add a cost; the reason stands in the audit."""
+    """Add a cost, or take one back; the reason stands in the audit."""
     before = await _load(campaigns, call, campaign_id, version)
     call.changes.reason = reason
     return campaigns.change(call, before, model.with_cost(before, amount), events.CampaignCostRecorded)

@@ -7,6 +7,7 @@ from typing import Any
 
 from chassis.kernel.errors import Invalid, WrongState
 from chassis.kernel.money import currency, micros, total
+from services.marketing.campaigns import template
 
 Document = dict[str, Any]
 _FROM = {
@@ -18,15 +19,19 @@ _FROM = {
     "COMPLETED": ("RUNNING", "PAUSED"),
     "CANCELLED": ("DRAFT", "SCHEDULED", "PREPARING", "RUNNING", "PAUSED"),
 }
-COUNTS = ("planned_count", "sent_count", "opened_count", "clicked_count", "unsubscribed_count", "failed_count")
+SENDERS = ("EMAIL",)  # channels by which something is sent
+ACTIVE = ("SCHEDULED", "PREPARING", "RUNNING", "PAUSED")
+DONE = "every message is sent, given up or dropped"
 _NEEDED = {"segment_id": "the segment it goes to", "subject": "the subject of the mail", "body": "the text of the mail"}
 
 
 def check(campaign: Document) -> None:
     """Complete a campaign; refuse an end before the start, money below zero or in two currencies, and a schedule that could not be kept."""
     campaign.setdefault("state", "DRAFT")
+    if campaign["state"] in ACTIVE:
+        _must_have_sender(campaign)
     if campaign["state"] == "SCHEDULED":
-        _must_be_complete(campaign)
+        must_be_ready(campaign)
         if not campaign.get("start_time"):
             raise Invalid(
                 "a scheduled campaign needs the time of its launch; give its start", code="CAMPAIGN_INCOMPLETE", field="start_time"
@@ -67,16 +72,45 @@ def resumed(campaign: Document) -> Document:
 
 
 def launched(campaign: Document) -> Document:
-    """The changes at launch. A mail campaign needs audience and text; others only go on record."""
+    """The changes at launch: it needs a channel by which something is sent, an audience, and a text that can be sent."""
     changes = moved(campaign, "PREPARING")
-    _must_be_complete(campaign)
-    return changes if campaign["channel"] == "EMAIL" else {"state": "RUNNING"}  # what is no mail only goes on record
+    must_be_ready(campaign)
+    return changes
 
 
-def _must_be_complete(campaign: Document) -> None:
-    missing = [words for name, words in _NEEDED.items() if not campaign.get(name)]
-    if missing and campaign["channel"] == "EMAIL":
+def must_be_ready(campaign: Document) -> None:
+    """Refuse to launch what could not be sent as it was meant."""
+    _must_have_sender(campaign)
+    if missing := [words for name, words in _NEEDED.items() if not campaign.get(name)]:
         raise Invalid(f"before launch the campaign needs {' and '.join(missing)}", code="CAMPAIGN_INCOMPLETE")
+    for name, known in (("subject", template.SUBJECT), ("body", template.BODY)):
+        if why := template.fault(campaign[name], known):
+            raise Invalid(f"{name}: {why}", code="CAMPAIGN_TEXT_INVALID", field=name)
+
+
+def _must_have_sender(campaign: Document) -> None:
+    channel = campaign.get("channel", SENDERS[0])
+    if channel not in SENDERS:
+        raise Invalid(
+            f"nothing is installed that sends by {channel.lower()}, so nobody would be told; plan the campaign by {' or '.join(SENDERS).lower()}",
+            code="CHANNEL_WITHOUT_SENDER",
+            field="channel",
+        )
+
+
+def withdrawn(campaign: Document) -> Document | None:
+    """The changes to a campaign of an earlier build that cannot go on as it is: a schedule that could not be kept is given up, what nothing
+    sends is over. None for all others."""
+    try:
+        (must_be_ready if campaign["state"] == "SCHEDULED" else _must_have_sender)(campaign)
+    except Invalid as refusal:
+        return {"state": "DRAFT" if campaign["state"] == "SCHEDULED" else "COMPLETED", "state_reason": refusal.message[:500]}
+    return None
+
+
+def done(campaign: Document) -> Document:
+    """The changes when its audience is complete and no message waits any more."""
+    return moved(campaign, "COMPLETED", DONE)
 
 
 def scheduled(campaign: Document, start_time: datetime, now: datetime) -> Document:
@@ -89,12 +123,16 @@ def scheduled(campaign: Document, start_time: datetime, now: datetime) -> Docume
 
 
 def with_cost(campaign: Document, amount: Document) -> Document:
-    """The changes when money was spent; never beyond the budget."""
-    if micros(amount) <= 0:
-        raise Invalid("the amount is not positive; give what was spent", field="amount")
+    """The changes when money was spent, never beyond the budget; or, with a negative amount, when what was recorded wrongly is taken back,
+    never below 0 in all."""
+    if micros(amount) == 0:
+        raise Invalid("the amount is 0; give what was spent, or what is to be taken back with a minus", field="amount")
     sum_ = total([value for value in (campaign.get("cost"), amount) if value], field="amount")
+    if micros(sum_) < 0:
+        recorded = f"{micros(campaign.get('cost')) / 1_000_000:,.2f} {currency(amount)}"
+        raise Invalid(f"only {recorded} were recorded; take back that much at most", code="COST_BELOW_ZERO", field="amount")
     budget = campaign.get("budget")
-    if budget and sum_:
+    if budget and sum_ and micros(amount) > 0:
         check({**campaign, "cost": sum_})
         if micros(sum_) > micros(budget):
             left = (micros(budget) - micros(campaign.get("cost"))) / 1_000_000

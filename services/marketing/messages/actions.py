@@ -1,4 +1,4 @@
-"""What can be done with a message: notice that its contact opened it, clicked, or wants no more."""
+"""What can be done with a message: notice that its contact opened it, clicked, wants no more, or reported it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Document = dict[str, Any]
 async def notice(
     messages: Messages, event: Any, state: str, call: Call, *, campaign_message_id: str, version: int | None = None
 ) -> Document:
-    """The contact opened, clicked or unsubscribed; told twice, it counts once."""
+    """The contact opened, clicked, unsubscribed or complained; told twice, it counts once."""
     before = await messages.get(call, campaign_message_id, "record")
     messages.checked_version(before, version)
     changes = model.noticed(before, state, call.now)

@@ -19,4 +19,5 @@ def service(messages: Messages) -> Service:
         RecordMessageOpen=partial(actions.notice, messages, events.CampaignMessageOpened, "OPENED"),
         RecordMessageClick=partial(actions.notice, messages, events.CampaignMessageClicked, "CLICKED"),
         UnsubscribeMessage=partial(actions.notice, messages, events.CampaignMessageUnsubscribed, "UNSUBSCRIBED"),
+        RecordMessageComplaint=partial(actions.notice, messages, events.CampaignMessageComplained, "COMPLAINED"),
     )
