@@ -62,7 +62,7 @@ class Plan:
         if identity := self.identity(name):
             common |= {"CRM_TLS_AUTHORITY": str(identity.authority), "CRM_TLS_IDENTITY": str(identity.own)}
         addresses = {f"CRM_{department.upper()}_ADDRESS": self.address(department) for department in DEPARTMENTS}
-        if name in ("gateway", "support") and self.trusted_proxies:
+        if name in ("gateway", "marketing", "support") and self.trusted_proxies:
             common |= {"CRM_TRUSTED_PROXIES": self.trusted_proxies}
         if name == "gateway":
             return common | addresses | {"CRM_HTTP_ADDRESS": f"{HOST}:{self.gateway_port}", "CRM_DOCUMENTS": self.documents}

@@ -63,6 +63,6 @@ def build(settings: Settings) -> Department:
 
     app: Any = WSGIMiddleware(build_app(own, way_out), workers=4)
     department.at_start = [open_door]
-    department.web = (app, settings.web_address)
+    department.web = (app, settings.web_address, settings.proxies)
     department.closing = [*department.closing, channel.close, sales.close, support.close, own.close]
     return department
