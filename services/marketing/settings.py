@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from chassis.runtime.settings import Edge, SettingsError, env
 from chassis.runtime.settings import Settings as Common
-from chassis.runtime.settings import SettingsError, env
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(Common):
+class Settings(Common, Edge):
     """The common settings, where the departments answer that are asked, the mail server, and the public page of unsubscribing."""
 
     customer_address: str = env("CRM_CUSTOMER_ADDRESS", ..., "host:port of the customer department's gRPC")
