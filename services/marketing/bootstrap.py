@@ -21,6 +21,7 @@ from services.marketing.messages import api as messages_api
 from services.marketing.messages.asked import Departments
 from services.marketing.messages.audience import Audience
 from services.marketing.messages.mail import Mailer
+from services.marketing.messages.migrations import steps
 from services.marketing.messages.sender import Sender
 from services.marketing.messages.store import SUPPRESSIONS, Messages
 from services.marketing.messages.unsubscribing import WayOut
@@ -64,5 +65,6 @@ def build(settings: Settings) -> Department:
     app: Any = WSGIMiddleware(build_app(own, way_out), workers=4)
     department.at_start = [open_door]
     department.web = (app, settings.web_address, settings.proxies)
+    department.migrations = steps(campaigns, messages)
     department.closing = [*department.closing, channel.close, sales.close, support.close, own.close]
     return department

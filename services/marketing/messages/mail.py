@@ -138,4 +138,5 @@ async def _quit(client: aiosmtplib.SMTP) -> None:
 
 
 def _words(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    told = f"{error.code} {error.message}" if isinstance(error, aiosmtplib.SMTPResponseException) else str(error)
+    return " ".join(told.split())[:200] or type(error).__name__

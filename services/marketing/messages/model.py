@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chassis.kernel.errors import Invalid, WrongState
+from chassis.kernel.mail_addresses import mail_key
 from services.marketing.campaigns import template
 
 Document = dict[str, Any]
@@ -20,8 +21,8 @@ PUT_OFF_SECONDS = (60, 300, 1800, 7200, 14_400, 28_800, 43_200, 43_200, 43_200)
 
 
 def address_key(text: str) -> str:
-    """The form under which two spellings of one mail address are the same: small letters, western width, the domain in ASCII (IDNA)."""
-    return deliverable(text).casefold()
+    """The form under which two spellings of one mail address are the same."""
+    return mail_key(text)
 
 
 def deliverable(text: str) -> str:

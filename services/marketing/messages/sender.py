@@ -11,6 +11,7 @@ from typing import Any
 from crm.marketing.v1 import campaign_events_pb2
 from crm.marketing.v1 import campaign_message_events_pb2 as events
 
+from chassis.kernel.errors import NotAllowed
 from chassis.rpc.call import Call
 from chassis.rpc.errors import Unavailable
 from services.marketing.campaigns import model as campaign_model
@@ -89,7 +90,11 @@ class Sender:
         if campaign["state"] != "RUNNING" or campaign["channel"] not in campaign_model.SENDERS:
             return False
         due = [] if self.hold.on else await self.messages.waiting(call, campaign_id, BATCH)
-        dealt = await self._deal(call, campaign, sorted(due, key=lambda message: message["_id"] in self._suspects))
+        try:
+            dealt = await self._deal(call, campaign, sorted(due, key=lambda message: message["_id"] in self._suspects))
+        except NotAllowed as refusal:  # a department of the last build that does not know yet what we ask
+            await self.campaigns.say_waiting(call, campaign, refusal.message)
+            raise
         await self.campaigns.say_waiting(call, campaign, self.hold.why)
         return dealt
 

@@ -5,51 +5,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from email import message_from_bytes
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from aiosmtpd.controller import Controller
 
 from tests.support.checks import cny, equals, mask, refused
 from tests.support.installation import Installation
+from tests.support.mailbox import Mailbox
 
 CAMPAIGNS, MESSAGES = "marketing.campaigns", "marketing.campaign_messages"
 
 
-class Inbox:
-    """What the mail server took: (address, Message-ID, text). `seconds` makes it slow."""
-
-    def __init__(self) -> None:
-        self.mails: list[tuple[str, str, str]] = []
-        self.seconds = 0.0
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        if self.seconds:
-            await asyncio.sleep(self.seconds)
-        mail = message_from_bytes(envelope.content)
-        if envelope.rcpt_tos[0].startswith("refused"):
-            return "550 no such mail box"
-        text = mail.get_payload(decode=True).decode()  # type: ignore[union-attr]
-        self.mails += [(address, str(mail["Message-ID"]), text.strip()) for address in envelope.rcpt_tos]
-        return "250 OK"
-
-    def to(self, domain: str) -> list[str]:
-        return sorted(address for address, _, _ in self.mails if address.endswith(f"@{domain}"))
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def server(crm: Installation) -> AsyncIterator[Inbox]:
-    inbox = Inbox()
-    controller = Controller(inbox, hostname="127.0.0.1", port=crm.plan.smtp_port)
-    controller.start()
-    yield inbox
-    controller.stop()
+async def server(crm: Installation) -> AsyncIterator[Mailbox]:
+    with Mailbox(crm.plan.smtp_port) as mailbox:
+        yield mailbox
 
 
 @pytest.fixture
-def inbox(server: Inbox) -> Inbox:
+def inbox(server: Mailbox) -> Mailbox:
     server.seconds = 0.0
     return server
 
@@ -97,11 +72,20 @@ async def get(crm: Installation, identity: str) -> Any:
     return (await crm.ask("GetCampaign", campaign_id=identity)).campaign
 
 
+async def completed(crm: Installation, identity: str) -> None:
+    """Wait until a campaign has ended."""
+
+    async def ended() -> bool:
+        return bool((await get(crm, identity)).state == 5)
+
+    await crm.until(ended)
+
+
 async def messages(crm: Installation, identity: str) -> list[Any]:
     return list((await crm.ask("BatchListMessagesOfCampaigns", campaign_ids=[identity], page_size=100)).groups[0].campaign_messages)
 
 
-async def test_each_contact_who_may_be_told_is_told_once(crm: Installation, inbox: Inbox) -> None:
+async def test_each_contact_who_may_be_told_is_told_once(crm: Installation, inbox: Mailbox) -> None:
     segment, contacts = await audience(crm, "once", 4, 2)
     await crm.ask("UpdateContact", contact_id=contacts[0], version=1, update_mask=mask("do_not_contact"), do_not_contact=True)
     await crm.ask("UpdateContact", contact_id=contacts[1], version=1, update_mask=mask("email"))
@@ -114,21 +98,22 @@ async def test_each_contact_who_may_be_told_is_told_once(crm: Installation, inbo
     rows = await messages(crm, identity)
     assert {row.contact_id for row in rows} == set(contacts[3:])
     assert {row.state for row in rows} == {2}
-    assert {mail[1:] for mail in inbox.mails if mail[0].endswith("@once.example")} == {
-        (f"<{row.id}@crm>", f"你好 {row.contact_name}") for row in rows
-    }
+    mails = {mail["Message-ID"]: str(mail.get_content()) for address, mail in inbox.mails if address.endswith("@once.example")}
+    assert mails.keys() == {f"<{row.id}@crm.example>" for row in rows}
+    assert all(mails[f"<{row.id}@crm.example>"].splitlines()[0] == f"你好 {row.contact_name}" for row in rows)
+    await completed(crm, identity)
     found = await get(crm, identity)
-    assert (found.state, found.planned_count, found.sent_count, found.failed_count) == (3, 5, 5, 0)
+    assert (found.planned_count, found.sent_count, found.failed_count, found.waiting_count, found.dropped_count) == (5, 5, 0, 0, 0)
     groups = (await crm.ask("BatchListCampaignMessages", customer_ids=[rows[0].customer_id])).groups
     assert rows[0].id in {row.id for row in groups[0].campaign_messages}
 
 
-async def test_a_customer_with_many_contacts_is_told_in_full(crm: Installation, inbox: Inbox) -> None:
+async def test_a_customer_with_many_contacts_is_told_in_full(crm: Installation, inbox: Mailbox) -> None:
     segment, contacts = await audience(crm, "many", 25)
     identity = await launch(crm, segment)
 
     async def running() -> bool:
-        return bool((await get(crm, identity)).state == 3)
+        return (await get(crm, identity)).state in (3, 5)
 
     await crm.until(running)
     await crm.until(lambda: len(inbox.to("many.example")) >= 20)
@@ -136,7 +121,7 @@ async def test_a_customer_with_many_contacts_is_told_in_full(crm: Installation, 
 
 
 async def test_what_a_contact_does_is_counted_once_and_unsubscribing_is_heard_by_the_customer_department(
-    crm: Installation, inbox: Inbox
+    crm: Installation, inbox: Mailbox
 ) -> None:
     segment, contacts = await audience(crm, "heard", 2)
     identity = await launch(crm, segment)
@@ -163,8 +148,9 @@ async def test_what_a_contact_does_is_counted_once_and_unsubscribing_is_heard_by
     await refused(crm, MESSAGES, crm.ask("RecordMessageOpen", campaign_message_id="nothing"), "NOT_FOUND")
 
 
-async def test_a_refused_address_fails_and_the_others_go_out(crm: Installation, inbox: Inbox) -> None:
+async def test_a_refused_address_fails_and_the_others_go_out(crm: Installation, inbox: Mailbox) -> None:
     segment, contacts = await audience(crm, "mixed", 3)
+    inbox.at_data["refused@mixed.example"] = "550 no such mail box"
     await crm.ask("UpdateContact", contact_id=contacts[0], version=1, update_mask=mask("email"), email="refused@mixed.example")
     identity = await launch(crm, segment)
 
@@ -176,7 +162,7 @@ async def test_a_refused_address_fails_and_the_others_go_out(crm: Installation, 
     assert [row.state for row in await messages(crm, identity) if row.contact_id == contacts[0]] == [6]
 
 
-async def test_a_pause_holds_the_rest_back_and_resuming_or_cancelling_ends_it(crm: Installation, inbox: Inbox) -> None:
+async def test_a_pause_holds_the_rest_back_and_resuming_or_cancelling_ends_it(crm: Installation, inbox: Mailbox) -> None:
     segment, _ = await audience(crm, "pause", 15, 2)
     inbox.seconds = 0.05
     identity = await launch(crm, segment)
@@ -196,7 +182,7 @@ async def test_a_pause_holds_the_rest_back_and_resuming_or_cancelling_ends_it(cr
     assert len(set(inbox.to("pause.example"))) == 30
 
 
-async def test_cancelling_drops_what_was_not_sent(crm: Installation, inbox: Inbox) -> None:
+async def test_cancelling_drops_what_was_not_sent(crm: Installation, inbox: Mailbox) -> None:
     segment, _ = await audience(crm, "drop", 15, 2)
     inbox.seconds = 0.05
     identity = await launch(crm, segment)
@@ -216,7 +202,7 @@ async def test_cancelling_drops_what_was_not_sent(crm: Installation, inbox: Inbo
     await refused(crm, CAMPAIGNS, crm.ask("ResumeCampaign", campaign_id=identity), "CAMPAIGN_STATE_NOT_ALLOWED", record_id=identity)
 
 
-async def test_who_says_no_before_the_mail_leaves_gets_none(crm: Installation, inbox: Inbox) -> None:
+async def test_who_says_no_before_the_mail_leaves_gets_none(crm: Installation, inbox: Mailbox) -> None:
     segment, _ = await audience(crm, "late", 12)
     inbox.seconds = 0.08
     identity = await launch(crm, segment)
@@ -229,21 +215,34 @@ async def test_who_says_no_before_the_mail_leaves_gets_none(crm: Installation, i
     assert last.address not in inbox.to("late.example")
 
 
-async def test_an_event_with_an_audience_holds_up_no_mail_campaign(crm: Installation, inbox: Inbox) -> None:
-    segment, _ = await audience(crm, "event", 1)
-    other, _ = await audience(crm, "behind", 1)
-    event = (await crm.ask("CreateCampaign", name="展会", channel=2, segment_id=segment)).campaign.id
-    await crm.ask("LaunchCampaign", campaign_id=event)
-    try:
-        await asyncio.sleep(1)
-        await launch(crm, other)
-        await crm.until(lambda: len(inbox.to("behind.example")) == 1, 3)
-        assert inbox.to("event.example") == []
-    finally:
-        await crm.ask("CancelCampaign", campaign_id=event, reason="test over")
+@pytest.mark.parametrize("channel", [2, 3, 4])
+async def test_what_nothing_sends_is_neither_launched_nor_scheduled_nor_imported_as_running(crm: Installation, channel: int) -> None:
+    made = (await crm.ask("CreateCampaign", name="展会", channel=channel)).campaign.id
+    soon = {"seconds": int(time.time()) + 100}
+    for action in (crm.ask("LaunchCampaign", campaign_id=made), crm.ask("ScheduleCampaign", campaign_id=made, start_time=soon)):
+        await refused(crm, CAMPAIGNS, action, "CHANNEL_WITHOUT_SENDER", field="channel", record_id=made)
+    row = {"source_key": f"ch:{channel}", "name": "i", "channel": channel, "state": 3}
+    (outcome,) = (await crm.ask("BatchUpsertCampaigns", campaigns=[row])).outcomes
+    assert (outcome.error_code, outcome.error_field) == ("CHANNEL_WITHOUT_SENDER", "channel")
+    (outcome,) = (await crm.ask("BatchUpsertCampaigns", campaigns=[{**row, "state": 5}])).outcomes
+    assert outcome.result == 1, "what was goes on record"
 
 
-async def test_a_campaign_of_somebody_who_has_left_holds_up_no_other(crm: Installation, inbox: Inbox) -> None:
+async def test_a_text_that_would_not_be_sent_as_it_is_meant_is_refused(crm: Installation, inbox: Mailbox) -> None:
+    segment, _ = await audience(crm, "braces", 1)
+    for name in ("subject", "body"):
+        made = await campaign(crm, segment, **{name: "亲爱的 {姓名}"})
+        found = await refused(
+            crm, CAMPAIGNS, crm.ask("LaunchCampaign", campaign_id=made.id), "CAMPAIGN_TEXT_INVALID", field=name, record_id=made.id
+        )
+        assert "{姓名}" in found.message
+        assert "{name}" in found.message
+    await completed(crm, await launch(crm, segment, subject="{name}，{{新品}}"))
+    ((_, mail),) = [one for one in inbox.mails if one[0].endswith("@braces.example")]
+    assert mail["Subject"] == "N0，{新品}"
+
+
+async def test_a_campaign_of_somebody_who_has_left_holds_up_no_other(crm: Installation, inbox: Mailbox) -> None:
     person = await crm.person("gone marketer", "MARKETER")
     segment, _ = await audience(crm, "left", 1)
     other, _ = await audience(crm, "stay", 1)
@@ -260,18 +259,23 @@ async def test_a_campaign_of_somebody_who_has_left_holds_up_no_other(crm: Instal
         await crm.ask("CancelCampaign", campaign_id=made.id, reason="test over")
 
 
-async def test_the_hundred_and_first_running_campaign_is_sent_too(crm: Installation, inbox: Inbox) -> None:
-    made = await asyncio.gather(*(campaign(crm, channel=2) for _ in range(100)))
-    await asyncio.gather(*(crm.ask("LaunchCampaign", campaign_id=one.id) for one in made))
-    try:
-        segment, _ = await audience(crm, "hundred", 1)
-        await launch(crm, segment)
-        await crm.until(lambda: len(inbox.to("hundred.example")) == 1, 3)
-    finally:
-        await asyncio.gather(*(crm.ask("CompleteCampaign", campaign_id=one.id) for one in made))
+async def test_a_hundred_campaigns_whose_messages_wait_hold_up_no_other(crm: Installation, inbox: Mailbox) -> None:
+    customer = (await crm.ask("CreateCustomer", kind=1, name="hundred waiting")).customer.id
+    rows = [{"source_key": f"hundred:{number}", "name": "i", "channel": 1, "state": 4} for number in range(100)]
+    made = [one.id for one in (await crm.ask("BatchUpsertCampaigns", campaigns=rows)).outcomes]
+    waiting = [
+        {"source_key": f"hundred:{one}", "campaign_id": one, "customer_id": customer, "planned_time": {"seconds": 1}, "state": 1}
+        for one in made
+    ]
+    await crm.ask("BatchUpsertCampaignMessages", campaign_messages=waiting)
+    segment, _ = await audience(crm, "hundred", 1)
+    await launch(crm, segment)
+    await crm.until(lambda: len(inbox.to("hundred.example")) == 1, 5)
+    assert (await get(crm, made[0])).state == 4, "a paused one is not ended by itself"
+    await asyncio.gather(*(crm.ask("CompleteCampaign", campaign_id=one) for one in made))
 
 
-async def test_a_campaign_is_planned_by_its_rules(crm: Installation, inbox: Inbox) -> None:
+async def test_a_campaign_is_planned_by_its_rules(crm: Installation, inbox: Mailbox) -> None:
     segment, _ = await audience(crm, "rules", 1)
     soon, later = {"seconds": int(time.time()) + 100}, {"seconds": int(time.time()) + 200}
     for values, code, field in (
@@ -303,9 +307,21 @@ async def test_a_campaign_is_planned_by_its_rules(crm: Installation, inbox: Inbo
     assert (
         await crm.ask("UpdateCampaign", **key, version=3, update_mask=mask("segment_id"), segment_id=segment)
     ).campaign.segment_id == segment
+    await refused(
+        crm,
+        CAMPAIGNS,
+        crm.ask("RecordCampaignCost", **key, amount=cny(-11), reason="x"),
+        "COST_BELOW_ZERO",
+        field="amount",
+        record_id=made.id,
+    )
+    taken = (
+        await crm.ask("RecordCampaignCost", role="MARKETER", **key, amount=cny(-6), reason="the stand was another campaign's")
+    ).campaign
+    assert taken.cost.amount_micros == 4_000_000
     await crm.ask("CancelCampaign", **key, reason="r")
     for action in (
-        crm.ask("UpdateCampaign", **key, version=5, update_mask=mask("name"), name="x"),
+        crm.ask("UpdateCampaign", **key, version=6, update_mask=mask("name"), name="x"),
         crm.ask("CancelCampaign", **key, reason="r"),
     ):
         await refused(crm, CAMPAIGNS, action, "CAMPAIGN_STATE_NOT_ALLOWED", record_id=made.id)

@@ -1,0 +1,422 @@
+"""The mail queue against a real mail server that puts off, refuses, closes, sleeps and dies; and who is told after all."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from crm.customer.v1 import customer_pb2
+from crm.marketing.v1 import campaign_message_pb2
+from crm.support.v1 import ticket_pb2
+
+from services.marketing.messages import mail, migrations, model, sender
+from services.marketing.messages.store import SUPPRESSIONS
+from tests.component.marketing.test_campaigns import audience, campaign, completed, get, launch, messages
+from tests.support.checks import mask
+from tests.support.installation import Installation
+from tests.support.mailbox import Mailbox
+
+RUNNING, COMPLETED = 3, 5
+PLANNED, SENT, UNSUBSCRIBED, FAILED, DROPPED = 1, 2, 5, 6, 7
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def server(crm: Installation) -> AsyncIterator[Mailbox]:
+    with Mailbox(crm.plan.smtp_port) as mailbox:
+        yield mailbox
+
+
+@pytest.fixture
+def inbox(server: Mailbox, monkeypatch: pytest.MonkeyPatch) -> Mailbox:
+    server.seconds, server.away = 0.0, False
+    server.at_rcpt.clear()
+    server.at_data.clear()
+    monkeypatch.setattr(sender, "LONGEST_HOLD_SECONDS", 2.0)
+    return server
+
+
+def reasons(rows: list[Any]) -> dict[str, str]:
+    """By contact why it was not told; "" for who was."""
+    name = campaign_message_pb2.CampaignMessageDropReason.Name
+    return {row.contact_id: name(row.drop_reason).removeprefix("CAMPAIGN_MESSAGE_DROP_REASON_") if row.drop_reason else "" for row in rows}
+
+
+async def of(crm: Installation, identity: str, address: str) -> Any:
+    return next(row for row in await messages(crm, identity) if row.address == address)
+
+
+# ---- what the server does not take now
+
+
+@pytest.mark.parametrize(("stage", "answer"), [
+    ("rcpt", "450 4.2.1 busy mail box"), ("rcpt", "451 4.7.1 greylisted"), ("rcpt", "452 4.2.2 full"), ("data", "451 local error"), ("data", "452 no room"),
+])  # fmt: skip
+async def test_one_that_is_put_off_holds_up_nobody_and_is_not_tried_in_vain(
+    crm: Installation, inbox: Mailbox, stage: str, answer: str
+) -> None:
+    domain = f"{stage}{answer[:3]}"
+    segment, _ = await audience(crm, domain, 8)
+    late = f"c0-3@{domain}.example"
+    (inbox.at_rcpt if stage == "rcpt" else inbox.at_data)[late] = answer
+    identity = await launch(crm, segment)
+    await crm.until(lambda: len(inbox.to(f"{domain}.example")) == 7)
+    await asyncio.sleep(1.2)
+    found, row = await get(crm, identity), await of(crm, identity, late)
+    assert (found.state, found.sent_count, found.waiting_count, found.failed_count, found.waiting_reason) == (RUNNING, 7, 1, 0, "")
+    assert (row.state, row.attempts, row.failure, inbox.tries[late]) == (PLANNED, 1, answer, 1)
+    assert 50 < row.due_time.seconds - time.time() < 61
+    await crm.ask("CancelCampaign", campaign_id=identity, reason="over")
+
+    async def dropped() -> bool:
+        return bool((await of(crm, identity, late)).state == DROPPED)
+
+    await crm.until(dropped)
+    found, row = await get(crm, identity), await of(crm, identity, late)
+    assert (found.waiting_count, found.dropped_count, reasons([row])[row.contact_id]) == (0, 1, "CAMPAIGN_OVER")
+    assert "cancelled" in row.drop_text
+    assert not row.HasField("due_time")
+
+
+async def test_what_is_put_off_again_and_again_is_given_up_with_the_servers_words_and_ends_the_campaign(
+    crm: Installation, inbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "PUT_OFF_SECONDS", (0.3, 0.6))
+    segment, _ = await audience(crm, "tired", 3)
+    inbox.at_rcpt |= {"c0-0@tired.example": "450 4.2.0 not today", "c0-1@tired.example": "451 in a while"}
+    identity = await launch(crm, segment)
+    await crm.until(lambda: inbox.tries["c0-1@tired.example"] == 2)
+    del inbox.at_rcpt["c0-1@tired.example"]
+    await completed(crm, identity)
+    found, tired, late = (
+        await get(crm, identity),
+        await of(crm, identity, "c0-0@tired.example"),
+        await of(crm, identity, "c0-1@tired.example"),
+    )
+    assert (tired.state, tired.attempts, tired.failure, tired.bounced) == (FAILED, 3, "450 4.2.0 not today", False)
+    assert (late.state, late.attempts, late.failure) == (SENT, 2, "")
+    assert inbox.tries["c0-0@tired.example"] == 3
+    assert (found.sent_count, found.failed_count, found.waiting_count, found.state_reason) == (
+        2,
+        1,
+        0,
+        "every message is sent, given up or dropped",
+    )
+
+
+# ---- when the server is away
+
+
+async def test_a_server_that_is_away_holds_all_without_an_attempt_and_says_so(crm: Installation, inbox: Mailbox) -> None:
+    segment, _ = await audience(crm, "away", 4)
+    inbox.away = True
+    identity, began = await launch(crm, segment), inbox.connections
+
+    async def held() -> bool:
+        return "4.3.2 closing" in (await get(crm, identity)).waiting_reason
+
+    await crm.until(held)
+    await asyncio.sleep(2)
+    assert 1 <= inbox.connections - began <= 4, "no busy loop"
+    assert {(row.state, row.attempts) for row in await messages(crm, identity)} == {(PLANNED, 0)}
+    assert (await get(crm, identity)).waiting_count == 4
+    inbox.away = False
+    await completed(crm, identity)
+    assert len(inbox.to("away.example")) == 4
+    assert (await get(crm, identity)).waiting_reason == ""
+
+
+async def test_nobody_at_the_port_is_waited_for(crm: Installation, inbox: Mailbox) -> None:
+    segment, _ = await audience(crm, "nobody", 2)
+    inbox.controller.stop()
+    try:
+        identity = await launch(crm, segment)
+
+        async def held() -> bool:
+            return "is away" in (await get(crm, identity)).waiting_reason
+
+        await crm.until(held)
+    finally:
+        inbox.__enter__()
+    await completed(crm, identity)
+    assert {row.attempts for row in await messages(crm, identity)} == {0}
+
+
+@pytest.mark.parametrize("answer", ["421 4.7.0 too fast", "dies", "sleeps"])
+async def test_a_server_that_goes_at_one_message_takes_the_others_and_that_one_is_set_aside_in_the_end(
+    crm: Installation, inbox: Mailbox, monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    monkeypatch.setattr(mail, "SECONDS", 0.5)
+    monkeypatch.setattr(model, "PUT_OFF_SECONDS", (600,))
+    domain = f"goes{answer[:3]}"
+    segment, _ = await audience(crm, domain, 5)
+    poison = f"c0-2@{domain}.example"
+    (inbox.at_rcpt if answer.startswith("421") else inbox.at_data)[poison] = answer
+    identity = await launch(crm, segment)
+    await crm.until(lambda: len(inbox.to(f"{domain}.example")) == 4)
+
+    async def aside() -> bool:
+        return bool((await of(crm, identity, poison)).attempts)
+
+    await crm.until(aside)
+    assert (await of(crm, identity, poison)).state == PLANNED
+    assert inbox.tries[poison] == 2, "the first time may be the server's own fault"
+    assert len(inbox.to(f"{domain}.example")) == 4
+    assert (await get(crm, identity)).waiting_count == 1
+    await crm.ask("CancelCampaign", campaign_id=identity, reason="over")
+
+
+async def test_a_server_that_went_once_costs_nobody_an_attempt(crm: Installation, inbox: Mailbox) -> None:
+    segment, _ = await audience(crm, "once-gone", 3)
+    inbox.at_data["c0-0@once-gone.example"] = "dies"
+    identity = await launch(crm, segment)
+    await crm.until(lambda: inbox.tries["c0-0@once-gone.example"] == 1)
+    del inbox.at_data["c0-0@once-gone.example"]
+    await completed(crm, identity)
+    assert len(inbox.to("once-gone.example")) == 3
+    assert {(row.state, row.attempts) for row in await messages(crm, identity)} == {(SENT, 0)}
+
+
+# ---- one address
+
+
+async def twins(crm: Installation, region: str, *, second: str = "") -> tuple[str, list[str]]:
+    """A built segment of two customers whose contacts have one address, the second one in another spelling."""
+    segment, contacts = await audience(crm, region, 1, 2)
+    email = second or f"C0-0@{region.upper()}.Example"
+    await crm.ask("UpdateContact", contact_id=contacts[1], version=1, update_mask=mask("email"), email=email)
+    return segment, [str(one) for one in contacts]
+
+
+async def more(crm: Installation, region: str, email: str) -> str:
+    """One more contact of the region, imported later; its id."""
+    customer = (await crm.ask("CreateCustomer", kind=1, name=f"{region} more {time.time_ns()}", region=region)).customer
+    row = {"source_key": f"{region}:{time.time_ns()}", "customer_id": customer.id, "name": "more", "email": email}
+    (outcome,) = (await crm.ask("BatchUpsertContacts", contacts=[row])).outcomes
+    await crm.settled()
+    return str(outcome.id)
+
+
+def way_out(inbox: Mailbox, domain: str) -> str:
+    """The address in the last mail to a domain; in the header as in the text."""
+    address, found = next(one for one in reversed(inbox.mails) if one[0].endswith(f"@{domain}"))
+    url = re.fullmatch(r"<(https?://\S+)>", found["List-Unsubscribe"])
+    assert url and url[1] in found.get_content(), address
+    return url[1]
+
+
+async def test_an_address_gets_one_mail_a_campaign_and_none_after_it_unsubscribed_through_any_contact(
+    crm: Installation, inbox: Mailbox
+) -> None:
+    segment, contacts = await twins(crm, "twins")
+    first = await launch(crm, segment)
+    await completed(crm, first)
+    assert inbox.to("twins.example") == ["c0-0@twins.example"]
+    rows = await messages(crm, first)
+    assert sorted(reasons(rows).values()) == ["", "SAME_ADDRESS"]
+    assert ((await get(crm, first)).sent_count, (await get(crm, first)).dropped_count) == (1, 1)
+    url = way_out(inbox, "twins.example")
+    told = next(row for row in rows if row.state == SENT)
+    async with httpx.AsyncClient(trust_env=False) as http:
+        assert (await http.get(url)).status_code == 200
+        assert (await crm.ask("GetCampaignMessage", campaign_message_id=told.id)).campaign_message.state == SENT, "a look changes nothing"
+        for _ in range(2):
+            assert (await http.post(url, data={"List-Unsubscribe": "One-Click"})).status_code == 200
+        assert (await http.post(url[:-1])).status_code == 404
+    assert (await crm.ask("GetCampaignMessage", campaign_message_id=told.id)).campaign_message.state == UNSUBSCRIBED
+    assert (await get(crm, first)).unsubscribed_count == 1
+    await crm.settled()
+    assert (await crm.ask("GetContact", contact_id=told.contact_id)).contact.do_not_contact
+    later = await more(crm, "twins", "c0-0@Twins.EXAMPLE")
+    second = await launch(crm, segment)
+    await completed(crm, second)
+    other = next(one for one in contacts if one != told.contact_id)
+    assert reasons(await messages(crm, second)) == {other: "UNSUBSCRIBED", later: "UNSUBSCRIBED"}
+    assert inbox.to("twins.example") == ["c0-0@twins.example"]
+    stored = str(await crm.suite["marketing"].database[SUPPRESSIONS].find({}).to_list())
+    assert "twins" not in stored, "kept as a hash alone"
+
+
+async def test_an_opt_out_outlives_who_was_erased(crm: Installation, inbox: Mailbox) -> None:
+    segment, _ = await audience(crm, "erased", 1)
+    await completed(crm, await launch(crm, segment))
+    url = way_out(inbox, "erased.example")
+    row = (
+        await crm.ask("ListContacts", filter={"condition": {"field": "email", "operator": 1, "values": [{"text": "c0-0@erased.example"}]}})
+    ).contacts[0]
+    await crm.ask("EraseCustomer", customer_id=row.customer_id, reason="asked")
+    await crm.settled()
+    async with httpx.AsyncClient(trust_env=False) as http:
+        assert (await http.post(url)).status_code == 200, "an old mail still leads out"
+    later = await more(crm, "erased", "c0-0@erased.example")
+    identity = await launch(crm, segment)
+    await completed(crm, identity)
+    assert reasons(await messages(crm, identity)) == {later: "UNSUBSCRIBED"}
+
+
+@pytest.mark.parametrize(("stage", "answer", "bounced"), [
+    ("rcpt", "550 5.1.1 no such user", True), ("rcpt", "550 unknown", True), ("data", "550 5.1.1 no such user", True),
+    ("data", "554 5.7.1 spam", False), ("rcpt", "550 5.7.1 blocked", False),
+])  # fmt: skip
+async def test_an_address_that_does_not_exist_is_not_written_to_again_and_one_that_refuses_a_text_is(
+    crm: Installation, inbox: Mailbox, stage: str, answer: str, bounced: bool
+) -> None:
+    region = f"hard{stage}{answer[:9].replace(' ', '').replace('.', '')}"
+    segment, _ = await audience(crm, region, 1)
+    answers, address = inbox.at_rcpt if stage == "rcpt" else inbox.at_data, f"c0-0@{region}.example"
+    answers[address] = answer
+    first = await launch(crm, segment)
+    await completed(crm, first)
+    (row,) = await messages(crm, first)
+    assert (row.state, row.bounced, row.failure, row.attempts, inbox.tries[address]) == (FAILED, bounced, answer, 0, 1)
+    del answers[address]
+    later = await more(crm, region, address)
+    second = await launch(crm, segment)
+    await completed(crm, second)
+    found = reasons(await messages(crm, second))
+    if bounced:
+        assert set(found.values()) == {"HARD_BOUNCED"}
+    else:
+        assert sorted(found.values()) == ["", "SAME_ADDRESS"]
+    assert later in found
+    assert len(inbox.to(f"{region}.example")) == int(not bounced)
+
+
+async def test_who_reported_a_mail_as_spam_or_was_marked_by_hand_gets_none_through_another_contact(
+    crm: Installation, inbox: Mailbox
+) -> None:
+    segment, _ = await audience(crm, "spam", 2)
+    first = await launch(crm, segment)
+    await completed(crm, first)
+    spam, marked = await of(crm, first, "c0-0@spam.example"), await of(crm, first, "c0-1@spam.example")
+    await crm.ask("RecordMessageComplaint", role="COORDINATOR", campaign_message_id=spam.id)
+    await crm.ask("UpdateContact", contact_id=marked.contact_id, version=1, update_mask=mask("do_not_contact"), do_not_contact=True)
+    await crm.ask("ArchiveContact", contact_id=marked.contact_id)
+    await crm.settled()
+    assert (await crm.ask("GetContact", contact_id=spam.contact_id)).contact.do_not_contact
+    later = [await more(crm, "spam", f"C0-{number}@spam.example") for number in range(2)]
+    second = await launch(crm, segment)
+    await completed(crm, second)
+    assert reasons(await messages(crm, second)) == {later[0]: "UNSUBSCRIBED", later[1]: "DO_NOT_CONTACT"}
+    assert "spam" in (await of(crm, second, "c0-0@spam.example")).drop_text
+
+
+# ---- asked again at the moment of the effect
+
+
+async def test_what_chose_the_audience_and_the_address_is_asked_again_before_each_mail(crm: Installation, inbox: Mailbox) -> None:
+    segment, contacts = await audience(crm, "again", 1, 9)
+    inbox.away = True
+    identity = await launch(crm, segment)
+
+    async def planned() -> bool:
+        return bool((await get(crm, identity)).waiting_reason)
+
+    await crm.until(planned)
+    customer = {row.contact_id: row.customer_id for row in await messages(crm, identity)}
+    moved, gone, churned, wechat, complains, quiet, left, archived, erased = contacts
+    await crm.ask("UpdateContact", contact_id=moved, version=1, update_mask=mask("email", "name"), email="New@again.example", name="新名")
+    await crm.ask("ArchiveCustomer", customer_id=customer[gone])
+    churn = customer_pb2.CUSTOMER_LIFECYCLE_CHURN
+    for step in range(1, churn + 1):  # the way to it is the customer department's business
+        try:
+            await crm.ask("MoveCustomerLifecycle", customer_id=customer[churned], lifecycle=step, reason="r")
+        except Exception as refusal:
+            last = refusal
+    found = (await crm.ask("GetCustomer", customer_id=customer[churned])).customer
+    assert found.lifecycle == churn, last
+    await crm.ask("UpdateContact", contact_id=wechat, version=1, update_mask=mask("preferred_channel"), preferred_channel=4)
+    for contact, priority in ((complains, "URGENT"), (quiet, "HIGH")):  # one that is not urgent does not count
+        await crm.ask(
+            "CreateTicket", customer_id=customer[contact], subject="s", channel=1, kind=ticket_pb2.TICKET_KIND_COMPLAINT,
+            priority=ticket_pb2.TicketPriority.Value(f"TICKET_PRIORITY_{priority}"),
+        )  # fmt: skip
+    version = (await crm.ask("GetCustomer", customer_id=customer[left])).customer.version
+    await crm.ask("UpdateCustomer", customer_id=customer[left], version=version, update_mask=mask("region"), region="elsewhere")
+    await crm.ask("ArchiveContact", contact_id=archived)
+    await crm.ask("EraseCustomer", customer_id=customer[erased], reason="asked")
+    await crm.settled()
+    calls = {name: dict(channel.calls) for name, channel in departments(crm).items()}
+    inbox.away = False
+    await completed(crm, identity)
+    assert reasons(await messages(crm, identity)) == {
+        moved: "", gone: "CUSTOMER_ARCHIVED", churned: "CUSTOMER_CHURNED", wechat: "OTHER_CHANNEL", complains: "OPEN_COMPLAINT", quiet: "",
+        left: "NOT_IN_SEGMENT", archived: "CONTACT_ARCHIVED", erased: "CUSTOMER_ERASED",
+    }  # fmt: skip
+    assert inbox.to("again.example") == ["c5-0@again.example", "new@again.example"]
+    assert any(text.startswith("你好 新名\n") for text in inbox.texts("again.example"))
+    assert (await of(crm, identity, "new@again.example")).state == SENT
+    asked = departments(crm)["support"].calls.get("BatchListTickets", 0) - calls["support"].get("BatchListTickets", 0)
+    assert 1 <= asked <= 4, "in batches, not once a message"
+
+
+def departments(crm: Installation) -> dict[str, Any]:
+    """Marketing's channels to the others."""
+    work = next(one.__self__ for one in crm.suite["marketing"].alone if isinstance(getattr(one, "__self__", None), sender.Sender))
+    return {"customer": work.departments.customer, "support": work.departments.support}
+
+
+async def test_while_support_does_not_answer_nobody_is_told(own_crm: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender, "LONGEST_HOLD_SECONDS", 1.0)
+    with Mailbox(own_crm.plan.smtp_port) as inbox:
+        segment, _ = await audience(own_crm, "silent", 2)
+        await own_crm.suite.stop("support")
+        identity = await launch(own_crm, segment)
+
+        async def held() -> bool:
+            return "support" in (await get(own_crm, identity)).waiting_reason
+
+        await own_crm.until(held)
+        assert inbox.mails == []
+        assert ((await get(own_crm, identity)).waiting_count, {row.attempts for row in await messages(own_crm, identity)}) == (2, {0})
+        await own_crm.suite.start(["support"])
+        await completed(own_crm, identity)
+        assert len(inbox.to("silent.example")) == 2
+        assert (await get(own_crm, identity)).waiting_reason == ""
+
+
+async def test_a_campaign_ends_by_itself_with_a_fact(crm: Installation, inbox: Mailbox) -> None:
+    segment, _ = await audience(crm, "ends", 1)
+    identity = await launch(crm, segment)
+    await completed(crm, identity)
+    outbox = crm.suite["marketing"].database["outbox"]
+    facts = [row["headers"]["ce-type"].rpartition(".")[2] async for row in outbox.find({"headers.ce-subject": identity}).sort("_id", 1)]
+    assert facts[-2:] == ["CampaignStarted", "CampaignCompleted"]
+
+
+# ---- what earlier builds stored
+
+
+async def test_what_an_earlier_build_stored_is_mended_and_may_be_mended_again(crm: Installation, inbox: Mailbox) -> None:
+    marketing, made = crm.suite["marketing"], await campaign(crm, channel=3)
+    database, now = marketing.database, datetime.now(UTC)
+    await database["campaigns"].update_one({"_id": made.id}, {"$set": {"state": "RUNNING", "channel": "SMS"}})
+    scheduled = await campaign(crm, channel=3)
+    await database["campaigns"].update_one({"_id": scheduled.id}, {"$set": {"state": "SCHEDULED", "start_time": now}})
+    segment, _ = await audience(crm, "before", 1)
+    first = await launch(crm, segment)
+    await completed(crm, first)
+    (row,) = await messages(crm, first)
+    await crm.ask("UnsubscribeMessage", role="COORDINATOR", campaign_message_id=row.id)
+    await database[SUPPRESSIONS].delete_many({"message_id": row.id})
+    await database["campaign_messages"].update_one({"_id": row.id}, {"$unset": {"address_key": "", "mailed_key": ""}})
+    await database["campaigns"].update_one({"_id": first}, {"$set": {"waiting_count": 9}})
+    for _ in range(2):
+        for step in migrations.steps(
+            *(next(s for s in marketing.stores if s.resource == name) for name in ("campaigns", "campaign_messages"))
+        ):
+            await step.run(marketing.own_call)
+        assert [(await get(crm, one)).state for one in (made.id, scheduled.id)] == [COMPLETED, 1]
+        assert "sms" in (await get(crm, made.id)).state_reason
+        assert (await get(crm, first)).waiting_count == 0
+        assert await database[SUPPRESSIONS].count_documents({"message_id": row.id}) == 1
+    later = await more(crm, "before", row.address)
+    identity = await launch(crm, segment)
+    await completed(crm, identity)
+    assert reasons(await messages(crm, identity))[later] == "UNSUBSCRIBED"
