@@ -1,9 +1,10 @@
-// GraphiQL over this gateway: signs in, keeps the access token in memory only, subscribes over graphql-transport-ws.
+// GraphiQL over this gateway: signs in, keeps the access token in memory only, subscribes over graphql-transport-ws. Of a sign-in the browser keeps
+// by which device it was: it opens nothing, and guesses of others do not hold it up.
 "use strict";
 let tokens = null;
 
 const SIGN_IN = `mutation SignIn($input: SessionCreateInput!) {
-  sessionCreate(input: $input) { tokens { accessToken refreshToken } person { name } errors { code message } }
+  sessionCreate(input: $input) { tokens { accessToken refreshToken } deviceToken person { name } errors { code message } }
 }`;
 const REFRESH = `mutation Refresh($input: SessionRefreshInput!) {
   sessionRefresh(input: $input) { tokens { accessToken refreshToken } errors { code } }
@@ -21,10 +22,13 @@ async function post(body, headers = {}) {
 document.getElementById("signin").addEventListener("submit", async (event) => {
   event.preventDefault();
   const form = new FormData(event.target);
-  const { data, errors } = await post({ query: SIGN_IN, variables: { input: { email: form.get("email"), password: form.get("password"), userAgent: "GraphiQL" } } });
+  const place = `device ${form.get("email")}`;
+  const input = { email: form.get("email"), password: form.get("password"), userAgent: "GraphiQL", deviceToken: localStorage.getItem(place) };
+  const { data, errors } = await post({ query: SIGN_IN, variables: { input } });
   const result = data && data.sessionCreate;
   const refusal = (errors || (result && result.errors) || [])[0];
   tokens = refusal ? null : result.tokens;
+  if (tokens) localStorage.setItem(place, result.deviceToken);
   document.getElementById("who").textContent = refusal ? refusal.message : `${result.person.name} ✓`;
 });
 
