@@ -25,8 +25,7 @@ PART, OLDEST, MOST_USED = "NATS", (2, 12), 0.85
 
 async def look(plan: Plan, departments: Sequence[Department], folder: Path) -> list[Finding]:
     """The servers, then what is in them. `folder` is the installation's, in which a server of its own keeps its files."""
-    names = [stream_name(department.name) for department in departments]
-    found = await _servers(plan.nats_monitor, folder, names)
+    found = await _servers(plan.nats_monitor, folder)
     try:
         connection = await connect(plan.nats_url, "crm-doctor", plan.identity("cli"))
     except CrmError as error:
@@ -45,27 +44,28 @@ async def look(plan: Plan, departments: Sequence[Department], folder: Path) -> l
     return found
 
 
-async def _servers(monitor: str, folder: Path, names: Sequence[str]) -> list[Finding]:
+async def _servers(monitor: str, folder: Path) -> list[Finding]:
     if not monitor:
         words = "open the server's monitoring and give its URL in CRM_NATS_MONITOR_URL"
         return [Finding(PART, "whether it writes through to disk cannot be seen", words)]
     try:
         before = datetime.now(UTC)
-        pages = await asyncio.to_thread(monitored, monitor, "jsz")
+        pages = await asyncio.to_thread(monitored, monitor, "jsz?accounts=1&streams=1")
         after = datetime.now(UTC)
     except BrokerRefused as error:
         return [Finding(PART, "monitoring does not answer", error.message)]
     found = [finding for where, page in pages for finding in server(f"{PART} {where}", page, before, after)]
-    return found + [finding for where, page in pages for finding in store(f"{PART} {where}", page, folder, names)]
+    return found + [finding for where, page in pages for finding in store(f"{PART} {where}", page, folder)]
 
 
-def store(part: str, page: dict[str, Any], folder: Path, names: Sequence[str]) -> list[Finding]:
+def store(part: str, page: dict[str, Any], folder: Path) -> list[Finding]:
     """Whether a server of this machine still has its files: one whose store was removed goes on acknowledging what no file holds, and tells
     of nothing. Of a server elsewhere, or in a container, nothing can be seen."""
     place = Path(str(page.get("config", {}).get("store_dir", "") or "/nowhere/at/all"))
     ours = place.is_relative_to(folder.resolve()) or (place.parent / "nats.conf").exists()  # as start_nats lays them out
     if not (ours or place.is_dir()):
         return []
+    names = [stream["name"] for account in page.get("account_details") or () for stream in account.get("stream_detail") or ()]
     present = {path.name for path in place.glob("*/streams/*") if any(path.glob("msgs*"))}
     gone = [name for name in names if name not in present]
     if gone:

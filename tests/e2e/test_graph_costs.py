@@ -7,7 +7,7 @@ import asyncio
 import gc
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
@@ -15,7 +15,7 @@ import pytest
 from graphql import get_introspection_query
 
 from gateway.operations.documents import _scan
-from gateway.operations.inputs import extent
+from gateway.operations.run import question_of
 from tests.e2e.test_graph_websocket import ask, heard, socket
 from tests.support.installation import Installation
 
@@ -23,7 +23,8 @@ FILTER = "query($f: CustomerFilter) { customers(filter: $f) { nodes { id } } }"
 CONDITIONS = {"and": [{"name": {"eq": f"x{number:04}"}} for number in range(3000)]}
 SIGN_IN = "mutation($input: SessionCreateInput!) { sessionCreate(input: $input) { errors { code } } }"
 INTROSPECTION = get_introspection_query(descriptions=True)
-FAST = 0.005  # of processor time
+FAST = 0.005  # of processor time, for what judges
+SLOW = 0.1  # for all of a request, with its client, and with what all departments do meanwhile in this process
 
 
 @pytest.fixture(autouse=True)
@@ -36,14 +37,23 @@ def no_collection() -> Iterator[None]:
 
 
 async def refusal(crm: Installation, query: str, variables: dict[str, Any] | None = None, role: str = "") -> tuple[dict[str, Any], float]:
-    """The extensions of the one error, and the processor's seconds."""
+    """The extensions of the first error, and the processor's seconds."""
     content = orjson.dumps({"query": query, "variables": variables or {}})
     headers = {**crm.bearer(role), "Content-Type": "application/json"}
     started = time.process_time()
     answer = await crm.http.post("/graphql", content=content, headers=headers)
     seconds = time.process_time() - started
-    (error,) = answer.json()["errors"]
-    return error["extensions"], seconds
+    return answer.json()["errors"][0]["extensions"], seconds
+
+
+def quickest(judge: Callable[[], object]) -> float:
+    """The processor's seconds of the best of some tries."""
+    taken = []
+    for _ in range(5):
+        started = time.process_time()
+        judge()
+        taken.append(time.process_time() - started)
+    return min(taken)
 
 
 LARGE: dict[str, tuple[str, dict[str, Any], str]] = {
@@ -53,7 +63,7 @@ LARGE: dict[str, tuple[str, dict[str, Any], str]] = {
     "an in with twenty thousand values": (FILTER, {"f": {"name": {"in": ["x"] * 20_000}}}, "values"),
     "a list of thirty thousand nothings": (FILTER, {"f": [[]] * 30_000}, "values"),
     "a variable that nobody defined": ("{ viewer { name } }", {"x": [1] * 40_000}, "values"),
-    "a sign-in with ten thousand fields": (SIGN_IN, {"input": {f"f{n}": n for n in range(8000)}}, "values"),
+    "a sign-in with ten thousand fields": (SIGN_IN, {"input": {f"f{n}": n for n in range(5000)}}, "values"),
 }
 
 
@@ -70,14 +80,12 @@ async def test_large_input_is_refused_before_it_is_read_further(crm: Installatio
         assert extensions["found"] > extensions["most"]
         found.append(seconds)
     assert crm.calls() == before
-    assert min(found) < 4 * FAST  # of which the client and both ends of HTTP take most
-    started = time.process_time()
-    extent(variables)
-    assert time.process_time() - started < FAST
+    assert min(found) < SLOW
+    assert quickest(lambda: question_of({"query": query, "variables": variables})) < FAST
 
 
 async def test_a_filter_of_as_many_conditions_as_departments_take_is_answered(crm: Installation) -> None:
-    most = {"and": [{"or": [{"name": {"eq": f"x{number}"}}]} for number in range(49)]}
+    most = {"and": [{"or": [{"name": {"eq": f"x{group}{number}"}} for number in range(16)]} for group in range(3)]}
     assert (await crm.data(FILTER, f=most))["customers"]["nodes"] == []
     wide = {"and": [{"name": {"in": [f"x{n}" for n in range(100)]}} for _ in range(3)]}
     assert (await crm.data(FILTER, f=wide))["customers"]["nodes"] == []
@@ -115,15 +123,13 @@ TEXTS = {
 @pytest.mark.parametrize("name", TEXTS)
 async def test_of_a_stranger_no_long_text_is_read(crm: Installation, name: str) -> None:
     text = TEXTS[name]
-    started = time.process_time()
-    _scan(text, 4000)
-    assert time.process_time() - started < 10 * FAST
+    assert quickest(lambda: _scan(text, 4000)) < FAST
     found = []
     for _ in range(3):
         extensions, seconds = await refusal(crm, text)
         assert (extensions["code"], extensions["limit"]) == ("LIMIT_EXCEEDED", "characters")
         found.append(seconds)
-    assert min(found) < 4 * FAST
+    assert min(found) < SLOW
 
 
 async def test_a_document_that_is_read_is_paid_for_also_where_it_is_refused(crm: Installation) -> None:
@@ -146,11 +152,12 @@ async def test_a_document_that_is_read_is_paid_for_also_where_it_is_refused(crm:
 SCHEMAS: dict[str, str] = {
     "thirty times": "{ " + " ".join(f"a{i}: __schema {{ ...S }}" for i in range(30)) + " } fragment S on __Schema { "
     "types { name fields { name args { name type { name } } type { name ofType { name ofType { name } } } } } }",
-    "types of fields of types": "{ __schema { types { fields { type { fields { type { fields { type { fields { name } } } } } } } } } }",
+    "sixty times in parts": "{ " + " ".join(f"a{i}: __schema {{ types {{ fields {{ name description }} }} }}" for i in range(60)) + " }",
     "sixty types by name": "query($n: String!) { "
     + " ".join(f"a{i}: __type(name: $n) {{ ...T }}" for i in range(60))
     + " } fragment T on __Type { "
-    "fields { type { fields { type { fields { type { fields { name description } } } } } } } }",
+    "fields { name description args { name type { ...R } } type { ...R } } inputFields { name type { ...R } } } "
+    "fragment R on __Type { name kind description ofType { name kind description ofType { name kind description } } }",
     "beside something else": INTROSPECTION.replace("__schema {", "viewer { name } __schema {", 1),
 }
 

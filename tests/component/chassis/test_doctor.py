@@ -240,10 +240,12 @@ async def test_a_store_that_was_removed_under_the_running_server_is_told(sick: I
 
 
 def test_of_a_server_elsewhere_no_files_are_looked_for(tmp_path: Path) -> None:
-    for page in ({}, {"config": {"store_dir": "/nowhere/jetstream"}}):
-        assert broker.store("NATS", page, tmp_path, ["CRM_SALES"]) == []
-    (told,) = broker.store("NATS", {"config": {"store_dir": str(tmp_path / "nats" / "jetstream")}}, tmp_path, ["CRM_SALES"])
-    assert told.wrong
+    streams = {"account_details": [{"stream_detail": [{"name": "CRM_SALES"}]}]}
+    for page in ({}, streams, streams | {"config": {"store_dir": "/nowhere/jetstream"}}):
+        assert broker.store("NATS", page, tmp_path) == []
+    place = {"config": {"store_dir": str(tmp_path / "nats" / "jetstream")}}
+    assert [one.wrong for one in broker.store("NATS", streams | place, tmp_path)] == [True]
+    assert [one.wrong for one in broker.store("NATS", place, tmp_path)] == [False]
 
 
 def test_an_old_backup_and_one_that_is_gone_are_told(tmp_path: Path) -> None:
