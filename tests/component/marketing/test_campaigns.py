@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -256,7 +257,8 @@ async def test_a_campaign_of_somebody_who_has_left_holds_up_no_other(crm: Instal
         await launch(crm, other)
         await crm.until(lambda: len(inbox.to("stay.example")) == 1, 3)
     finally:
-        await crm.ask("CancelCampaign", campaign_id=made.id, reason="test over")
+        with contextlib.suppress(CrmError):  # it may be over by itself
+            await crm.ask("CancelCampaign", campaign_id=made.id, reason="test over")
 
 
 async def test_a_hundred_campaigns_whose_messages_wait_hold_up_no_other(crm: Installation, inbox: Mailbox) -> None:
