@@ -49,7 +49,7 @@ class Mailbox:
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         address = envelope.rcpt_tos[0]
         answer = self.at_data.get(address, "250 OK")
-        await asyncio.sleep(1.5 if answer == "sleeps" else self.seconds)
+        await asyncio.sleep(4 if answer == "sleeps" else self.seconds)
         if answer == "dies":
             server.transport.abort()
         if answer.startswith("250"):

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from chassis.kernel.errors import CrmError
 from tests.support.checks import cny, equals, mask, refused
 from tests.support.installation import Installation
 from tests.support.mailbox import Mailbox

@@ -152,7 +152,7 @@ async def test_nobody_at_the_port_is_waited_for(crm: Installation, inbox: Mailbo
 async def test_a_server_that_goes_at_one_message_takes_the_others_and_that_one_is_set_aside_in_the_end(
     crm: Installation, inbox: Mailbox, monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
-    monkeypatch.setattr(mail, "SECONDS", 2.0)
+    monkeypatch.setattr(mail, "SECONDS", 1.5)
     monkeypatch.setattr(model, "PUT_OFF_SECONDS", (600,))
     domain = f"goes{answer[:3]}"
     segment, _ = await audience(crm, domain, 5)
