@@ -30,6 +30,11 @@ class Caller:
         """Whether this is a department or tool rather than a person."""
         return self.person_id.startswith("service-")
 
+    @property
+    def is_key(self) -> bool:
+        """Whether this is an API key, which is its own session."""
+        return bool(self.session_id) and self.session_id == self.person_id
+
 
 @dataclass(frozen=True)
 class Ground:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -31,6 +31,8 @@ class Member:
     deputy_id: str = ""
     absent_from: datetime | None = None
     absent_until: datetime | None = None
+    manager_id: str = ""
+    successor_id: str = ""
 
     def away(self, moment: datetime) -> bool:
         """Whether the person is absent and somebody stands in."""
@@ -43,7 +45,8 @@ class Member:
 class Directory:
     """Policy, people and units at one revision. `fields` holds role and resource → field → how much (only what is limited);
     `personal` the resources whose rights a deputy does not take over, and single rights ("customers.erase"); `contracts` what departments
-    show to others; `owner_sees_all` says that a scope reaches what belongs to a customer by the owner of that customer too."""
+    show to others; `owner_sees_all` says that a scope reaches what belongs to a customer by the owner of that customer too; `above` the units
+    over each unit, the nearest first; `leads` who leads a unit."""
 
     revision: int = 0
     grants: dict[tuple[str, str, str], int] = field(default_factory=dict)
@@ -54,6 +57,8 @@ class Directory:
     personal: frozenset[str] = frozenset()
     contracts: tuple[Contract, ...] = ()
     owner_sees_all: bool = False
+    above: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    leads: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._resources = {(role, resource) for role, resource, _ in self.grants}
@@ -84,6 +89,8 @@ class Directory:
             message.revision, grants, {m.person_id: _member(m) for m in message.members}, below,
             frozenset(message.revoked_session_ids), fields, frozenset(message.personal_resources),
             tuple(_contract(one, below) for one in message.contracts), message.owner_sees_all,
+            {unit.department_id: tuple(reversed(unit.ancestor_ids)) for unit in message.units},
+            {unit.department_id: unit.lead_id for unit in message.units if unit.lead_id},
         )  # fmt: skip
 
     def present(self, caller: Caller) -> Caller:
@@ -94,6 +101,43 @@ class Directory:
         if not member.active:
             raise unauthenticated("The person has left.")
         return replace(caller, roles=member.roles, department_id=member.department_id, team_id=member.team_id)
+
+    def available(self, person_id: str, moment: datetime | None = None) -> bool:
+        """Whether somebody works here and is not away: whom work may be given to without being asked for."""
+        member = self.members.get(person_id)
+        return member is not None and member.active and not member.away(moment or now())
+
+    def has_left(self, person_id: str) -> bool:
+        """Whether it is known that somebody works here no more; of whom the directory knows nothing yet, it is not."""
+        member = self.members.get(person_id)
+        return member is not None and not member.active
+
+    def substitute(self, person_id: str, moment: datetime | None = None) -> str:
+        """Who takes the work of somebody who is away or has left: the deputy or successor, else the manager, else who leads the team, the
+        department or a unit above, the nearest first. One of them who is away hands on to the own deputy. "" where there is nobody."""
+        moment, member = moment or now(), self.members.get(person_id)
+        if member is None:
+            return ""
+        for candidate in (member.deputy_id if member.away(moment) else member.successor_id, member.manager_id, *self._leads_of(member)):
+            found = self._reached(candidate, moment, {person_id})
+            if found:
+                return found
+        return ""
+
+    def _reached(self, person_id: str, moment: datetime, passed: set[str]) -> str:
+        """The person, or who stands in or came after, as often as it takes; "" where the line ends or comes back."""
+        while person_id and person_id not in passed:
+            if self.available(person_id, moment):
+                return person_id
+            passed = passed | {person_id}
+            member = self.members.get(person_id)
+            person_id = "" if member is None else member.deputy_id if member.active else member.successor_id
+        return ""
+
+    def _leads_of(self, member: Member) -> Iterator[str]:
+        for unit in (member.team_id, member.department_id, *self.above.get(member.department_id, ())):
+            if unit in self.leads:
+                yield self.leads[unit]
 
     def scope(self, roles: Iterable[str], resource: str, action: str) -> int:
         """The widest scope that the roles grant; 0 for none."""
@@ -229,7 +273,7 @@ def _member(message: access_pb2.Member) -> Member:
     return Member(
         message.person_id, message.department_id, message.team_id, frozenset(message.skills), message.active, frozenset(message.roles),
         message.deputy_id, begins.ToDatetime(UTC) if message.HasField("absence_start_time") else None,
-        ends.ToDatetime(UTC) if message.HasField("absence_end_time") else None,
+        ends.ToDatetime(UTC) if message.HasField("absence_end_time") else None, message.manager_id, message.successor_id,
     )  # fmt: skip
 
 

@@ -81,6 +81,11 @@ class Foundation:
         )  # fmt: skip
         department.owners = {channel.department: self._asking(channel) for channel in (self.channel, *owners)}
         department.reactions = [handover.reaction(department.stores, department.own_call)]
+        department.alone = [handover.Strays(department.stores, department.own_call).run]
         if self.name != collaboration.SOURCE:
-            department.reactions += [*collaboration.reactions(), erasure.reaction()]
+            department.reactions += [
+                *collaboration.reactions(),
+                erasure.reaction(),
+                *handover.along(department.stores, department.own_call),
+            ]
         return department

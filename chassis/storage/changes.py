@@ -6,7 +6,7 @@ It only collects until `commit`, so that the transaction's callback is pure and 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -24,6 +24,7 @@ from chassis.storage.encryption import Vault
 from chassis.storage.personal import seal_values, subject_of
 
 Write = InsertOne[dict[str, Any]] | UpdateOne | UpdateMany | DeleteOne | DeleteMany
+Check = Callable[[AsyncClientSession], Awaitable[None]]
 OUTBOX, REQUESTS, AUDIT = "outbox", "request_records", "audit_entries"
 COMMIT_SECONDS = 10
 _DUPLICATE = 11000
@@ -60,6 +61,7 @@ class Changes:
     _guarded: dict[str, list[Write]] = field(default_factory=dict)
     _audit: list[dict[str, Any]] = field(default_factory=list)
     _keys: dict[str, AESGCM] = field(default_factory=dict)
+    _checks: dict[str, Check] = field(default_factory=dict)
     _personal: list[tuple[dict[str, Any], str, str, str, Sequence[str]]] = field(default_factory=list)
 
     @property
@@ -100,6 +102,11 @@ class Changes:
     def write(self, collection: str, operation: Write) -> None:
         """Any other write: counters, projections, children."""
         self._add(collection, operation)
+
+    def ensure(self, name: str, check: Check) -> None:
+        """What must hold once everything is written: read within the transaction, it raises the refusal that undoes all of it. Whoever breaks
+        the rule together with this commit must write a document that this one writes too, so that the second one reads what the first did."""
+        self._checks[name] = check
 
     def emit(self, event: Event) -> None:
         """An event to be announced when, and only when, the rest is committed."""
@@ -173,6 +180,8 @@ class Changes:
         for name, updates in self._guarded.items():
             if await self._bulk(session, name, updates) < len(updates):
                 raise Conflict("somebody else changed the record since you read it; read it again and repeat your change")
+        for check in self._checks.values():
+            await check(session)
 
     async def _bulk(self, session: AsyncClientSession, name: str, writes: list[Write]) -> int:
         try:

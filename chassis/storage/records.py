@@ -15,7 +15,7 @@ from typing import Any
 from crm.common.v1 import annotations_pb2
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
-from pymongo import IndexModel
+from pymongo import ASCENDING, IndexModel
 
 from chassis.access.caller import READ, Reach, refused
 from chassis.access.contracts import Opening
@@ -76,6 +76,7 @@ class Records:
         self.customer_key = self._customer_key()
         self.opened_by = "" if self.contract.traits.customer_reach == annotations_pb2.CUSTOMER_REACH_CLOSED else self.customer_key
         self.archivable = "archive_time" in self.descriptor.fields_by_name
+        self.work = frozenset(self.contract.traits.work)
 
     def _customer_key(self) -> str:
         """The field that names a record's customer; "" where there is none, or where no owner decides scope."""
@@ -249,6 +250,7 @@ class Records:
         self._admit(call, action, document, inherited=owner_of is not None)
         if assign_to:
             self.set_owner(call, document, assign_to)
+        self._hold(call, document)
         self.complete(call, document)
         call.changes.insert(self.resource, document, self.personal)
         self._announce(call, None, document, event)
@@ -272,6 +274,7 @@ class Records:
             raise erased(before["_id"])
         after = {key: value for key, value in {**before, **values}.items() if value is not None}
         after |= {"version": before["version"] + 1, "update_time": call.now, "updater_id": call.caller.person_id}
+        self._hold(call, after)
         self.complete(call, after)
         call.changes.update(self.resource, before, after, self.personal)
         self._announce(call, before, after, event, quietly=quietly)
@@ -309,6 +312,28 @@ class Records:
         assigned = service is not None and f"Assign{self.noun}" in service.methods_by_name
         if not self.reach(call, "assign" if assigned else "import").admits(before if assigned else after):
             raise refused(self.label, "assign")
+
+    def is_open(self, document: Mapping[str, Any]) -> bool:
+        """Whether a record is work still to be done, as the contract declares it."""
+        return document.get("state") in self.work and not document.get("archive_time")
+
+    def strays(self, people: Sequence[str]) -> Document:
+        """The filter of these people's open work."""
+        return {
+            "owner_id": {"$in": list(people)},
+            "state": {"$in": sorted(self.work)},
+            **({"archive_time": None} if self.archivable else {}),
+        }
+
+    def _hold(self, call: Call, document: Document) -> None:
+        """No work stays with somebody who has left, whatever wakes or makes it: it goes to who comes after them."""
+        owner = document.get("owner_id", "")
+        if owner and self.is_open(document) and call.directory.has_left(owner):
+            found = call.directory.substitute(owner, call.now)
+            if found:
+                self.set_owner(call, document, found)
+                for name in [name for name in OWNER_FIELDS if document[name] is None]:
+                    del document[name]
 
     def _admit(self, call: Call, action: str, document: Document, *, inherited: bool) -> None:
         reach = self.reach(call, action)
@@ -357,7 +382,8 @@ class Records:
     def indexes(self) -> list[IndexModel]:
         """Every index that the reads above stand on."""
         unique = list(self._unique_paths().values())
-        return indexes_of(self.descriptor, self.sorts, self.parents, OWNER_FIELDS, unique) + self.extra_indexes
+        held = [IndexModel([("owner_id", ASCENDING), ("state", ASCENDING)], name="by_holder")] if self.work else []
+        return [*indexes_of(self.descriptor, self.sorts, self.parents, OWNER_FIELDS, unique), *held, *self.extra_indexes]
 
     @property
     def duplicate_codes(self) -> dict[str, tuple[str, str]]:

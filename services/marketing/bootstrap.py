@@ -52,6 +52,7 @@ def build(settings: Settings) -> Department:
     way_out = WayOut(settings.unsubscribe_url, settings.service_secret)
     mailer = Mailer(settings.smtp_url, settings.mail_sender)
     department.alone = [
+        *department.alone,
         Audience(campaigns, messages, asked, department.own_call).run,
         Sender(campaigns, messages, asked, mailer, way_out, department.own_call).run,
     ]

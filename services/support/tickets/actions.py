@@ -30,17 +30,31 @@ async def complete(call: Call, batch: list[Document]) -> list[CrmError | None]:
 
 
 async def choose(tickets: Tickets, call: Call, skill: str | None) -> str | None:
-    """The least loaded active agent with the skill; the choice holds only if nobody's choice was faster."""
+    """The least loaded agent with the skill who works here and is not away; the choice holds only if nobody's choice was faster."""
     able = [
         member.person_id
         for member in call.directory.members.values()
-        if member.active and AGENT_ROLE in member.roles and (not skill or skill in member.skills)
+        if AGENT_ROLE in member.roles and (not skill or skill in member.skills) and call.directory.available(member.person_id, call.now)
     ]
     stored = await tickets.loads(call, able)
     chosen = model.least_loaded(able, {person: int(row.get("open", 0)) for person, row in stored.items()})
     if chosen:
         tickets.claim(call, chosen, stored.get(chosen))
     return chosen
+
+
+async def woken(tickets: Tickets, call: Call, before: Document, changes: Document) -> Document:
+    """The changes with which a ticket comes to be worked on again, without anybody having said by whom: its owner goes on, if available;
+    else somebody with the skill, else who stands in for the owner or came after them."""
+    owner_id, directory = before.get("owner_id", ""), call.directory
+    if changes.get("state") != "OPEN" or before["state"] == "NEW":
+        return changes
+    if owner_id == call.caller.person_id or directory.available(owner_id, call.now) or (owner_id and owner_id not in directory.members):
+        return changes
+    owner: Document = {}
+    if chosen := await choose(tickets, call, before.get("skill")) or directory.substitute(owner_id, call.now):
+        tickets.set_owner(call, owner, chosen)
+    return changes | owner
 
 
 async def create(noun: Noun, tickets: Tickets, call: Call, **values: Any) -> Document:
@@ -57,7 +71,8 @@ async def auto_assign(tickets: Tickets, call: Call, *, ticket_id: str, version: 
     chosen = await choose(tickets, call, before.get("skill"))
     if chosen is None:
         raise NotFound(
-            "no active agent has the skill that this ticket wants; add it to somebody (personUpdate) or change the ticket",
+            "no agent who works here and is not away has the skill that this ticket wants; add it to somebody (personUpdate), change the "
+            "ticket, or assign it by hand",
             code="NOBODY_WITH_SKILL", field="skill",
         )  # fmt: skip
     owner: Document = {}
@@ -81,7 +96,8 @@ def wait_ending(tickets: Tickets) -> Timer:
     """Opens tickets again that have waited until the time that was set."""
 
     async def end_wait(call: Call, ticket: Document) -> None:
-        tickets.change(call, ticket, model.moved(ticket, "OPEN", call.now, call.caller.person_id), events.TicketWaitEnded)
+        changes = model.moved(ticket, "OPEN", call.now, call.caller.person_id)
+        tickets.change(call, ticket, await woken(tickets, call, ticket, changes), events.TicketWaitEnded)
 
     return Timer("wait_end", tickets, "wait_until_time", {"state": "PENDING"}, end_wait)
 
@@ -96,7 +112,8 @@ async def reopen(tickets: Tickets, call: Call, *, ticket_id: str, reason: str, v
     """Open it again; the reason stands in the audit."""
     before = await _load(tickets, call, ticket_id, version)
     call.changes.reason = reason
-    return tickets.change(call, before, model.reopened(before, call.now, call.caller.person_id), events.TicketReopened)
+    changes = model.reopened(before, call.now, call.caller.person_id)
+    return tickets.change(call, before, await woken(tickets, call, before, changes), events.TicketReopened)
 
 
 async def close(tickets: Tickets, call: Call, *, ticket_id: str, version: int | None = None) -> Document:
@@ -109,9 +126,9 @@ async def reply(tickets: Tickets, replies: Replies, call: Call, *, ticket_id: st
     """Speak in the conversation: the reply and what it does to the ticket are one commit."""
     before = await tickets.get(call, ticket_id)
     changes = model.replied(before, values["author"], bool(values.get("internal")), call.now, call.caller.person_id)
-    tickets.change(call, before, changes, events.TicketUpdated)
+    after = tickets.change(call, before, await woken(tickets, call, before, changes), events.TicketUpdated)
     values |= {"ticket_id": ticket_id, "subject": before["subject"], "customer_id": before.get("customer_id")}
-    return replies.create(call, values, reply_events.TicketReplyCreated, owner_of=before)
+    return replies.create(call, values, reply_events.TicketReplyCreated, owner_of=after)
 
 
 async def join_ticket(tickets: Tickets, call: Call, batch: list[Document]) -> list[CrmError | None]:

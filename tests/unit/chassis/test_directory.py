@@ -102,3 +102,49 @@ def test_an_explanation_says_what_is_decided(roles: list[str], absent: bool, doc
     assert found.allowed is decided
     assert found.reasons
     assert all((reason.rule == "NONE") is not decided for reason in found.reasons)
+
+
+def led(*members: Member, leads: dict[str, str] | None = None) -> Directory:
+    return Directory(1, RIGHTS, {one.person_id: one for one in members}, above={"d": ("company", "group")}, leads=leads or {})
+
+
+@pytest.mark.parametrize(
+    ("person", "leads", "expected"),
+    [
+        (member("p", active=False, successor_id="s", manager_id="m"), {"t": "l"}, "s"),
+        (member("p", active=False, manager_id="m"), {"t": "l"}, "m"),
+        (member("p", active=False), {"t": "l", "d": "m"}, "l"),
+        (member("p", active=False), {"d": "l", "company": "m"}, "l"),
+        (member("p", active=False), {"group": "l", "other": "m"}, "l"),
+        (member("p", active=False), {}, ""),
+        (member("p", active=False, successor_id="left", manager_id="m"), {}, "late"),  # who left had a successor too
+        (member("p", active=False, manager_id="away"), {}, "s"),  # who is away has a deputy
+        (member("p", active=False, manager_id="circle"), {"t": "l"}, "l"),
+        (member("p", active=False, manager_id="nobody"), {"t": "l"}, "l"),
+        (member("p", deputy_id="s", manager_id="m"), {}, "s"),
+        (member("p", deputy_id="s", absent_until=NOON, manager_id="m"), {}, "m"),  # back: whoever stood in does so no more
+        (member("p"), {"t": "p", "d": "l"}, "l"),  # nobody comes after themselves
+    ],
+)  # fmt: skip
+def test_who_takes_the_work_of_somebody(person: Member, leads: dict[str, str], expected: str) -> None:
+    others = [member(one) for one in ("s", "m", "l", "late")] + [
+        member("left", active=False, successor_id="late"), member("away", deputy_id="s"), member("circle", active=False, successor_id="p"),
+    ]  # fmt: skip
+    assert led(person, *others, leads=leads).substitute("p", NOON) == expected
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_work_goes_to_nobody_who_is_away_or_gone_nor_back(data: st.DataObject) -> None:
+    names = ["a", "b", "c", "d"]
+    somebody = st.sampled_from(["", *names])
+    members = [
+        member(name, active=data.draw(st.booleans()), deputy_id=data.draw(somebody), successor_id=data.draw(somebody), manager_id=data.draw(somebody))
+        for name in names
+    ]  # fmt: skip
+    found = led(*members, leads={"t": data.draw(st.sampled_from(names))})
+    for name in names:
+        taker = found.substitute(name, NOON)
+        assert taker != name
+        assert not taker or found.available(taker, NOON)
+    assert led().substitute("a", NOON) == ""
