@@ -8,6 +8,7 @@ from typing import Any
 
 from crm.common.v1 import access_pb2
 from pymongo import ReturnDocument, UpdateOne
+from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chassis.kernel.clock import now
 from chassis.rpc.call import Call
@@ -52,8 +53,8 @@ async def load(database: Database, known: int, *, owner_sees_all: bool) -> acces
         directory.contracts.append(_terms(contract))
     async for person in database["people"].find({}).limit(MOST_PEOPLE):
         directory.members.append(_member(person, providers))
-    async for unit in database["departments"].find({}, {"ancestor_ids": 1}):
-        directory.units.add(department_id=unit["_id"], ancestor_ids=unit.get("ancestor_ids", []))
+    async for unit in database["departments"].find({}, {"ancestor_ids": 1, "lead_id": 1}):
+        directory.units.add(department_id=unit["_id"], ancestor_ids=unit.get("ancestor_ids", []), lead_id=unit.get("lead_id", ""))
     live = {"revoke_time": {"$ne": None}, "access_expire_time": {"$gt": now()}}
     async for session in database["sessions"].find(live, {"_id": 1}).limit(100_000):
         directory.revoked_session_ids.append(session["_id"])
@@ -62,20 +63,20 @@ async def load(database: Database, known: int, *, owner_sees_all: bool) -> acces
     return directory
 
 
-async def providers_in_use(database: Database) -> frozenset[str]:
+async def providers_in_use(database: Database, session: AsyncClientSession | None = None) -> frozenset[str]:
     """The identity providers whose roles count."""
-    return frozenset([row["_id"] async for row in database[PROVIDERS].find({"archive_time": None}, {"_id": 1})])
+    return frozenset([row["_id"] async for row in database[PROVIDERS].find({"archive_time": None}, {"_id": 1}, session=session)])
 
 
-async def roles_of(database: Database) -> dict[str, Rights]:
+async def roles_of(database: Database, session: AsyncClientSession | None = None) -> dict[str, Rights]:
     """What each role in use allows; a shipped one by its code, others by their id."""
-    return {name: rights for name, rights, _ in await _roles(database)}
+    return {name: rights for name, rights, _ in await _roles(database, session)}
 
 
-async def _roles(database: Database) -> list[tuple[str, Rights, list[dict[str, str]]]]:
+async def _roles(database: Database, session: AsyncClientSession | None = None) -> list[tuple[str, Rights, list[dict[str, str]]]]:
     """Name, rights and field permissions of each role in use, read at one moment. A word of a newer build is left out, and said."""
     found = []
-    async for row in database[ROLES].find({"archive_time": None}).sort("_id", 1).limit(MOST_ROLES):
+    async for row in database[ROLES].find({"archive_time": None}, session=session).sort("_id", 1).limit(MOST_ROLES):
         name, rights = row.get("role") or row["_id"], Rights()
         for line in row.get("permissions", []):
             if f"SCOPE_{line['scope']}" in _SCOPES:
@@ -123,6 +124,8 @@ def _member(person: dict[str, Any], providers: frozenset[str]) -> access_pb2.Mem
         active=person.get("state") == "ACTIVE",
         roles=every_role(person, providers),
         deputy_id=person.get("deputy_id", ""),
+        manager_id=person.get("manager_id", ""),
+        successor_id=person.get("successor_id", ""),
     )
     for name in ("absence_start_time", "absence_end_time"):
         if person.get(name):

@@ -7,6 +7,7 @@ from pymongo import ASCENDING, IndexModel
 
 from chassis.rpc.call import Call
 from chassis.storage.records import Document, Records
+from services.organization.access.administrators import must_remain
 from services.organization.access.store import touch
 
 
@@ -23,6 +24,7 @@ class IdentityProviders(Records):
         """A new revision of the directory when a provider goes out of use or comes back: the roles that it gave count no more, or again."""
         if before and before.get("archive_time") != after.get("archive_time"):
             touch(call)
+            must_remain(call)
 
     async def in_use_by_id(self, call: Call, provider_id: str) -> Document | None:
         """A provider in use; None when there is none."""

@@ -8,6 +8,7 @@ from crm.organization.v1 import role_definition_pb2
 
 from chassis.rpc.call import Call
 from chassis.storage.records import Records
+from services.organization.access.administrators import must_remain
 from services.organization.access.store import touch
 
 
@@ -22,6 +23,8 @@ class Roles(Records):
     def project(self, call: Call, before: dict[str, Any] | None, after: dict[str, Any]) -> None:
         """A new revision of the directory."""
         touch(call)
+        if before and any(before.get(name) != after.get(name) for name in ("permissions", "archive_time")):
+            must_remain(call)
 
     async def is_held(self, call: Call, role_id: str) -> bool:
         """Whether active people have the role."""
