@@ -35,6 +35,7 @@ from services.organization.identity_providers.workers import ProvidedRolesEnd
 from services.organization.people import api as people_api
 from services.organization.people.credentials import COLLECTION as CREDENTIALS
 from services.organization.people.store import People
+from services.organization.people.works import Works
 from services.organization.roles import actions as role_actions
 from services.organization.roles import api as roles_api
 from services.organization.roles.store import Roles
@@ -107,7 +108,7 @@ def build(settings: Settings) -> Department:
         database=database,
         vault=vault,
         services=[
-            people_api.service(people, departments, roles),
+            people_api.service(people, departments, roles, sessions, Works(channels, own_token)),
             departments_api.service(departments),
             roles_api.service(roles),
             sharing_contracts_api.service(contracts, departments),

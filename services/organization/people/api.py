@@ -13,26 +13,30 @@ from chassis.rpc.service import Service
 from services.organization.departments.store import Departments
 from services.organization.people import actions, model
 from services.organization.people.store import People
+from services.organization.people.works import Works
 from services.organization.roles.store import Roles
+from services.organization.sessions.store import Sessions
 
 
-def service(people: People, departments: Departments, roles: Roles) -> Service:
+def service(people: People, departments: Departments, roles: Roles, sessions: Sessions, works: Works) -> Service:
     """The handlers of people."""
     enrolled = person_service_pb2.EnrollSecondFactorResponse
 
     @handler
     async def enroll(call: Call, request: Any) -> Any:
-        secret, uri, codes = await actions.enroll_factor(people, call, person_id=request.person_id, password=request.password)
+        secret, uri, codes = await actions.enroll_factor(
+            people, sessions, call, person_id=request.person_id, password=request.password, code=request.code
+        )
         return enrolled(secret=secret, uri=uri, recovery_codes=codes)
 
     noun = Noun(people, model.check, partial(actions.place, people, departments, roles))
     return noun.serve(
-        DeactivatePerson=partial(actions.deactivate, people),
+        DeactivatePerson=partial(actions.deactivate, people, works),
         ReactivatePerson=partial(actions.reactivate, people),
         EnrollSecondFactor=enroll,
         ConfirmSecondFactor=partial(actions.confirm_factor, people),
-        RemoveSecondFactor=partial(actions.remove_factor, people),
+        RemoveSecondFactor=partial(actions.remove_factor, people, sessions),
         HandOver=partial(actions.hand_over, people),
         SetAbsence=partial(actions.set_absence, people),
-        SetPassword=partial(actions.set_password, people),
+        SetPassword=partial(actions.set_password, people, sessions),
     )

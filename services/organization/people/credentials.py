@@ -33,7 +33,7 @@ def begin_factor(call: Call, person_id: str, secret: str, codes: list[str]) -> N
 def confirm_factor(call: Call, stored: Document, step: int) -> None:
     """Let the pending second factor count; its first code is used up."""
     pending = stored["pending_factor"]
-    values = {"factor": {"secret": pending["secret"], "last_step": step}, "recovery": pending["recovery"]}
+    values = {"factor": {"secret": pending["secret"], "last_step": step, "time": call.now}, "recovery": pending["recovery"]}
     call.changes.write(COLLECTION, UpdateOne({"_id": stored["_id"]}, {"$set": values, "$unset": {"pending_factor": ""}}))
 
 

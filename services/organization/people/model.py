@@ -64,15 +64,40 @@ def absent(person: Document, deputy_id: str | None, begins: datetime | None, end
 
 
 # Set by commands of their own, which judge them.
-BY_COMMAND = ("deputy_id", "absence_start_time", "absence_end_time", "successor_id", "provided_roles")
+_BY = {
+    "deputy_id": "personSetAbsence", "absence_start_time": "personSetAbsence", "absence_end_time": "personSetAbsence",
+    "successor_id": "personHandOver or personDeactivate", "provided_roles": "signing in through an identity provider",
+    "state": "personDeactivate or personReactivate",
+}  # fmt: skip
+# What everybody may say of themselves with the right to change people; the rest decides what they reach, or who they are.
+OF_ONESELF = ("name", "phone", "locale", "time_zone")
+DECIDES_REACH = ("home_department_id", "home_team_id", "manager_id", "roles", "role_definition_ids", "email")
+
+
+GIVEN = (*OF_ONESELF, *DECIDES_REACH, "post", "skills")
 
 
 def command_refusal(person: Document, before: Document) -> CrmError | None:
-    """Why a person cannot be stored so: an absence or a successor came in beside their commands. None when not."""
-    for name in BY_COMMAND:
-        if person.get(name) != before.get(name):
-            how = "by signing in through an identity provider" if name == "provided_roles" else "by personSetAbsence or personHandOver"
-            return Invalid(f"{name} is set {how}; leave it out", field=name)
+    """Why a person cannot be stored so: an absence, a successor or a departure came in beside their commands. None when not. That somebody of
+    earlier times has left may be told when they are brought in."""
+    for name, how in _BY.items():
+        if person.get(name) != before.get(name) and (before or name != "state"):
+            return Invalid(f"{name} is set by {how}; leave it out", field=name)
+    return None
+
+
+def reach_refusal(person: Document, before: Document, caller_id: str) -> CrmError | None:
+    """Why somebody without the right to give roles cannot store a person so; None when nothing speaks against it. Where a person stands decides
+    what they see, as roles do; by the mail address they are known to identity providers."""
+    changed = [name for name in GIVEN if (person.get(name) or None) != (before.get(name) or None)] if before else ()
+    for name in changed:
+        if name in DECIDES_REACH:
+            words = (
+                "where a person stands decides what they reach; changing it takes the right to give roles («assign» on role_definitions)"
+            )
+            return NotAllowed(words, field=name)
+        if person["_id"] == caller_id and name not in OF_ONESELF:
+            return NotAllowed(f"of yourself you may change {', '.join(OF_ONESELF)}; ask an administrator for the rest", field=name)
     return None
 
 

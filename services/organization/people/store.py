@@ -10,7 +10,9 @@ from pymongo import ASCENDING, DeleteMany, IndexModel, UpdateMany
 
 from chassis.rpc.call import Call
 from chassis.storage.records import OWNER_FIELDS, Records
+from services.organization.access.administrators import must_remain
 from services.organization.access.store import touch
+from services.organization.people.model import every_role
 
 
 class People(Records):
@@ -22,7 +24,7 @@ class People(Records):
             parents=("home_department_id",),
             indexes=[
                 IndexModel([("provided_roles.identity_provider_id", ASCENDING)], name="by_provided_roles"),
-                IndexModel([("home_team_id", ASCENDING)], name="by_home_team_id"),
+                *(IndexModel([(name, ASCENDING)], name=f"by_{name}") for name in ("home_team_id", "roles", "role_definition_ids")),
                 *(IndexModel([(name, ASCENDING)], name=f"by_{name}") for name in OWNER_FIELDS),
             ],
         )
@@ -37,6 +39,8 @@ class People(Records):
     def project(self, call: Call, before: dict[str, Any] | None, after: dict[str, Any]) -> None:
         """A new revision of the directory; sessions of a person who left end."""
         touch(call)
+        if before and before["state"] == "ACTIVE" and (after["state"] == "LEFT" or set(every_role(before)) - set(every_role(after))):
+            must_remain(call)
         if before and before["state"] == "ACTIVE" and after["state"] == "LEFT":
             self.end_sessions(call, after["_id"])
             # Whoever comes back is linked anew: meanwhile the account may have become somebody else's.

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from crm.organization.v1 import person_events_pb2 as person_events
 from crm.organization.v1 import session_events_pb2 as events
 
 from chassis.access.caller import Caller
@@ -67,7 +68,7 @@ async def sign_in(
     if stored.get("factor"):
         await _second_factor(sessions, own, stored, code, device)
     if stored.get("must_change") or new_password:
-        await _choose(people, own, person, password, new_password)
+        person = await _choose(people, own, person, password, new_password)
     await sessions.forget_guesses(own, address, place)
     if not device:
         await sessions.take_back(own, address)
@@ -93,7 +94,7 @@ async def _second_factor(sessions: Sessions, call: Call, stored: Document, code:
     await sessions.forget_guesses(call, account, place)
 
 
-async def _choose(people: People, call: Call, person: Document, password: str, new_password: str) -> None:
+async def _choose(people: People, call: Call, person: Document, password: str, new_password: str) -> Document:
     """A password of the person's own in place of the one that they signed in with; other sessions end."""
     if not new_password or new_password == password:
         words = "this password was given by somebody else; choose one of your own and send it as new_password"
@@ -101,6 +102,7 @@ async def _choose(people: People, call: Call, person: Document, password: str, n
     check_password(new_password, person)
     credentials.set_password(call, person["_id"], await hash_password(new_password), must_change=False)
     people.end_sessions(call, person["_id"])
+    return people.change(call, person, {}, person_events.PersonPasswordSet, action="password")
 
 
 async def refresh(sessions: Sessions, people: People, call: Call, *, refresh_token: str) -> Opened | None:

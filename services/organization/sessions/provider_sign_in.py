@@ -58,14 +58,19 @@ class ProviderSignIn:
         Commits by itself: state and code are used up, so the call cannot be tried again as a whole when somebody was faster.
         """
         provider, identity = await self._vouched(as_department(call), state, code)
+        keep = False
         for _ in range(_ATTEMPTS):
             call.changes = _fresh(call, provider)
             own = as_department(call)
-            person = await self._person(own, provider, identity)
+            person = await self._person(own, provider, identity, keep=keep)
             opened = open_session(self.sessions, own, person, user_agent) if person_model.every_role(person) else None
             try:
                 await call.changes.commit()
             except (Conflict, Duplicate):
+                continue
+            except WrongState as last:  # the groups took the roles of the last administrator: who would let anybody in again?
+                log.warning("provided roles kept", extra={"person": person["_id"], "reason": last.message})
+                keep = True
                 continue
             call.changes = _fresh(call, provider)  # all is written: nothing is left for the commit behind the handler
             if opened is None:
@@ -108,8 +113,8 @@ class ProviderSignIn:
                 raise NotTrusted("userinfo is about somebody else")
         return model.joined(claims, more)
 
-    async def _person(self, call: Call, provider: Document, identity: model.Identity) -> Document:
-        """The person with the roles that the groups give now."""
+    async def _person(self, call: Call, provider: Document, identity: model.Identity, *, keep: bool) -> Document:
+        """The person with the roles that the groups give now; with `keep`, with those that they have."""
         given = model.granted(provider, identity.groups)
         linked = await credentials.person_of(call, provider, identity.subject)
         person = await self.people.get(call, linked) if linked else await self.people.by_email(call, identity.email)
@@ -122,7 +127,7 @@ class ProviderSignIn:
                 raise model.identity_taken()
             credentials.link(call, provider, identity.subject, person["_id"])
         provided = model.provided(person, given)
-        if provided == person.get("provided_roles", []):
+        if keep or provided == person.get("provided_roles", []):
             return person
         return self.people.change(call, person, {"provided_roles": provided or None}, person_events_pb2.PersonRolesProvided)
 
