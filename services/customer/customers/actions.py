@@ -25,6 +25,23 @@ async def move_lifecycle(
     return customers.change(call, before, model.moved(before, lifecycle, reason), events.CustomerLifecycleMoved)
 
 
+async def assign(
+    customers: Customers, call: Call, *, customer_id: str, owner_id: str, reason: str = "", move_open_work: bool = False,
+    version: int | None = None,
+) -> Document:  # fmt: skip
+    """Give to another active person; with `move_open_work` each department gives them what the owner of before has still to do for it."""
+    before = await customers.get(call, customer_id, "assign")
+    customers.checked_version(before, version)
+    customers.in_use(before)
+    owner: Document = {}
+    customers.set_owner(call, owner, owner_id)
+    call.changes.reason = reason
+    former = before.get("owner_id", "")
+    if move_open_work and former and former != owner_id:
+        return customers.change(call, before, owner | {"former_owner_id": former}, events.CustomerHandedOver)
+    return customers.change(call, before, owner, events.CustomerAssigned)
+
+
 def permitted(customers: Customers, call: Call, before: Document, values: Document) -> None:
     """Who works with the customer is for those to say whose role reaches it: a guest would make their own access last."""
     named = values.get("collaborator_ids", before.get("collaborator_ids", []))

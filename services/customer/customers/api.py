@@ -32,6 +32,7 @@ def service(customers: Customers) -> Service:
     return noun.serve(
         SearchCustomers=search,
         EraseCustomer=partial(erasure.erase, customers),
+        AssignCustomer=partial(actions.assign, customers),
         ArchiveCustomer=partial(actions.archive, customers),
         MoveCustomerLifecycle=partial(actions.move_lifecycle, customers),
     )

@@ -14,6 +14,8 @@ from services.customer.segments import model
 from services.customer.segments.store import Segments
 
 BATCH = 200
+# Facts after which a customer may be somebody else's.
+MOVED = ("CustomerAssigned", "CustomerHandedOver", "CustomerUpdated")
 Document = dict[str, Any]
 OwnCall = Callable[[str], Call]
 
@@ -36,7 +38,7 @@ def reactions(segments: Segments, customers: Customers, own_call: OwnCall) -> li
                     segments.enter(call, segment["_id"], customer, before)
                 elif inside and before and not belongs(customer):
                     segments.leave(call, before, customer)
-        for identity in {event.aggregate_id for event in announced if event.name in ("CustomerAssigned", "CustomerUpdated")} & set(found):
+        for identity in {event.aggregate_id for event in announced if event.name in MOVED} & set(found):
             segments.set_owner_of(call, found[identity])
 
     async def build(call: Call, announced: Sequence[Event]) -> None:

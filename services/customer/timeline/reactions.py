@@ -12,7 +12,7 @@ from services.customer.timeline.model import entry_of, sources
 from services.customer.timeline.store import Timeline
 
 # Facts about customers after which their entries are written anew.
-FOLLOWED = ("CustomerAssigned", "CustomerUpdated", "CustomerErased")
+FOLLOWED = ("CustomerAssigned", "CustomerHandedOver", "CustomerUpdated", "CustomerErased")
 
 
 def reactions(timeline: Timeline) -> list[Reaction]:
