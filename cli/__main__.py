@@ -80,8 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     platform.add_argument("folder", type=Path, nargs="?", help="folder of backups, for restore into the databases of CRM_MONGO_URI")
     platform.add_argument("name", nargs="?", default="", help="which backup, for restore (default: the newest)")
     platform.add_argument("--to", type=Path, help="file for accounts (default: print)")
-    platform.add_argument("--email", default="", help="mail address of the first person, for administrator")
-    platform.add_argument("--company", default="公司", help="name of the company, for administrator")
+    platform.add_argument("--email", default="", help="mail address of an administrator: made where nobody has it")
+    platform.add_argument("--company", default="公司", help="name of the company, for administrator, where there is none yet")
     developers.declare(commands)
     commands.add_parser("doctor", help="look at every part of the running installation; says how to mend what is wrong")
     return parser

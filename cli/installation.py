@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PORT_BASE = 8400
 _ENGINE_PORTS = {"mongo": 17, "nats": 22, "monitor": 23}
 _DEMO_MAIL = "demo@xietong.example"
+_ADMINISTRATOR_MAIL = "admin@xietong.example"
 
 
 @dataclass
@@ -40,7 +41,8 @@ class Installation:
         if not path.exists():
             kept: dict[str, Any] = {
                 "secrets": new_secrets(), "masters": new_masters(), "backup": secrets.token_urlsafe(32), "email": _DEMO_MAIL,
-                "password": secrets.token_urlsafe(12), "sample": "",
+                "password": secrets.token_urlsafe(12), "administrator": {"email": _ADMINISTRATOR_MAIL, "password": secrets.token_urlsafe(12)},
+                "sample": "",
             }  # fmt: skip
             installation = Installation(folder, base, kept)
             installation.save()

@@ -10,8 +10,10 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_urlsafe
+from typing import Any
 
 import nats
+from crm.common.v1 import criteria_pb2
 from crm.organization.v1 import department_pb2, department_service_pb2, person_pb2, person_service_pb2
 from nats.errors import Error as NatsError
 from nats.js.errors import Error as JetStreamError
@@ -117,24 +119,57 @@ def _secret(name: str, values: dict[str, str]) -> dict[str, object]:
 
 
 async def administrator(plan: Plan, email: str, company: str) -> None:
-    """The first person of an empty installation, who makes all others: an administrator at the head of the company. The password is said once."""
-    password, request_id = token_urlsafe(12), new_id()
+    """Somebody who makes all others: an administrator at the head of the company, whose password is said once and is good for choosing another.
+
+    It finds what is there: a company is made only where there is none, and for an administrator who cannot sign in any more it is a new password.
+    """
+    password, address = token_urlsafe(12), email.strip().lower()
     batches = Batches(plan)
     try:
-        request = department_service_pb2.CreateDepartmentRequest(
-            request_id=request_id, name=company, kind=department_pb2.DEPARTMENT_KIND_COMPANY
-        )
-        unit = (await batches.call("organization", _DEPARTMENTS, "CreateDepartment", request)).department
-        person = person_service_pb2.CreatePersonRequest(
-            request_id=request_id,
-            name=email.partition("@")[0],
-            email=email,
-            roles=[person_pb2.ROLE_ADMINISTRATOR],
-            home_department_id=unit.id,
-        )
-        made = (await batches.call("organization", _PEOPLE, "CreatePerson", person)).person
-        set_password = person_service_pb2.SetPasswordRequest(request_id=request_id, person_id=made.id, password=password)
+        unit = await _company(batches, company)
+        made = await _administrator(batches, address, unit.id)
+        set_password = person_service_pb2.SetPasswordRequest(request_id=new_id(), person_id=made, password=password, must_change=True)
         await batches.call("organization", _PEOPLE, "SetPassword", set_password)
     finally:
         await batches.close()
-    say(f"  {email} is the administrator of {company}; password {password}")
+    say(f"  {address} is an administrator of {unit.name}; choose another password at the first sign-in, with this one: {password}")
+
+
+async def _company(batches: Batches, name: str) -> department_pb2.Department:
+    """The unit at the head, the oldest where there are several; made where there is none. Made twice at once, it is one."""
+    request = department_service_pb2.ListDepartmentsRequest(page_size=100, order_by=department_pb2.DEPARTMENT_ORDER_CREATE_TIME_DESC)
+    found: list[department_pb2.Department] = []
+    while True:
+        answer = await batches.call("organization", _DEPARTMENTS, "ListDepartments", request)
+        found += [unit for unit in answer.departments if not unit.parent_id]
+        request.page_token = answer.next_page_token
+        if not request.page_token:
+            break
+    if found:
+        return found[-1]
+    new = department_pb2.Department(source_key="platform:company", name=name, kind=department_pb2.DEPARTMENT_KIND_COMPANY)
+    return department_pb2.Department(id=(await _upserted(batches, "departments", new)), name=name)
+
+
+async def _administrator(batches: Batches, email: str, unit_id: str) -> str:
+    """The id of the administrator with a mail address, made where nobody has it. Raises EngineError where it is somebody else's."""
+    condition = criteria_pb2.Condition(field="email", operator=criteria_pb2.OPERATOR_EQUALS, values=[criteria_pb2.Value(text=email)])
+    request = person_service_pb2.ListPeopleRequest(filter=criteria_pb2.Criteria(condition=condition), page_size=1)
+    for person in (await batches.call("organization", _PEOPLE, "ListPeople", request)).people:
+        if person.state != person_pb2.PERSON_STATE_ACTIVE or person_pb2.ROLE_ADMINISTRATOR not in person.roles:
+            raise EngineError(
+                f"{email} is known and is no active administrator; let an administrator give the role, or name another address"
+            )
+        return str(person.id)
+    new = person_pb2.Person(
+        source_key=f"platform:{email}", name=email.partition("@")[0], email=email, roles=[person_pb2.ROLE_ADMINISTRATOR],
+        home_department_id=unit_id,
+    )  # fmt: skip
+    return await _upserted(batches, "people", new)
+
+
+async def _upserted(batches: Batches, resource: str, record: Any) -> str:
+    (outcome,) = await batches.upsert(resource, [record])
+    if outcome.error_message:
+        raise EngineError(outcome.error_message)
+    return str(outcome.id)

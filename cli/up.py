@@ -180,7 +180,9 @@ async def _first_start(installation: Installation, plan: Plan, customers: int, s
         return
     say(f"  sample company: {customers:,} customers and a year of work, once")
     demo = (str(installation.kept["email"]), str(installation.kept["password"]))
-    await load_sample(plan, customers=customers, seed=seed, demo=demo)
+    found = installation.kept.get("administrator")
+    administrator = (str(found["email"]), str(found["password"])) if found else None
+    await load_sample(plan, customers=customers, seed=seed, demo=demo, administrator=administrator)
     installation.kept["sample"] = "loaded"
     installation.save()
 
@@ -200,10 +202,17 @@ async def restore_into(installation: Installation, folder: Path, secret: str, na
                 await running.start_engines()
             await restore(running.plan, folder, secret, name)
             installation.kept["sample"] = "loaded"
+            installation.kept.pop("administrator", None)  # who that is stands in what was restored
             installation.save()
         finally:
             await running.stop()
     say("  restored; `./xietong up` starts it. Facts that were on their way are heard within a minute or two")
+
+
+def _administrator(installation: Installation) -> str:
+    """The login of who makes people. Installations of before there was one, and restored ones, have their own way to it."""
+    found = installation.kept.get("administrator")
+    return f"{found['email']}  {found['password']}" if found else "./xietong platform administrator --email you@example.com"
 
 
 def _show(installation: Installation, running: Running) -> None:
@@ -214,6 +223,7 @@ def _show(installation: Installation, running: Running) -> None:
   graph (GraphiQL)   http://{HOST}:{plan.gateway_port}/graphql
   public FAQ 常见问题  http://{HOST}:{plan.faq_port}/faq
   demo login         {installation.kept["email"]}  {installation.kept["password"]}
+  administrator      {_administrator(installation)}
   inbox              ./xietong inbox
   logs               {os.path.relpath(installation.folder / "logs")}
 

@@ -6,7 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from cli.doctor import broker, database, machine, services
+from cli.doctor import broker, database, machine, services, work
 from cli.doctor.finding import Finding
 from cli.installation import Installation
 from cli.nats_accounts import departments_of
@@ -30,8 +30,9 @@ async def examine(plan: Plan, folder: Path) -> list[Finding]:
     departments = departments_of(plan)
     try:
         parts = await asyncio.gather(
-            services.look(plan), database.look(plan, departments), broker.look(plan, departments, folder), machine.look(plan, folder)
-        )
+            services.look(plan), database.look(plan, departments), work.look(departments), broker.look(plan, departments, folder),
+            machine.look(plan, folder),
+        )  # fmt: skip
     finally:
         for department in departments:
             await department.database.client.close()

@@ -26,13 +26,15 @@ CHUNK = 500
 _ORDER = (("customers", "contacts", "notes"), ("opportunities", "orders"), ("campaign_messages",), ("tickets", "ticket_replies"))
 _PEOPLE = person_service_pb2.DESCRIPTOR.services_by_name["PersonService"]
 _SEGMENTS = segment_service_pb2.DESCRIPTOR.services_by_name["SegmentService"]
+Login = tuple[str, str]  # mail address and password
 _REFUSED = outcome_pb2.UPSERT_RESULT_REFUSED
 
 
 async def load_sample(
-    plan: Plan, *, customers: int, seed: int, demo: tuple[str, str] | None = None, until: datetime | None = None
+    plan: Plan, *, customers: int, seed: int, demo: Login | None = None, administrator: Login | None = None, until: datetime | None = None
 ) -> dict[str, int]:
-    """Load `customers` customers of a seed; `demo` is mail address and password of the demo login. Counts by resource.
+    """Load `customers` customers of a seed; `demo` and `administrator` are the logins of one who works and one who makes people. Counts by
+    resource.
 
     Killed in between, it can be run again: what is stored is found by its natural key.
     """
@@ -41,7 +43,7 @@ async def load_sample(
     try:
         staff = Staff(seed)
         maker = Maker(staff, until or year_end(datetime.now(UTC)))
-        await _company(batches, staff, maker, demo, counts)
+        await _company(batches, staff, maker, {"demo": demo, "administrator": administrator}, counts)
         progress = Progress("customers with their year", customers)
         for start in range(0, customers, CHUNK):
             life = Life()
@@ -62,21 +64,22 @@ async def load_sample(
     return counts
 
 
-async def _company(batches: Batches, staff: Staff, maker: Maker, demo: tuple[str, str] | None, counts: dict[str, int]) -> None:
+async def _company(batches: Batches, staff: Staff, maker: Maker, logins: dict[str, Login | None], counts: dict[str, int]) -> None:
     await _send(batches, "departments", units(staff), counts)
-    await _send(batches, "people", list(people(staff, demo[0] if demo else "")), counts)
-    if demo:
-        request = person_service_pb2.SetPasswordRequest(
-            request_id=f"demo-{staff.seed}-password", person_id=staff.id("people", "demo", 0), password=demo[1]
-        )
-        await batches.call("organization", _PEOPLE, "SetPassword", request)
+    await _send(batches, "people", list(people(staff, *(login[0] if login else "" for login in logins.values()))), counts)
+    for key, login in logins.items():
+        if login:
+            request = person_service_pb2.SetPasswordRequest(
+                request_id=f"{key}-{staff.seed}-password", person_id=staff.id("people", key, 0), password=login[1]
+            )
+            await batches.call("organization", _PEOPLE, "SetPassword", request)
     await asyncio.sleep(0.5)  # the other departments hear of the people who will own what follows
     products, pipelines = catalogue(staff)
     await _send(batches, "products", products, counts)
     await _send(batches, "pipelines", pipelines, counts)
     await _send(batches, "campaigns", campaigns(staff, maker.start), counts)
     await _send(batches, "articles", articles(staff), counts)
-    if demo:
+    if logins["demo"]:
         await _segment(batches, staff)
 
 

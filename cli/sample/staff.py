@@ -80,8 +80,8 @@ def units(staff: Staff) -> list[Any]:
     ]  # fmt: skip
 
 
-def people(staff: Staff, demo_email: str = "") -> Iterator[Any]:
-    """Everybody with a login name; passwords are not given to sample people."""
+def people(staff: Staff, demo_email: str = "", administrator_email: str = "") -> Iterator[Any]:
+    """Everybody with a login name; passwords are not given to sample people, but to the demo user and the administrator."""
     rng = random.Random(f"{staff.seed}:people")
     posts = [("rep", 12, "SALES_REP", "销售代表", "sales"), ("lead", 3, "SALES_LEAD", "销售主管", "sales"), ("marketer", 3, "MARKETER", "市场专员", "marketing"),
              ("agent", 6, "SUPPORT_AGENT", "客服专员", "support"), ("coordinator", 1, "COORDINATOR", "CRM协调员", "crm")]  # fmt: skip
@@ -93,9 +93,14 @@ def people(staff: Staff, demo_email: str = "") -> Iterator[Any]:
             identity = staff.id("people", key, number)
             {"rep": staff.reps, "agent": staff.agents, "marketer": staff.marketers}.get(key, []).append(identity)
             staff.skills[identity] = skills
-            yield _person(staff, key, number, name, role, post, unit, team, skills, f"{key}{number}@xietong.example")
+            made = _person(staff, key, number, name, role, post, unit, team, skills, f"{key}{number}@xietong.example")
+            if key != "coordinator":  # whoever leaves has somebody who takes over
+                made.manager_id = staff.id("people", *(("lead", number % 3) if key == "rep" else ("coordinator", 0)))
+            yield made
     if demo_email:
         yield _person(staff, "demo", 0, "演示用户 Demo", "COORDINATOR", "CRM协调员", "crm", None, (), demo_email)
+    if administrator_email:
+        yield _person(staff, "administrator", 0, "系统管理员", "ADMINISTRATOR", "系统管理员", "crm", None, (), administrator_email)
 
 
 def _person(

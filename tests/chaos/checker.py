@@ -89,6 +89,7 @@ class Checker:
         await self._timeline()
         await self._segments()
         await self._work()
+        await self._holders()
         await self._totals()
         await self._money(commands)
         await self._campaigns()
@@ -216,6 +217,17 @@ class Checker:
         loads = Counter([row["owner_id"] async for row in tickets if row.get("owner_id")])
         kept = {row["_id"]: row["open"] async for row in self.databases["support"]["agent_loads"].find({}) if row.get("open")}
         self.found.must("loads of agents = their open tickets", _differences(dict(loads), kept), len(loads))
+
+    async def _holders(self) -> None:
+        """Whoever holds open work works here."""
+        active = {row["_id"] async for row in self.databases["organization"]["people"].find({"state": "ACTIVE"}, {"_id": 1})}
+        wrong, checked = [], 0
+        for noun, (department, collection) in COLLECTIONS.items():
+            async for row in self.databases[department][collection].find({"archive_time": None}, {"state": 1, "owner_id": 1}):
+                if row["state"] in OPEN_STATES[noun] and row.get("owner_id"):
+                    checked += 1
+                    wrong += [] if row["owner_id"] in active else [f"{noun} {row['_id']} of {row['owner_id']}"]
+        self.found.must("open work is with people who are there", wrong, checked)
 
     async def _totals(self) -> None:
         wanted: Counter[tuple[str, str]] = Counter()

@@ -23,12 +23,17 @@ document.getElementById("signin").addEventListener("submit", async (event) => {
   event.preventDefault();
   const form = new FormData(event.target);
   const place = `device ${form.get("email")}`;
-  const input = { email: form.get("email"), password: form.get("password"), userAgent: "GraphiQL", deviceToken: localStorage.getItem(place) };
+  const given = Object.fromEntries([...form].filter(([, value]) => value));
+  const input = { ...given, userAgent: "GraphiQL", deviceToken: localStorage.getItem(place) };
   const { data, errors } = await post({ query: SIGN_IN, variables: { input } });
   const result = data && data.sessionCreate;
   const refusal = (errors || (result && result.errors) || [])[0];
   tokens = refusal ? null : result.tokens;
   if (tokens) localStorage.setItem(place, result.deviceToken);
+  // What else a sign-in takes is asked for when it is: a code of the second factor, an own password in place of a given one.
+  for (const [code, name] of [["SECOND_FACTOR_REQUIRED", "code"], ["PASSWORD_CHANGE_REQUIRED", "newPassword"]]) {
+    if (refusal && refusal.code === code) document.getElementById(name).hidden = false;
+  }
   document.getElementById("who").textContent = refusal ? refusal.message : `${result.person.name} ✓`;
 });
 

@@ -64,6 +64,24 @@ async def test_all_is_well_and_said_so(sick: Installation, tmp_path: Path, capsy
         assert f"  {name} " in said
 
 
+async def test_open_work_of_somebody_who_left_is_told_and_that_nobody_administers(sick: Installation, tmp_path: Path) -> None:
+    leaver = await sick.person("leaver of the doctor", "SALES_REP")
+    await sick.ask("DeactivatePerson", person_id=leaver)
+    people, tickets = sick.suite["organization"].database["people"], sick.suite["support"].database["tickets"]
+    made = (await sick.ask("CreateTicket", role="SUPPORT_AGENT", subject="坏了", channel=1)).ticket.id
+    await tickets.update_one({"_id": made}, {"$set": {"owner_id": leaver}})
+    await people.update_many({"roles": "ADMINISTRATOR"}, {"$set": {"state": "LEFT"}})
+    try:
+        found = [finding for finding in await wrong(sick, tmp_path) if finding.part == "people"]
+        assert [finding.text for finding in found] == [
+            "nobody can give roles and change people", "open work of people who have left: 1 tickets",
+        ]  # fmt: skip
+    finally:
+        await people.update_many({"roles": "ADMINISTRATOR"}, {"$set": {"state": "ACTIVE"}})
+        await tickets.update_one({"_id": made}, {"$set": {"owner_id": sick.people["SUPPORT_AGENT"]}})
+    assert [finding for finding in await wrong(sick, tmp_path) if finding.part == "people"] == []
+
+
 async def test_a_dropped_index_is_named_and_the_exit_code_is_1(
     sick: Installation, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

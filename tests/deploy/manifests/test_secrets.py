@@ -12,7 +12,6 @@ from cli.installation import Installation
 from tests.deploy.manifests import declared
 from tests.deploy.manifests.objects import one, pods
 from tests.deploy.manifests.rendering import SERVICES, objects
-from tests.support.installation import Installation as InstallationUnderTest
 
 
 def made(folder: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, str]]:
@@ -42,13 +41,3 @@ def test_the_organization_knows_every_departments_secret_and_nobody_elses_key(tm
 
 def test_the_same_installation_makes_the_same_secrets_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert made(tmp_path, capsys) == made(tmp_path, capsys)
-
-
-async def test_the_first_person_of_an_installation_may_sign_in_and_make_others(
-    crm: InstallationUnderTest, capsys: pytest.CaptureFixture[str]
-) -> None:
-    await platform.administrator(crm.plan, "first@example.com", "第一公司")
-    password = capsys.readouterr().out.split()[-1]
-    session = await crm.ask("CreateSession", role="", email="first@example.com", password=password)
-    made = await crm.ask("CreateDepartment", role=session.tokens.access_token, name="第二部", kind=4)
-    assert made.department.name == "第二部"
