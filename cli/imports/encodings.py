@@ -15,7 +15,9 @@ _CODECS = {
     "big5": "cp950", "shift_jis": "cp932", "euc_kr": "cp949", "gbk": "gb18030", "gb2312": "gb18030", "latin-1": "latin-1", "iso8859-1": "latin-1",
 }  # fmt: skip
 # cp1250, cp1254, koi8_r and cp866 are never taken by themselves, but speak against what they make doubtful.
-GUESSED = ("gb18030", "big5", "shift_jis", "euc_kr", "cp1251", "cp1252")
+EASTERN = ("gb18030", "big5", "shift_jis", "euc_kr")
+GUESSED = (*EASTERN, "cp1251", "cp1252")
+_WINDOWS = ("cp1250", "cp1251", "cp1252", "cp1254")
 RIVALS = ("cp1250", "cp1254", "koi8_r", "cp866")
 SURE = {"gb18030": 0.55, "big5": 0.55, "shift_jis": 0.55, "euc_kr": 0.6, "cp1251": 0.8, "koi8_r": 0.8, "cp866": 0.8}
 SURE_WESTERN, MARGIN = 0.75, 0.15
@@ -58,8 +60,8 @@ def find(chunks: Chunks, label: str, named: str = "") -> Encoding:
 def _codec(named: str) -> str:
     try:
         known = codecs.lookup(named).name
-        b"".decode(named)
-    except LookupError:
+        "a".encode(named)  # what makes no text of bytes is refused here
+    except (LookupError, UnicodeError):
         raise EngineError(f"there is no encoding «{named}»; use utf-8, utf-16, {', '.join(GUESSED)} or another that Python knows") from None
     return _CODECS.get(named.lower(), _CODECS.get(known, known))
 
@@ -142,12 +144,14 @@ def _guess(lines: _Lines, label: str) -> Encoding:
     texts = {name: lines.sample.decode(_CODECS.get(name, name), "ignore") for name in (*GUESSED, *RIVALS) if lines.reads(name)}
     marks = {name: judge(name, text) for name, text in texts.items()}
     likely = sorted((name for name in marks if marks[name] >= SURE.get(name, SURE_WESTERN)), key=lambda name: -marks[name])
+    if not likely and texts.keys() >= set(_WINDOWS) and texts.keys().isdisjoint(EASTERN) and len({texts[name] for name in _WINDOWS}) == 1:
+        likely = ["cp1252"]  # signs that all of them have in the same place
     first = next((name for name in likely if name in GUESSED), "")
     against = [name for name in likely if name != first and texts[name] != texts.get(first) and marks[name] > marks.get(first, 0) - MARGIN]
     if first and not against:
         name = "latin-1" if first == "cp1252" and not lines.high else first
         return Encoding(name, _CODECS.get(first, first), bad[first] > 0)
-    if not likely and lines.strange * 1000 <= lines.plain + lines.strange:
+    if not likely and lines.strange * 100 <= lines.plain + lines.strange:  # a few bytes that are nothing: their rows are refused
         return Encoding("utf-8", "utf-8", True)
     raise EngineError(_doubt(label, [first, *against] if first else likely, texts, lines))
 

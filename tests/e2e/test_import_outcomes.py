@@ -89,17 +89,17 @@ def outcomes(**of: int) -> dict[str, int]:
 
 
 async def test_amounts_are_stored_as_they_were_meant_and_the_sheet_tells_how_they_were_read(trial: Trial) -> None:
-    content = "id;name;revenue\n1;甲;1.234,56\n2;乙;12,5\n3;丙;(1.000,00)\n4;丁;1.234\n"
+    content = "id;name;revenue\n1;甲;1.234,56\n2;乙;12,5\n3;丙;１.０００,００\n4;丁;1.234\n"
     dry, _ = await trial.run(content, dry_run=True)
     assert dry.columns["revenue"] == {
         "read": "1.234,56, for row 2 has «1.234,56»",
-        "samples": ["1.234,56 → 1234.56", "12,5 → 12.5", "(1.000,00) → -1000.00"],
+        "samples": ["1.234,56 → 1234.56", "12,5 → 12.5", "１.０００,００ → 1000.00"],
     }
     assert await trial.stored() == {}
     sheet, refused = await trial.run(content)
     assert (sheet.row_outcomes, refused) == (outcomes(CREATED=4), [])
     amounts = {key: row["annual_revenue"]["amount_micros"] for key, row in (await trial.stored()).items()}
-    assert amounts == {"1": 1_234_560_000, "2": 12_500_000, "3": -1_000_000_000, "4": 1_234_000_000}
+    assert amounts == {"1": 1_234_560_000, "2": 12_500_000, "3": 1_000_000_000, "4": 1_234_000_000}
     for doubtful in ("id;name;revenue\n5;甲;1,5\n6;乙;1.5\n", "id;name;revenue\n5;甲;1.234\n"):
         with pytest.raises(EngineError, match="column «revenue»"):
             await trial.run(doubtful)
@@ -162,14 +162,14 @@ async def test_a_dry_run_says_of_every_row_what_the_run_does(trial: Trial) -> No
         'annual_revenue = { text = "{revenue}", as = "money", currency = "EUR" }\n'
         f'parent_id = {{ ref = "customers", key = "{key}", unless_blank = "parent" }}'
     )
-    chance = random.Random(int(trial.mark[-6:], 32))
+    chance = random.Random(trial.mark)
     for _ in range(CASES):
         lines = ["id,name,tax,revenue,parent"]
         for index in range(chance.choice((5, 40, 650))):
             name = chance.choice(("甲", "乙 有限公司", "", "x" * 300))
             tax = chance.choice(("", "", "", f"{trial.mark} {chance.randrange(400)}"))
             parent = chance.choice(("", "", "", str(chance.randrange(700)), "nobody"))
-            revenue = chance.choice(("", "1.5", "(2.25)", "much", "99999999999999"))
+            revenue = chance.choice(("", "1.5", "(2.25)", "2.25", "much", "99999999999999"))
             lines.append(
                 f"{chance.choice((index, chance.randrange(700)))},{name},{tax},{revenue},{parent}" + ",more" * (chance.random() < 0.02)
             )

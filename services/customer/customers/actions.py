@@ -66,6 +66,11 @@ async def place(customers: Customers, call: Call, batch: list[Document]) -> list
     inside = {from_source(customers.resource, document["source_key"]): document for document in batch if document.get("source_key")}
     wanted = [document["parent_id"] for document in batch if document.get("parent_id")]
     stored = await customers.batch_get(call, wanted, ["parent_id"]) if wanted else {}
+    while lost := [
+        own for own, document in inside.items() if document.get("parent_id") and document["parent_id"] not in {*stored, *inside}
+    ]:
+        for own in lost:  # what is refused is no parent either
+            del inside[own]
     refusals: list[CrmError | None] = []
     for document in batch:
         try:
