@@ -35,7 +35,7 @@ _HANGUL = frozenset(
 _CYRILLIC = frozenset("оеаинтсрвлкмдпуя")
 # The letters of each language; the west is often mixed in one list of names, its rivals speak one at a time.
 _WESTERN = {
-    "cp1252": ("áàâäãåæçéèêëíìîïñóòôöõøœúùûüýÿß",),
+    "cp1252": ("áàâäãåæçéèêëíìîïñóòôöõøœúùûüýß",),
     "cp1250": ("áčďéěíňóřšťúůýž", "áäčďéíĺľňóôŕšťúýž", "ąćęłńóśźż", "áéíóöőúüű", "ăâîşţ", "čćđšž"),
     "cp1254": ("âçğıîöşûü",),
 }
