@@ -95,7 +95,7 @@ async def test_what_was_due_while_the_department_stood_still_fires_when_it_is_ba
 
 
 async def test_a_campaign_launches_by_itself_at_its_start(crm: Installation) -> None:
-    segment = (await crm.ask("CreateSegment", name="nobody", criteria=equals("region", "nobody"))).segment.id
+    segment = (await crm.ask("CreateSegment", role="MARKETER", name="nobody", criteria=equals("region", "nobody"))).segment.id
     text = {"subject": "s", "body": "b", "segment_id": segment}
     made = (await crm.ask("CreateCampaign", role="MARKETER", name="展会", channel=1, **text)).campaign.id
     key = {"role": "MARKETER", "campaign_id": made}
