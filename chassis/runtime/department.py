@@ -219,8 +219,9 @@ class Department:
         return Changes(self.database, actor_id, request_id, method, self.wake, vault=self.vault)
 
     def wake(self, events: int) -> None:
-        """Wake the relay after a commit."""
-        self.relay.wake(events)
+        """Wake the relay after a commit; a migration has none, and a replica finds what it announced."""
+        if relay := getattr(self, "relay", None):
+            relay.wake(events)
 
     def wanted_indexes(self) -> dict[str, list[IndexModel]]:
         """Every index that reads stand on, by collection."""

@@ -50,7 +50,7 @@ class Hold:
         """Hold once more, for somebody who is away."""
         self.why, self._who, self._seconds = why, who, min(max(self._seconds * 2, HOLD_SECONDS), LONGEST_HOLD_SECONDS)
         self._until = time.monotonic() + self._seconds
-        log.warning("mails wait", extra={"reason": why[:200], "seconds": self._seconds})
+        log.warning("mails wait", extra={"for": who, "reason": why[:200], "seconds": self._seconds})
 
     def end(self, who: str) -> None:
         """Somebody has answered; if it was for them that we waited, it goes on."""
@@ -69,6 +69,8 @@ class Sender:
         self.hold, self.sent = Hold(), 0
         # Messages at which the server went away, with how many it had taken by then. They come last: it may be them that it cannot stand.
         self._suspects: dict[str, int] = {}
+        # Messages with which something of ours went wrong: it must neither hold up the others nor be mailed again twice a second.
+        self._failing: dict[str, Hold] = {}
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -89,14 +91,21 @@ class Sender:
             return await self._drop(campaign)
         if campaign["state"] != "RUNNING" or campaign["channel"] not in campaign_model.SENDERS:
             return False
-        due = [] if self.hold.on else await self.messages.waiting(call, campaign_id, BATCH)
+        due = [] if self.hold.on else await self._due(call, campaign_id)
         try:
-            dealt = await self._deal(call, campaign, sorted(due, key=lambda message: message["_id"] in self._suspects))
+            dealt = await self._deal(call, campaign, due)
         except NotAllowed as refusal:  # a department of the last build that does not know yet what we ask
             await self.campaigns.say_waiting(call, campaign, refusal.message)
             raise
         await self.campaigns.say_waiting(call, campaign, self.hold.why)
         return dealt
+
+    async def _due(self, call: Call, campaign_id: str) -> list[Document]:
+        """The next messages whose time has come, those last that made trouble before."""
+        held = {identity for identity, hold in self._failing.items() if hold.on}
+        found = await self.messages.waiting(call, campaign_id, BATCH + len(held))
+        due = [message for message in found if message["_id"] not in held]
+        return sorted(due, key=lambda message: message["_id"] in self._suspects or message["_id"] in self._failing)[:BATCH]
 
     async def finish(self, campaign_id: str) -> bool:
         """End a running campaign that has nothing to send any more."""
@@ -122,7 +131,12 @@ class Sender:
             # A pause or a cancellation holds from its answer on, not from the next batch on.
             if await self.campaigns.state_of(call, campaign["_id"]) != "RUNNING":
                 return False
-            await self._send(campaign, message, found)
+            try:
+                await self._send(campaign, message, found)
+            except Exception as error:
+                self._failing.setdefault(message["_id"], Hold()).begin(f"message {message['_id']}", str(error))
+                raise  # nothing more is handed over before it is known that outcomes can be written
+            self._failing.pop(message["_id"], None)
             if self.hold.on:
                 return False
         return bool(due)

@@ -16,8 +16,10 @@ from crm.customer.v1 import customer_pb2
 from crm.marketing.v1 import campaign_message_pb2
 from crm.support.v1 import ticket_pb2
 
-from services.marketing.messages import mail, migrations, model, sender
+from services.marketing.bootstrap import build
+from services.marketing.messages import mail, model, sender
 from services.marketing.messages.store import SUPPRESSIONS
+from services.marketing.settings import Settings
 from tests.component.marketing.test_campaigns import audience, campaign, completed, get, launch, messages
 from tests.support.checks import mask
 from tests.support.installation import Installation
@@ -181,6 +183,26 @@ async def test_a_server_that_went_once_costs_nobody_an_attempt(crm: Installation
     await completed(crm, identity)
     assert len(inbox.to("once-gone.example")) == 3
     assert {(row.state, row.attempts) for row in await messages(crm, identity)} == {(SENT, 0)}
+
+
+async def test_a_message_whose_outcome_cannot_be_written_is_not_mailed_twice_a_second_and_holds_up_nobody(
+    crm: Installation, inbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segment, _ = await audience(crm, "unwritten", 4)
+    broken, whole = "c0-1@unwritten.example", model.sent
+
+    def sent(message: dict[str, Any], now: datetime) -> dict[str, Any]:
+        return whole(message, now) | ({"subject": object()} if message["address"] == broken else {})  # MongoDB refuses it
+
+    monkeypatch.setattr(model, "sent", sent)
+    identity = await launch(crm, segment)
+    await crm.until(lambda: len(set(inbox.to("unwritten.example"))) == 4, 30)
+    await asyncio.sleep(2)
+    assert (await get(crm, identity)).sent_count == 3
+    assert 1 <= inbox.tries[broken] <= 4
+    assert len({one["Message-ID"] for address, one in inbox.mails if address == broken}) == 1, "a server can tell that it is the same mail"
+    monkeypatch.setattr(model, "sent", whole)
+    await completed(crm, identity)
 
 
 # ---- one address
@@ -408,10 +430,7 @@ async def test_what_an_earlier_build_stored_is_mended_and_may_be_mended_again(cr
     await database["campaign_messages"].update_one({"_id": row.id}, {"$unset": {"address_key": "", "mailed_key": ""}})
     await database["campaigns"].update_one({"_id": first}, {"$set": {"waiting_count": 9}})
     for _ in range(2):
-        for step in migrations.steps(
-            *(next(s for s in marketing.stores if s.resource == name) for name in ("campaigns", "campaign_messages"))
-        ):
-            await step.run(marketing.own_call)
+        await build(Settings.from_env(crm.plan.environment("marketing"))).migrate()
         assert [(await get(crm, one)).state for one in (made.id, scheduled.id)] == [COMPLETED, 1]
         assert "sms" in (await get(crm, made.id)).state_reason
         assert (await get(crm, first)).waiting_count == 0
