@@ -30,6 +30,8 @@ FRESH_SECONDS = 0.25
 # While the mail server or a department that must be asked is away.
 HOLD_SECONDS = 0.5
 LONGEST_HOLD_SECONDS = 60.0
+# So long a server that goes away at one message may be at fault itself.
+SUSPECT_SECONDS = 600.0
 _FACTS = {"SENT": events.CampaignMessageSent, "FAILED": events.CampaignMessageFailed, "PLANNED": events.CampaignMessageDeferred}
 SERVER, DEPARTMENTS = "mail server", "departments"
 
@@ -67,8 +69,9 @@ class Sender:
         self.campaigns, self.messages, self.departments = campaigns, messages, departments
         self.mailer, self.way_out, self.own_call = mailer, way_out, own_call
         self.hold, self.sent = Hold(), 0
-        # Messages at which the server went away, with how many it had taken by then. They come last: it may be them that it cannot stand.
-        self._suspects: dict[str, int] = {}
+        # Messages at which the server went away, with how many it had taken by then and when it first did. They come last: it may be them
+        # that it cannot stand.
+        self._suspects: dict[str, tuple[int, float]] = {}
         # Messages with which something of ours went wrong: it must neither hold up the others nor be mailed again twice a second.
         self._failing: dict[str, Hold] = {}
 
@@ -189,10 +192,11 @@ class Sender:
         return changes
 
     def _is_poison(self, identity: str) -> bool:
-        """Whether the server went away at this message before, and took others in between: then it is no fault of the server alone."""
-        before = self._suspects.get(identity)
-        self._suspects[identity] = self.sent
-        return before is not None and self.sent > before
+        """Whether the server went away at this message before, and took others in between, or has done so for long: then it is no fault of
+        the server alone."""
+        taken, first = self._suspects.get(identity, (self.sent, time.monotonic()))
+        self._suspects[identity] = self.sent, first
+        return self.sent > taken or time.monotonic() - first > SUSPECT_SECONDS
 
     async def _drop(self, campaign: Document) -> bool:
         call = self.own_call("send")

