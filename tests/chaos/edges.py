@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -110,8 +111,9 @@ class Edges:
     # ---- readers
 
     async def _reader(self) -> None:
-        """Somebody new looks at the list, opens the article and votes, as often as that takes."""
-        async with httpx.AsyncClient(base_url=self.faq, timeout=4, trust_env=False) as http:
+        """Somebody new, from an address of their own, looks at the list, opens the article and votes, as often as that takes."""
+        address = {"X-Forwarded-For": str(ip_address(self.dice.randrange(2**32)))}
+        async with httpx.AsyncClient(base_url=self.faq, timeout=4, trust_env=False, headers=address) as http:
             listed = await self._page(http, "GET", "/faq?lang=en")
             if listed is not None and TITLE not in listed.text:
                 self.unexpected.append("the FAQ's list lacks what is published")

@@ -39,6 +39,7 @@ class Stack(Installation):
             mongo_uri=f"mongodb://{HOST}:{self.mongo_port}/?directConnection=true", nats_url=f"nats://{HOST}:{self.nats_port}",
             grpc={name: free_port() for name in DEPARTMENTS}, ops={name: free_port() for name in SERVICES}, gateway_port=free_port(),
             faq_port=free_port(), smtp_port=free_port(), unsubscribe_port=free_port(), secrets=new_secrets(), masters=new_masters(), log_level="WARNING",
+            trusted_proxies=f"{HOST}/32",  # readers of the FAQ say where they come from
         ))  # fmt: skip
         self.disk = Disk(folder / "disk")
         self.children: dict[str, Child] = {}
