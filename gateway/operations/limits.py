@@ -217,7 +217,7 @@ class _Meter:
         field = SCHEMA_FIELDS.get(name) or (parent.fields.get(name) if is_object_type(parent) or is_interface_type(parent) else None)
         inside = self.measure(node.selection_set, get_named_type(field.type) if field else None)
         depth, rows = min(inside.depth + 1, _ENDLESS), self._rows(node, parent, field)
-        if name == "ofType" and is_introspection_type(parent):  # of what most types have not; tools ask for nine levels of it
+        if name == "ofType" and parent and is_introspection_type(parent):  # of what most types have not; tools ask for nine levels of it
             return Measure(depth, own + inside.cost // 2)
         cost, schema = min(own + rows * inside.cost, _ENDLESS), min(rows * inside.schema, _ENDLESS)
         return Measure(depth, 1, cost) if name in SCHEMA_FIELDS else Measure(depth, cost, schema)
