@@ -34,7 +34,7 @@ KEPT, KEPT_BYTES = 1000, 1_000_000  # a parsed document takes about 70 times its
 # A string that does not end ends with the text or the line: what fails at its end would be tried again from each quote within.
 _TOKEN = re.compile(
     r"""\"{3}(?:[^"\\]|\\\"{3}|\\|"(?!""))*+(?:\"{3}|\Z)|"(?:[^"\\\n]|\\.)*+"?"""
-    r"""|#[^\n]*|\.\.\.|[A-Za-z_]\w*|-?\d[\w.+-]*|[!$&()\[\]{}:=@|]"""
+    r"""|(?:#[^\n]*+[\s,]*+)++|\.\.\.|[A-Za-z_]\w*|-?\d[\w.+-]*|[!$&()\[\]{}:=@|]"""
 )
 _GUESS = re.compile(r" Did you mean .*\?$")
 

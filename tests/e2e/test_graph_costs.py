@@ -134,7 +134,7 @@ async def test_of_a_stranger_no_long_text_is_read(crm: Installation, name: str) 
 
 async def test_a_document_that_is_read_is_paid_for_also_where_it_is_refused(crm: Installation) -> None:
     budget = crm.suite["gateway"].operations.budget
-    most, budget.most = budget.most, 20_000
+    most, budget.most = budget.most, 5_000
     budget._spent.clear()
     try:
         answers = []
