@@ -150,7 +150,8 @@ async def set_absence(
 async def place(people: People, departments: Departments, roles: Roles, call: Call, batch: list[Document]) -> list[CrmError | None]:
     """For a batch: home department, team, manager and roles must exist; who gives roles must be allowed to."""
     _, refusals = await references(call, batch, departments, "home_department_id")
-    _, teams = await references(call, batch, departments, "home_team_id")
+    units, teams = await references(call, batch, departments, "home_team_id")
+    teams = first_of(teams, [model.team_refusal(document, units.get(document.get("home_team_id", ""))) for document in batch])
     inside = {from_source(people.resource, document["source_key"]) for document in batch if document.get("source_key")}
     _, managers = await references(call, batch, people, "manager_id")
     managers = [None if document.get("manager_id") in inside else found for document, found in zip(batch, managers, strict=True)]

@@ -101,6 +101,14 @@ def reach_refusal(person: Document, before: Document, caller_id: str) -> CrmErro
     return None
 
 
+def team_refusal(person: Document, team: Document | None) -> CrmError | None:
+    """Why a person cannot be in this team: it stands in another department than the person's. None when not."""
+    if team is None or person.get("home_department_id") in (team["_id"], *team.get("ancestor_ids", ())):
+        return None
+    words = "this team stands in another department; choose one of the person's own, or another home_department_id"
+    return Invalid(words, code="TEAM_OF_ANOTHER_DEPARTMENT", field="home_team_id")
+
+
 def role_refusal(person: Document, before: Document | None, known: Mapping[str, Document], may_assign: bool) -> CrmError | None:
     """Why a person cannot have these roles; None when nothing speaks against them. Roles that they have already need no right."""
     for name in ("roles", "role_definition_ids"):

@@ -41,6 +41,7 @@ async def test_a_person_that_cannot_be_is_refused(crm: Installation) -> None:
         ({"email": "P.TWO@example.com"}, "EMAIL_TAKEN", "email"),
         ({"email": "p.three@example.com", "home_department_id": "nowhere"}, "REFERENCE_NOT_FOUND", "home_department_id"),
         ({"email": "p.three@example.com", "home_team_id": "nowhere"}, "REFERENCE_NOT_FOUND", "home_team_id"),
+        ({"email": "p.three@example.com", "home_team_id": crm.units["other-team"]}, "TEAM_OF_ANOTHER_DEPARTMENT", "home_team_id"),
         ({"email": "p.three@example.com", "manager_id": "nobody"}, "REFERENCE_NOT_FOUND", "manager_id"),
         ({"email": "no address"}, "INVALID_ARGUMENT", "email"),
         ({"email": "p.three@example.com", "roles": []}, "INVALID_ARGUMENT", "roles"),
