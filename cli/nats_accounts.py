@@ -65,9 +65,13 @@ class Rights:
 
 
 def rights_of(name: str, wanted: Iterable[Interest]) -> Rights:
-    """A department publishes its own facts, reads by its own durables, and hears the organization."""
+    """A department publishes its own facts, deletes those about people who were erased, reads by its own durables, and hears the organization."""
     own = [interest for interest in wanted if interest.owner == name]
     requests = [f"crm.{name}.v1.>", f"$JS.API.STREAM.INFO.CRM_{name.upper()}"]
+    if (
+        any(interest.reaction.name == "erasure" for interest in own) or name == "customer"
+    ):  # what it published it may make the stream forget
+        requests += [f"$JS.API.STREAM.MSG.{verb}.CRM_{name.upper()}" for verb in ("GET", "DELETE")]
     for interest in own:
         requests += [f"$JS.API.CONSUMER.INFO.{interest.stream}.{interest.durable}", f"$JS.ACK.{interest.stream}.{interest.durable}.>"]
     feeds = tuple(f"$JS.API.CONSUMER.MSG.NEXT.{interest.stream}.{interest.durable}" for interest in own)

@@ -16,7 +16,7 @@ from google.protobuf.descriptor_pool import Default
 from google.protobuf.message import DecodeError, Message
 
 from chassis.observe.traces import traceparent
-from chassis.rpc.documents import message_class, personal_fields, to_document, to_message
+from chassis.rpc.documents import message_class, naming_fields, personal_fields, to_document, to_message
 
 # What names a record for people, the first that it has.
 LABELS = ("name", "subject", "title", "number", "text")
@@ -113,6 +113,20 @@ def encode(type_: type[Message], record: Mapping[str, Any], **attributes: Any) -
         payload=payload, label=str(label)[:LONGEST_LABEL], customer_id=customer or "",
         **({"shape": int(descriptor.GetOptions().Extensions[annotations_pb2.schema_version]) or 1} | attributes),
     )  # fmt: skip
+
+
+def forgotten(headers: Mapping[str, str], payload: bytes) -> tuple[str, bytes] | None:
+    """Label header and body of a fact without what names the person whom it is about; None where nothing does."""
+    try:
+        descriptor = Default().FindMessageTypeByName(headers["ce-type"])
+        message: Any = message_class(descriptor).FromString(payload)
+    except (KeyError, DecodeError):  # of another build: then the label alone can be judged
+        return ("", payload) if headers.get("ce-label") else None
+    record = getattr(message, descriptor.fields[0].name)
+    names = [name for name in (*naming_fields(record.DESCRIPTOR), *personal_fields(record.DESCRIPTOR)) if getattr(record, name)]
+    for name in names:
+        record.ClearField(name)
+    return ("", message.SerializeToString()) if names or headers.get("ce-label") else None
 
 
 def decode(headers: Mapping[str, str], payload: bytes) -> Event:

@@ -36,6 +36,8 @@ LOOK_SECONDS = 2.0
 INDEXES = [
     IndexModel([("pending", ASCENDING), ("_id", ASCENDING)], name="pending", partialFilterExpression={"pending": True}),
     IndexModel([("publish_time", ASCENDING)], name="expire", expireAfterSeconds=KEEP_DAYS * 86400),
+    IndexModel([("headers.ce-customer", ASCENDING)], name="customer", partialFilterExpression={"headers.ce-customer": {"$gt": ""}}),
+    IndexModel([("forget", ASCENDING)], name="forget", partialFilterExpression={"forget": True}),
     IndexModel([("position", ASCENDING), ("_id", ASCENDING)], name="position", partialFilterExpression={"position": {"$exists": True}}),
 ]
 

@@ -17,6 +17,7 @@ from chassis.rpc.call import Call
 from chassis.rpc.collaboration import Collaborations
 from chassis.rpc.documents import to_message
 from chassis.rpc.service import Service
+from chassis.storage.personal import open_entries
 from chassis.storage.records import Document, Records
 
 EXPLANATIONS = explanation_service_pb2.DESCRIPTOR.services_by_name["ExplanationService"]
@@ -75,6 +76,11 @@ def histories(stores: Sequence[Records]) -> Service:
         store = disclosure.store_of(stores, request.resource)
         await store.get(call, request.record_id)
         rows, tokens = await audits.page_of(call, request, "history", {"record_id": request.record_id, "resource": store.resource})
+        await open_entries(call.vault, rows)
+        for row in rows:
+            row["changed"] = {
+                name: pair for name, pair in row["changed"].items() if not any(store.hides(call, name, value) for value in pair)
+            }
         limits, fields = call.limits(store.resource), store.descriptor.fields_by_name
         entries = [to_message(_entry(row, limits, fields), history_pb2.HistoryEntry.DESCRIPTOR) for row in rows]
         return history_service_pb2.ListRecordHistoryResponse(entries=entries, **tokens)

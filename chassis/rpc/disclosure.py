@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 from crm.common.v1 import disclosure_service_pb2
 
-from chassis.access.caller import refused
+from chassis.access.caller import READ, refused
+from chassis.access.fields import told
 from chassis.kernel.errors import Invalid
 from chassis.rpc import audits
 from chassis.rpc.call import Call
@@ -27,7 +28,8 @@ _UNSEEN = frozenset(("id", "version", "update_time"))
 
 
 def service(department: str, stores: Sequence[Records]) -> Service:
-    """The handler of DiscloseSubject. Who may ask for it sees what the person may see of themselves: everything."""
+    """The handler of DiscloseSubject. Who may ask for it sees what the person may see of themselves: every record, and of it the fields that
+    their own roles show."""
     about = [
         store
         for store in stores
@@ -41,11 +43,11 @@ def service(department: str, stores: Sequence[Records]) -> Service:
         for store in about:
             count, rows = await _read(call, store, request.customer_id)
             touched += [row["_id"] for row in rows]
-            call.seen += [
-                (store.resource, row["_id"], names) for row in rows if (names := tuple(name for name in store.personal if row.get(name)))
-            ]
+            limits = call.limits(store.resource)
+            clear = [name for name in store.personal if limits.get(name, READ) >= READ]
+            call.seen += [(store.resource, row["_id"], names) for row in rows if (names := tuple(name for name in clear if row.get(name)))]
             if count:
-                places.append(_place(department, store.resource, count, [_record(store, row) for row in rows], _SEALED))
+                places.append(_place(department, store.resource, count, [_record(store, row, limits) for row in rows], _SEALED))
         audited = await call.database[AUDIT].count_documents({"record_id": {"$in": touched}}, maxTimeMS=call.milliseconds_left)
         audited += await call.database[AUDIT].count_documents({"read_ids": {"$in": touched}, **_READS}, maxTimeMS=call.milliseconds_left)
         if audited:
@@ -94,9 +96,13 @@ async def _read(call: Call, store: Records, customer_id: str) -> tuple[int, list
     return count, await store.opened(call, await cursor.to_list()) if count else []
 
 
-def _record(store: Records, row: Document) -> Document:
-    names = [field.name for field in store.descriptor.fields if field.name not in _UNSEEN and row.get(field.name) is not None]
-    values = [{"field": name, "value": orjson.dumps(row[name], default=str).decode(), "personal": name in store.personal} for name in names]
+def _record(store: Records, row: Document, limits: Mapping[str, int]) -> Document:
+    values = []
+    for field in store.descriptor.fields:
+        value = told(row.get(field.name), limits.get(field.name, READ), field)
+        if field.name not in _UNSEEN and value is not None:
+            text = orjson.dumps(value, default=str).decode()
+            values.append({"field": field.name, "value": text, "personal": field.name in store.personal})
     return {"record_id": row["_id"], "create_time": row.get("create_time"), "values": values}
 
 

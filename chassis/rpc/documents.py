@@ -75,6 +75,12 @@ def personal_fields(descriptor: Descriptor) -> tuple[str, ...]:
 
 
 @cache
+def naming_fields(descriptor: Descriptor) -> tuple[str, ...]:
+    """Names of the fields that lie in the clear and may name the person whom a record is about."""
+    return tuple(field.name for field in descriptor.fields if traits(field).names_person)
+
+
+@cache
 def schema_of(descriptor: Descriptor) -> dict[str, Field]:
     """What criteria may name of a record: its filterable fields."""
     found = {}

@@ -15,11 +15,13 @@ from google.protobuf.message import Message
 from pymongo import InsertOne, UpdateOne
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
+from chassis.access.fields import records_in
 from chassis.kernel.errors import Conflict, Invalid
 from chassis.kernel.ids import new_id
 from chassis.rpc.call import Call
 from chassis.rpc.documents import message_class, traits
 from chassis.storage.changes import REQUESTS
+from chassis.storage.encryption import erased
 from chassis.storage.personal import open_message, seal_message
 
 
@@ -35,6 +37,8 @@ class Repeat:
         """The answer that was given under this id. Raises Invalid for one to another content, Conflict where a repeat of this command was
         refused while it was under way."""
         row = await self._row()
+        if row is not None and "erased" in row:
+            raise erased(row["erased"])
         if row is not None and "response" in row:
             return await self._answer(row)
         fence = str(row["fence"]) if row else ""
@@ -53,6 +57,8 @@ class Repeat:
         copy.CopyFrom(response)
         await seal_message(copy, self.call.changes.keys_of)
         kept = {"hash": self._digest(), "response": copy.SerializeToString(), "create_time": self.call.now}
+        if customers := sorted(_customers(copy)):
+            kept["customer_ids"] = customers
         if self.fence:
             taken = UpdateOne({"_id": self.key, "fence": self.fence}, {"$set": kept, "$unset": {"fence": ""}})
             self.call.changes.must_match(REQUESTS, taken)
@@ -101,6 +107,11 @@ class Repeat:
                 slow += hashlib.scrypt(getattr(plain, field.name).encode(), salt=plain.request_id.encode(), n=2**14, r=8, p=1)
                 plain.ClearField(field.name)
         return hashlib.sha256(plain.SerializeToString(deterministic=True) + slow).hexdigest()
+
+
+def _customers(answer: Message) -> set[str]:
+    """Ids of the customers of whom an answer tells: when one is erased, it is forgotten."""
+    return {str(record.id if kind == "customers" else getattr(record, "customer_id", "")) for kind, record in records_in(answer)} - {""}
 
 
 def is_repeatable(request: Message) -> bool:

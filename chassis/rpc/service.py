@@ -13,6 +13,7 @@ from crm.common.v1 import annotations_pb2
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
+from chassis.access.counts import limit_counts
 from chassis.access.fields import limit_answer, refuse_writes, resource_of
 from chassis.kernel.errors import Conflict, CrmError, Invalid, NotAllowed
 from chassis.rpc import forms
@@ -105,6 +106,7 @@ async def run(method: MethodDescriptor, service: Service, call: Call, request: M
         refuse_writes(request, _row_of(method, resource), call.limits(resource))
     answer = await _answer(method, service, call, request, fresh)
     limit_answer(answer, call.limits)
+    limit_counts(answer, lambda counted: call.reach(counted, "read", "customer_id"), call.shown_by.__contains__)
     return answer
 
 

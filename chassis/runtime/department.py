@@ -31,7 +31,7 @@ from chassis.rpc.call import Call
 from chassis.rpc.collaboration import Collaborations
 from chassis.rpc.server import Entrance, Server
 from chassis.rpc.service import Service
-from chassis.runtime import migrations
+from chassis.runtime import erasure, migrations
 from chassis.runtime.measures import Measures
 from chassis.runtime.migrations import Migration
 from chassis.runtime.ops import HttpServer, ops_app
@@ -125,7 +125,10 @@ class Department:
         await self.nats.subscribe("crm.organization.v1.>", cb=self._organization_changed)
         consumers = [consumer.run for consumer in self.consumers.values()]
         timers = [Timers(self.timers, self.database, self.own_call, self.metrics).run] if self.timers else []
-        alone = {work.__qualname__: work for work in (*self.alone, *timers, self._migrate_beside)}
+        forgetting = (
+            [erasure.Forgetting(self.name, self.database, lambda: self.jetstream, self.wake).run] if erasure.hanging(self.stores) else []
+        )
+        alone = {work.__qualname__: work for work in (*self.alone, *timers, *forgetting, self._migrate_beside)}
         self._leases = [Lease(self.database, name) for name in alone]
         beside = [partial(lease.while_held, work) for lease, work in zip(self._leases, alone.values(), strict=True)]
         self.chain = chain.Chain(self.name, self.database, self.vault, self.deliver)
@@ -152,6 +155,7 @@ class Department:
             await self.ensure_indexes()
             await self.vault.begin()
             await migrations.migrate(self.database, self._steps(), self.own_call, again=True)
+            await erasure.mend(self.database, self.vault, self.stores)
         finally:
             for close in self.closing:
                 await close()
@@ -232,7 +236,10 @@ class Department:
             wanted[timer.store.resource].append(timer.index)
         wanted[collaboration.COLLECTION] = collaboration.INDEXES
         wanted[OUTBOX] = OUTBOX_INDEXES
-        wanted[REQUESTS] = [IndexModel([("create_time", ASCENDING)], name="expire", expireAfterSeconds=REQUEST_HOURS * 3600)]
+        wanted[REQUESTS] = [
+            IndexModel([("create_time", ASCENDING)], name="expire", expireAfterSeconds=REQUEST_HOURS * 3600),
+            IndexModel([("customer_ids", ASCENDING)], name="customers", sparse=True),
+        ]
         wanted[VAULT] = [VAULT_INDEX]
         wanted[AUDIT] = [
             IndexModel([("record_id", ASCENDING), ("time", DESCENDING), ("_id", DESCENDING)], name="by_record_time"),

@@ -84,8 +84,6 @@ class Foundation:
         department.alone = [handover.Strays(department.stores, department.own_call).run]
         if self.name != collaboration.SOURCE:
             department.reactions += [
-                *collaboration.reactions(),
-                erasure.reaction(),
-                *handover.along(department.stores, department.own_call),
-            ]
+                *collaboration.reactions(), erasure.reaction(department.stores), *handover.along(department.stores, department.own_call),
+            ]  # fmt: skip
         return department

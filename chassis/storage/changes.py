@@ -21,7 +21,7 @@ from chassis.kernel.ids import new_id
 from chassis.messaging.envelope import Event, to_row
 from chassis.storage.client import Database
 from chassis.storage.encryption import Vault
-from chassis.storage.personal import seal_values, subject_of
+from chassis.storage.personal import seal_entry, seal_values, subject_of
 
 Write = InsertOne[dict[str, Any]] | UpdateOne | UpdateMany | DeleteOne | DeleteMany
 Check = Callable[[AsyncClientSession], Awaitable[None]]
@@ -61,6 +61,7 @@ class Changes:
     _guarded: dict[str, list[Write]] = field(default_factory=dict)
     _audit: list[dict[str, Any]] = field(default_factory=list)
     _keys: dict[str, AESGCM] = field(default_factory=dict)
+    _told: list[tuple[dict[str, Any], Sequence[str]]] = field(default_factory=list)
     _checks: dict[str, Check] = field(default_factory=dict)
     _personal: list[tuple[dict[str, Any], str, str, str, Sequence[str]]] = field(default_factory=list)
 
@@ -113,14 +114,19 @@ class Changes:
         self.events.append(event)
 
     def audit(
-        self, resource: str, record_id: str, version: int, action: str, changed: Mapping[str, Any], now: datetime, deputy_for: str = ""
-    ) -> None:
-        """A line of the audit: who did what to which record, in whose stead, and the fields before and after."""
+        self, resource: str, record_id: str, version: int, action: str, changed: Mapping[str, Any], now: datetime, deputy_for: str = "",
+        *, subject: str = "", naming: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        """A line of the audit: who did what to which record, in whose stead, and the fields before and after. Of a record about somebody, the
+        `subject`, the reason and what `naming` fields held are sealed under that one's key: the line stays, and can forget."""
         self._audit.append({
             "_id": new_id(), "time": now, "actor_id": self.actor_id, "request_id": self.correlation_id, "method": self.method,
             "reason": self.reason, "resource": resource, "record_id": record_id, "version": version, "action": action, "changed": dict(changed),
             "deputy_for": deputy_for, "pending": True,
         })  # fmt: skip
+        if subject and (self.reason or not frozenset(naming).isdisjoint(changed)):
+            self._audit[-1]["subject"] = subject
+            self._told.append((self._audit[-1], naming))
 
     def _add(self, collection: str, operation: Write) -> None:
         self._may(collection)
@@ -138,7 +144,7 @@ class Changes:
     async def commit(self) -> None:
         """Write everything or nothing. Raises Conflict, Duplicate, or Busy as Conflict with code BUSY."""
         if self.events:
-            self._writes[OUTBOX] = [InsertOne(to_row(event)) for event in self.events]
+            self._writes.setdefault(OUTBOX, []).extend(InsertOne(to_row(event)) for event in self.events)
         if self._audit:
             self._writes[AUDIT] = [InsertOne(entry) for entry in self._audit]
         if self.empty:
@@ -169,9 +175,19 @@ class Changes:
         """Seal what is personal, under the keys of its subjects."""
         due = [line for line in self._personal if any(isinstance(line[0].get(name), str) for name in line[4])]
         self._personal = []
+        await self._seal_audit()
         keys = await self.keys_of(subject for _, subject, _, _, _ in due) if due else {}
         for values, subject, identity, collection, fields in due:
             seal_values(values, collection, fields, identity, keys[subject])
+
+    async def _seal_audit(self) -> None:
+        """Seal what lines of the audit tell of a person. What a department does by itself names nobody."""
+        told, self._told = self._told, []
+        if not told or self.vault is None or self.actor_id.startswith("service-"):
+            return
+        keys = await self.keys_of(entry["subject"] for entry, _ in told)
+        for entry, naming in told:
+            seal_entry(entry, naming, keys[entry["subject"]])
 
     async def _write_all(self, session: AsyncClientSession) -> None:
         # Requests first: a repeat must fail on its request record before it fails on anything that the first run changed.

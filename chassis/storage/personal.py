@@ -17,6 +17,9 @@ from chassis.kernel.masking import masked
 from chassis.rpc.documents import personal_fields
 from chassis.storage.encryption import Vault, as_text, from_text, open_value, seal
 
+# What stands in place of a name when the person was erased, and the mark of every record that hangs on them.
+ERASED_NAME, SUBJECT_ERASED = "已删除", "subject_erased"
+_ENTRIES = "audit_entries"
 log = logging.getLogger("crm.personal")
 Document = dict[str, Any]
 KeysOf = Callable[[Iterable[str]], Awaitable[Mapping[str, AESGCM]]]
@@ -72,6 +75,35 @@ async def open_message(message: Message, vault: Vault | None) -> None:
 def quiet(changed: Document, fields: tuple[str, ...]) -> Document:
     """Values before and after as the audit keeps them: personal ones masked."""
     return {name: [masked(value) if value else None for value in pair] if name in fields else pair for name, pair in changed.items()}
+
+
+def seal_entry(entry: Document, naming: Iterable[str], key: AESGCM) -> None:
+    """Seal what a line of the audit tells of its subject, in place: the reason, and what fields that name people held before and after."""
+    if entry["reason"]:
+        entry["reason"] = _told(key, entry["reason"], "reason", entry)
+    for name in naming:
+        if name in entry["changed"]:
+            entry["changed"][name] = [
+                _told(key, value, name, entry) if isinstance(value, str) else value for value in entry["changed"][name]
+            ]
+
+
+def _told(key: AESGCM, text: str, name: str, entry: Document) -> str:
+    return as_text(seal(key, text, context_of(_ENTRIES, name, entry["_id"])))
+
+
+async def open_entries(vault: Vault, entries: Iterable[Document]) -> None:
+    """Open what `seal_entry` sealed, in place; what has no key any more is None."""
+    sealed = [entry for entry in entries if entry.get("subject")]
+    keys = await vault.keys(entry["subject"] for entry in sealed) if sealed else {}
+    for entry in sealed:
+
+        def opened(name: str, value: Any, entry: Document = entry) -> Any:
+            found = from_text(value) if isinstance(value, str) else None
+            return value if found is None else _opened(keys.get(entry["subject"]), found, context_of(_ENTRIES, name, entry["_id"]))
+
+        entry["reason"] = opened("reason", entry["reason"])
+        entry["changed"] = {name: [opened(name, value) for value in pair] for name, pair in entry["changed"].items()}
 
 
 def _personal_in(message: Message) -> Iterator[tuple[Any, str]]:

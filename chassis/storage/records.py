@@ -19,6 +19,7 @@ from pymongo import ASCENDING, IndexModel
 
 from chassis.access.caller import READ, Reach, refused
 from chassis.access.contracts import Opening
+from chassis.access.counts import DECIDING, counts_of
 from chassis.access.fields import kept_of
 from chassis.kernel.criteria import Criteria, Field, named, to_query
 from chassis.kernel.errors import Conflict, Invalid, NotAllowed, NotFound
@@ -28,11 +29,12 @@ from chassis.kernel.pages import Sort, filter_after, fingerprint, size_of
 from chassis.messaging.envelope import encode
 from chassis.rpc.call import Call
 from chassis.rpc.contract import BY_CURRENCY, contract_of
-from chassis.rpc.documents import personal_fields, schema_of
+from chassis.rpc.documents import naming_fields, personal_fields, schema_of
+from chassis.storage.copies import Copies
 from chassis.storage.encryption import erased
 from chassis.storage.indexes import duplicate_codes, indexes_of
 from chassis.storage.pages import Page, cut, rows_by_key, wanted
-from chassis.storage.personal import open_documents, quiet
+from chassis.storage.personal import SUBJECT_ERASED, open_documents, quiet, subject_of
 
 Document = dict[str, Any]
 
@@ -75,6 +77,7 @@ class Records:
         self._amounts = [sort.of for sort in self.sorts.values() if sort.field.startswith(f"{BY_CURRENCY}.")]
         self.customer_key = self._customer_key()
         self.opened_by = "" if self.contract.traits.customer_reach == annotations_pb2.CUSTOMER_REACH_CLOSED else self.customer_key
+        self.copies = Copies.of(self.contract, self.customer_key)
         self.archivable = "archive_time" in self.descriptor.fields_by_name
         self.work = frozenset(self.contract.traits.work)
 
@@ -107,6 +110,10 @@ class Records:
     def project(self, call: Call, before: Document | None, after: Document) -> None:
         """Add writes to `call.changes` that keep other collections of this department true."""
 
+    def hides(self, call: Call, name: str, value: Any) -> bool:
+        """Whether the caller does not get a value of a field for what is in it; asked of what a history tells."""
+        return False
+
     # ---- reads
 
     async def read(self, call: Call, record_id: str, fields: Sequence[str] = ()) -> Document:
@@ -124,6 +131,8 @@ class Records:
         reach = self.reach(call, action)
         if action != "read" and not reach.admits(found):
             raise refused(self.label, action)
+        if action != "read" and found.get(SUBJECT_ERASED) and not call.caller.is_service:
+            raise erased(subject_of(found))
         call.deputy_for[record_id] = reach.deputy_for(found)
         return found
 
@@ -145,7 +154,9 @@ class Records:
     async def shown(self, call: Call, opening: Opening, rows: list[Document]) -> list[Document]:
         """Stored rows as the caller gets them; what is not shown is not even decrypted. Notes in the call which contracts showed what."""
         call.shown_by |= {row["_id"]: found for row in rows if (found := opening.showing(row))}
-        return await self.opened(call, [opening.shown(row) for row in rows])
+        told = [opening.shown(row) for row in rows]
+        await self.copies.take_out(call, told)
+        return await self.opened(call, told)
 
     async def opened(self, call: Call, rows: list[Document]) -> list[Document]:
         """Rows as they were stored, with what is personal readable: for whoever reads the collection directly."""
@@ -360,8 +371,9 @@ class Records:
         told = not quietly and (before is not None or not call.method.startswith("BatchUpsert"))
         changed = quiet(_difference(before or {}, after, self.descriptor), self.personal) if told else {}
         call.changes.audit(
-            self.resource, after["_id"], after["version"], event.DESCRIPTOR.name, changed, call.now, call.deputy_for.get(after["_id"], "")
-        )
+            self.resource, after["_id"], after["version"], event.DESCRIPTOR.name, changed, call.now, call.deputy_for.get(after["_id"], ""),
+            subject=subject_of(after) if self.customer_key and not quietly else "", naming=naming_fields(self.descriptor),
+        )  # fmt: skip
         self.project(call, before, after)
 
     def checked_version(self, before: Document, version: int | None) -> None:
@@ -417,8 +429,11 @@ class Records:
                 raise Invalid(f"«{name[:60]}» is no field of {self.label}; leave it out of read_mask", field="read_mask")
         if fields and not {name.split(".")[0] for name in fields}.isdisjoint(self.personal):
             fields = [*fields, *(name for name in ("customer_id",) if name in self.descriptor.fields_by_name)]  # whose key opens them
+        if not counts_of(self.descriptor).keys().isdisjoint(fields):
+            fields = [*fields, *(name for name in DECIDING if name in self.descriptor.fields_by_name)]  # who may be told the number
         found = wanted(fields, sort, key)
-        return found | dict.fromkeys((*OWNER_FIELDS, self.customer_key or "_id"), 1) if found and opening.contracts else found
+        deciding = opening.contracts or not self.copies.decided_here.isdisjoint(found) if found else False
+        return found | dict.fromkeys((*OWNER_FIELDS, self.customer_key or "_id"), 1) if found and deciding else found
 
     def _sort(self, call: Call, opening: Opening, order: str) -> Sort:
         """The order asked for, or the first that the caller may know: an order tells what a field holds, and so do its page tokens."""

@@ -33,7 +33,7 @@ def build(settings: Settings) -> Department:
     department = base.department(
         settings,
         services=[
-            customers_api.service(customers),
+            customers_api.service(customers, [contacts, notes]),
             contacts_api.service(contacts, customers),
             notes_api.service(notes, customers),
             timeline_api.service(timeline),

@@ -8,14 +8,15 @@ from collections import Counter
 import pytest
 import pytest_asyncio
 from crm.common.v1 import event_service_pb2
+from graphql import GraphQLField, GraphQLObjectType, get_named_type, is_leaf_type
 
 from chassis.rpc.contract import shown_as
 from gateway.bootstrap import shared_schema
 from gateway.graph.noun import NOUNS
 from tests.support.installation import ROLES, Installation
-from tests.support.matrix import Matrix
+from tests.support.matrix import DEPUTY, Matrix
 from tests.support.prober import Case, Cases, Prober
-from tests.support.samples import LONG
+from tests.support.samples import LONG, sample
 
 # (method, role, slot) that the specification does not decide, with the reason.
 KNOWN: dict[tuple[str, str, str], str] = {}
@@ -34,6 +35,61 @@ async def cases(prober: Prober) -> Cases:
     found = await prober.run()
     print(f"\n{len(found):,} cases in {time.monotonic() - begun:.0f} s, {sum(case.right for case in found):,} of them allowed")
     return found
+
+
+# ---- before commands change who works with whom
+
+
+async def test_no_list_tells_who_stands_in_for_somebody_a_word_out_of_reach(prober: Prober) -> None:
+    told = prober.seen
+    await prober.walk(DEPUTY)
+    assert not [leak for leak in prober.leaks if DEPUTY in leak], "\n".join(sorted(prober.leaks)[:40])
+    assert prober.seen > told + 20
+
+
+@pytest.mark.parametrize("reader", sorted({*(ROLES if LONG else sample(list(ROLES), 3, "graph words")), "SALES_REP", DEPUTY}))
+async def test_no_answer_of_the_graph_holds_a_word_of_a_record_out_of_reach(prober: Prober, reader: str) -> None:
+    matrix, told = prober.matrix, 0
+    for query in _walks():
+        text = str(await prober.crm.graph(query, reader))
+        told += text.count("canary")
+        assert not matrix.leaked(reader, text), (query, matrix.leaked(reader, text))
+    assert told > 20 or reader == "ADMINISTRATOR"
+
+
+def _walks() -> list[str]:
+    """Every list of the graph with what leads on from its records: edges to one together, each edge to many alone."""
+    schema, found = shared_schema()._schema, []
+    for name, field in (schema.query_type.fields if schema.query_type else {}).items():
+        kind = _node(field)
+        if kind is None:
+            continue
+        ones, many = _leaves(kind), []
+        for edge, definition in kind.fields.items():
+            inner = get_named_type(definition.type)
+            if any(str(argument.type).endswith("!") for argument in definition.args.values()) or is_leaf_type(inner):
+                continue
+            if (other := _node(definition)) is not None:
+                many.append(f"id {edge}(first: 10) {{ nodes {{ {' '.join(_leaves(other))} }} }}")
+            elif isinstance(inner, GraphQLObjectType) and _leaves(inner):
+                ones.append(f"{edge} {{ {' '.join(_leaves(inner))} }}")
+        found += [f"{{ {name}(first: 50) {{ nodes {{ {body} }} }} }}" for body in (" ".join(ones), *many)]
+    return found
+
+
+def _node(field: GraphQLField) -> GraphQLObjectType | None:
+    """What a field lists; None where it is no list that can be asked for without more."""
+    nodes = getattr(get_named_type(field.type), "fields", {}).get("nodes")
+    inner = get_named_type(nodes.type) if nodes else None
+    needs = any(str(argument.type).endswith("!") for argument in field.args.values())
+    return inner if isinstance(inner, GraphQLObjectType) and not needs and "first" in field.args else None
+
+
+def _leaves(kind: GraphQLObjectType) -> list[str]:
+    return [name for name, field in kind.fields.items() if is_leaf_type(get_named_type(field.type)) and not field.args]
+
+
+# ---- every method
 
 
 @pytest.mark.timeout(400)

@@ -109,7 +109,7 @@ async def test_unknown_scope_of_a_newer_build(crm: Installation) -> None:
     from services.organization.access import store
 
     try:
-        await store.load(department.database, -1)
+        await store.load(department.database, -1, owner_sees_all=True)
     finally:
         await table.delete_one({"_id": identity})
 

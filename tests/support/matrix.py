@@ -61,13 +61,13 @@ class Matrix:
 
     def owner(self, slot: str) -> str:
         """Who owns what lies in a slot; "" for nobody."""
-        return "" if slot == "NONE" else self.crm.people[_holder(slot)]
+        return "" if slot == "NONE" else self.crm.people[holder(slot)]
 
     def place(self, slot: str) -> Record:
         """What decides access to a record of the slot's owner."""
         if slot == "NONE":
             return {}
-        unit = COLLEAGUES.get(_holder(slot), "sales")
+        unit = COLLEAGUES.get(holder(slot), "sales")
         return {"owner_id": self.owner(slot), "team_id": self.crm.units[f"{unit}-team"], "department_id": self.crm.units[unit]}
 
     def word(self, resource: str, slot: str) -> str:
@@ -111,9 +111,9 @@ class Matrix:
         for slot, unit in COLLEAGUES.items():
             await crm.person(slot, "SALES_REP", unit=unit)
         await crm.person(DEPUTY, "FIELD_ENGINEER", unit="other")
-        await crm.ask("SetAbsence", person_id=crm.people[AWAY], deputy_id=crm.people[DEPUTY])
         wanted = set(crm.people.values())
         await crm.until(lambda: all(wanted <= set(crm.suite[name].authority.directory.members) for name in crm.channels))
+        await crm.ask("SetAbsence", person_id=crm.people[AWAY], deputy_id=crm.people[DEPUTY])
         self.records["people"] = {slot: {"id": crm.people[slot], "owner_id": crm.people[slot]} for slot in (*ROLES, *COLLEAGUES, DEPUTY)}
         everybody = (await crm.ask("ListPeople", page_size=100)).people
         self.emails = {person.id: person.email for person in everybody}
@@ -143,7 +143,7 @@ class Matrix:
         }  # fmt: skip
 
     def _customer(self, slot: str) -> str:
-        return str(self.records["customers"][_about(slot)]["id"])
+        return str(self.records["customers"][about(slot)]["id"])
 
     async def _customers(self) -> None:
         (self.top,) = await upsert(self.crm, "BatchUpsertCustomers", "customers", [{"name": "最上", "kind": 1}], key="top")
@@ -185,10 +185,10 @@ class Matrix:
             self.records["ticket_replies"][slot]["customer_id"] = self._customer(slot)
         await self._put("campaigns", "BatchUpsertCampaigns", self._rows(name=lambda s: f"活动 {s}", channel=lambda _: 1, state=lambda _: 1))
         await self._put("campaign_messages", "BatchUpsertCampaignMessages", self._rows(
-            slots, **work, campaign_id=lambda slot: self.records["campaigns"][_holder(slot)]["id"], state=lambda _: 2,
-            address=lambda slot: f"{self.word('contacts', _about(slot))}@example.com",
-            contact_name=lambda slot: self.word("contacts", _about(slot)),
-            contact_id=lambda slot: self.records["contacts"][_about(slot)]["id"], planned_time=lambda _: {"seconds": 1_790_000_000},
+            slots, **work, campaign_id=lambda slot: self.records["campaigns"][holder(slot)]["id"], state=lambda _: 2,
+            address=lambda slot: f"{self.word('contacts', about(slot))}@example.com",
+            contact_name=lambda slot: self.word("contacts", about(slot)),
+            contact_id=lambda slot: self.records["contacts"][about(slot)]["id"], planned_time=lambda _: {"seconds": 1_790_000_000},
             sent_time=lambda _: {"seconds": 1_790_000_100},
         ), slots)  # fmt: skip
 
@@ -297,11 +297,11 @@ class Matrix:
         self.readable = {one for one, right in zip(asked, told, strict=True) if right}
 
 
-def _holder(slot: str) -> str:
+def holder(slot: str) -> str:
     """Whose the records of a slot are."""
     return "FOREIGN" if slot == "SHARED" or slot.startswith("AT ") else slot
 
 
-def _about(slot: str) -> str:
+def about(slot: str) -> str:
     """At whose customer they are."""
     return slot.removeprefix("AT ")

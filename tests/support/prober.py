@@ -16,7 +16,7 @@ from chassis.kernel.ids import new_id
 from chassis.rpc.service import policy_of, request_class
 from cli.plan import DEPARTMENTS
 from tests.support.installation import ROLES
-from tests.support.matrix import OTHERS, Matrix
+from tests.support.matrix import OTHERS, Matrix, about, holder
 from tests.support.requests import filled, rows_of
 from tests.support.samples import sample
 
@@ -132,7 +132,9 @@ class Prober:
             return [self.matrix.records[resource][slot]["id"] for slot in slots]
         if name == "parent_ids":
             return [self.matrix.top]
-        return [self.matrix.records[f"{name.removesuffix('_ids')}s"][slot]["id"] for slot in slots]
+        parents = self.matrix.records[f"{name.removesuffix('_ids')}s"]
+        whose = about if name == "customer_ids" else holder
+        return list(dict.fromkeys(parents[slot if slot in parents else whose(slot)]["id"] for slot in slots))
 
     def _readable(self, role: str, resource: str, slot: str) -> bool:
         about = self.matrix.about.get(self.matrix.records[resource][slot]["id"], resource)
@@ -191,6 +193,26 @@ class Prober:
         named = {"customer_id": customer} if method.name == "DiscloseSubject" else {"resource": own, "record_id": customer}
         code, _ = await self.ask(department, method, role, named)
         return [Case(method.name, role, "", self.matrix.granted(role, "disclosures", "read"), code not in DENIED, code)]
+
+    async def walk(self, reader: str) -> None:
+        """Every list, search and history, asked by a reader for the words that are told alone."""
+        asking: list[tuple[str, MethodDescriptor, dict[str, Any]]] = []
+        for department, methods in self.methods.items():
+            for method in (one for one in methods if policy_of(one)[1] == "read" and policy_of(one)[0] in self.matrix.records):
+                fields: dict[str, Any] = {name: 50 for name in method.input_type.fields_by_name if name == "page_size"}
+                fields |= {"query": "矩阵"} if "query" in method.input_type.fields_by_name else {}
+                parents = next((one.name for one in method.input_type.fields if one.is_repeated and one.name.endswith("ids")), "")
+                if parents:
+                    known = self.matrix.records[policy_of(method)[0]]
+                    fields[parents] = self._parents(parents, policy_of(method)[0], list(known))
+                if parents or not method.name.startswith("Get"):
+                    asking.append((department, method, fields))
+            history = next(one for one in methods if one.name == "ListRecordHistory")
+            for resource in {store.resource for store in self.crm.suite[department].stores} & set(self.matrix.records):
+                for record in self.matrix.records[resource].values():
+                    asking.append((department, history, {"resource": resource, "record_id": record["id"], "page_size": 50}))
+        for start in range(0, len(asking), WAVE):
+            await asyncio.gather(*(self.ask(name, method, reader, fields) for name, method, fields in asking[start : start + WAVE]))
 
     # ---- commands that make something
 

@@ -36,7 +36,14 @@ def work_of(resource: str, record: Document) -> Document | None:
     return {"_id": record["_id"], "customer_id": record["customer_id"], "person_id": record["owner_id"], "resource": resource}
 
 
+def begun(work: Document, before: Document | None, *, invited: bool) -> Document:
+    """Open work with the mark of a guest's: what somebody gave who reaches the customer only by working with it opens nothing. The mark is
+    set when the work gets its holder or its customer, and stays with them."""
+    same = before is not None and all(before.get(name) == work[name] for name in ("person_id", "customer_id"))
+    return work | {"by_guest": bool((before or {}).get("by_guest")) if same else invited}
+
+
 def people_of(customer: Document | None, work: Iterable[Document]) -> list[str]:
-    """Ids of the people, in order; the owner is not among them unless on another ground."""
+    """Ids of the people, in order; the owner is not among them unless on another ground, and a guest by the invitation alone."""
     found = set() if customer is None or customer.get("archive_time") else set(customer.get("collaborator_ids", []))
-    return sorted(found | {row["person_id"] for row in work})
+    return sorted(found | {row["person_id"] for row in work if not row.get("by_guest")})

@@ -12,6 +12,7 @@ from chassis.kernel.ids import new_id
 from chassis.messaging.envelope import encode
 from chassis.rpc.call import Call
 from chassis.rpc.collaboration import COLLECTION
+from chassis.storage.records import OWNER_FIELDS
 from services.customer.accesses import model
 
 Document = dict[str, Any]
@@ -30,13 +31,14 @@ class Accesses:
         """Who holds stored open work of customers, each person once a customer; the work of certain records aside."""
         pipeline: list[Document] = [
             {"$match": {"customer_id": {"$in": list(ids)}, "_id": {"$nin": list(without)}}},
-            {"$group": {"_id": {"customer_id": "$customer_id", "person_id": "$person_id"}}},
+            {"$group": {"_id": {"customer_id": "$customer_id", "person_id": "$person_id", "by_guest": "$by_guest"}}},
         ]
         return [row["_id"] async for row in await call.database[WORK].aggregate(pipeline)]
 
     async def customers(self, call: Call, ids: Iterable[str]) -> dict[str, Document]:
         """What of customers decides."""
-        rows = call.database["customers"].find({"_id": {"$in": list(ids)}}, {"collaborator_ids": 1, "archive_time": 1})
+        fields = dict.fromkeys(("collaborator_ids", "archive_time", *OWNER_FIELDS), 1)
+        rows = call.database["customers"].find({"_id": {"$in": list(ids)}}, fields)
         return {row["_id"]: row async for row in rows}
 
     async def stored(self, call: Call, ids: Iterable[str]) -> dict[str, Document]:

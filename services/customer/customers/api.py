@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -11,12 +12,13 @@ from chassis.rpc.call import Call
 from chassis.rpc.documents import to_message
 from chassis.rpc.noun import Noun, handler
 from chassis.rpc.service import Service
+from chassis.storage.records import Records
 from services.customer.customers import actions, erasure, model
 from services.customer.customers.store import Customers
 
 
-def service(customers: Customers) -> Service:
-    """The handlers of customers."""
+def service(customers: Customers, hanging: Sequence[Records]) -> Service:
+    """The handlers of customers. `hanging` are the records that hang on them in this department."""
     noun = Noun(
         customers,
         model.check,
@@ -31,7 +33,7 @@ def service(customers: Customers) -> Service:
 
     return noun.serve(
         SearchCustomers=search,
-        EraseCustomer=partial(erasure.erase, customers),
+        EraseCustomer=partial(erasure.erase, customers, hanging),
         AssignCustomer=partial(actions.assign, customers),
         ArchiveCustomer=partial(actions.archive, customers),
         MoveCustomerLifecycle=partial(actions.move_lifecycle, customers),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from crm.customer.v1 import customer_erasure_events_pb2, customer_events_pb2
@@ -11,10 +12,12 @@ from chassis.kernel.errors import WrongState
 from chassis.kernel.ids import new_id
 from chassis.messaging.envelope import encode
 from chassis.rpc.call import Call
+from chassis.runtime.erasure import forget
+from chassis.storage.personal import ERASED_NAME
+from chassis.storage.records import Records
 from services.customer.customers.store import Customers
 
 Document = dict[str, Any]
-NAME = "已删除"
 # What statistics need, and by what an import recognises the record so as not to bring it back.
 _STAYS = frozenset((
     "_id", "version", "create_time", "update_time", "creator_id", "updater_id", "source_key", "owner_id", "team_id", "department_id",
@@ -22,7 +25,9 @@ _STAYS = frozenset((
 ))  # fmt: skip
 
 
-async def erase(customers: Customers, call: Call, *, customer_id: str, reason: str, version: int | None = None) -> Document:
+async def erase(
+    customers: Customers, stores: Sequence[Records], call: Call, *, customer_id: str, reason: str, version: int | None = None
+) -> Document:
     """Erase for good; erasing twice changes nothing more. Refused while customers in use stand below."""
     before = await customers.get(call, customer_id, "erase")
     if before.get("erase_time"):
@@ -32,10 +37,11 @@ async def erase(customers: Customers, call: Call, *, customer_id: str, reason: s
         raise WrongState("other customers stand below this one; move or archive them first", code="CUSTOMER_IN_USE")
     call.changes.reason = reason
     gone: Document = {field.name: None for field in customers.descriptor.fields if field.name != "id" and field.name not in _STAYS}
-    values = gone | {"name": NAME, "archive_time": before.get("archive_time") or call.now, "erase_time": call.now}
+    values = gone | {"name": ERASED_NAME, "archive_time": before.get("archive_time") or call.now, "erase_time": call.now}
     after = customers.change(call, before, values, customer_events_pb2.CustomerErased, quietly=True)
     call.vault.destroy(call.changes, customer_id)
     _empty(call, customer_id)
+    await forget(call.database, call.changes, stores, customer_id)
     attributes = {"id": new_id(), "time": call.now, "actor_id": call.caller.person_id, "correlation_id": call.request_id}
     call.changes.emit(encode(customer_erasure_events_pb2.CustomerErasureOrdered, {"_id": customer_id, "version": 1}, **attributes))
     return after
@@ -45,6 +51,6 @@ def _empty(call: Call, customer_id: str) -> None:
     """Contacts and notes lose what tells of a person and go out of use; the timeline forgets the names of things."""
     query, used = {"customer_id": customer_id}, {"archive_time": call.now, "update_time": call.now}
     gone = dict.fromkeys(("blind", "search_terms", "phone", "email", "title", "decision_role", "preferred_channel", "source_key"), "")
-    call.changes.write("contacts", UpdateMany(query, {"$set": used | {"name": NAME}, "$unset": gone}))
+    call.changes.write("contacts", UpdateMany(query, {"$set": used | {"name": ERASED_NAME}, "$unset": gone}))
     call.changes.write("notes", UpdateMany(query, {"$set": used, "$unset": {"text": "", "source_key": ""}}))
     call.changes.write("timeline_entries", UpdateMany(query, {"$unset": {"subject": ""}}))

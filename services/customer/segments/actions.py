@@ -6,7 +6,7 @@ from typing import Any
 
 from crm.customer.v1 import segment_events_pb2 as events
 
-from chassis.kernel.errors import CrmError
+from chassis.kernel.errors import CrmError, NotAllowed
 from chassis.rpc.call import Call
 from services.customer.customers.store import Customers
 from services.customer.segments import model
@@ -16,7 +16,11 @@ Document = dict[str, Any]
 
 
 async def permitted(customers: Customers, call: Call, batch: list[Document]) -> list[CrmError | None]:
-    """For a batch: criteria may name only fields that the caller may read, for who is in a segment tells what a field holds."""
+    """For a batch: criteria ask of customers, so they are for who may read customers, and may name only fields that the caller may read: who
+    is in a segment tells what a field holds."""
+    if not call.directory.allows(call.caller, customers.resource, "read"):
+        refusal = NotAllowed("your roles do not allow «read» on customers, of which criteria ask; ask an administrator", field="criteria")
+        return [refusal] * len(batch)
     known = customers.filterable(call)
     return [model.criteria_refusal(segment, known) for segment in batch]
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from crm.customer.v1 import segment_service_pb2
 
+from chassis.access.fields import records_in
 from chassis.rpc.call import Call
 from chassis.rpc.handlers import groups, listing
 from chassis.rpc.noun import Noun, handler
-from chassis.rpc.service import Service
+from chassis.rpc.service import Handler, Service
 from services.customer.customers.store import Customers
 from services.customer.segments import actions, model
 from services.customer.segments.store import Segments
@@ -32,8 +34,20 @@ def service(segments: Segments, customers: Customers) -> Service:
 
         return batch_list
 
-    return Noun(segments, model.check, partial(actions.permitted, customers)).serve(
+    served = Noun(segments, model.check, partial(actions.permitted, customers)).serve(
         RestoreSegment=partial(actions.restore, segments),
         BatchListSegmentMembers=membership("BatchListSegmentMembers", "segment_id"),
         BatchListCustomerSegments=membership("BatchListCustomerSegments", "customer_id"),
     )
+    return replace(served, handlers={name: _counting(segments, one) for name, one in served.handlers.items()})
+
+
+def _counting(segments: Segments, handle: Handler) -> Handler:
+    """A handler whose answer has, of each segment in it, the number of members that the caller may see."""
+
+    async def counted(call: Call, request: Any) -> Any:
+        answer = await handle(call, request)
+        await segments.count(call, [record for resource, record in records_in(answer) if resource == segments.resource])
+        return answer
+
+    return counted

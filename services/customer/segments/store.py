@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from crm.customer.v1 import segment_events_pb2 as events
 from crm.customer.v1 import segment_pb2
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateMany, UpdateOne
 
+from chassis.access.caller import Reach
 from chassis.access.contracts import Opening
 from chassis.access.fields import KEPT
 from chassis.kernel.criteria import to_query
+from chassis.kernel.errors import NotAllowed
 from chassis.kernel.ids import new_id
 from chassis.kernel.pages import Sort
 from chassis.messaging.envelope import encode
@@ -23,12 +25,13 @@ from services.customer.segments import model
 
 Document = dict[str, Any]
 MEMBERS = "segment_members"
+MOST_COUNTED = 100_000
 
 
 class Members(Records):
     """Customers in segments; the present ones have no leave_time."""
 
-    def __init__(self) -> None:
+    def __init__(self, telling: Callable[[Call, Iterable[str]], Awaitable[frozenset[str]]]) -> None:
         present = {"leave_time": None}
         super().__init__(
             segment_pb2.SegmentMember,
@@ -37,13 +40,25 @@ class Members(Records):
             indexes=[
                 IndexModel([(key, ASCENDING), ("leave_time", ASCENDING), ("enter_time", DESCENDING), ("_id", DESCENDING)], name=f"by_{key}")
                 for key in ("segment_id", "customer_id")
+            ]
+            # What a reader with less than all counts.
+            + [
+                IndexModel([(key, ASCENDING), ("segment_id", ASCENDING), ("leave_time", ASCENDING)], name=f"by_{key}")
+                for key in OWNER_FIELDS
             ],
         )
         self.present = present
+        self.telling: Callable[[Call, Iterable[str]], Awaitable[frozenset[str]]] = telling
 
     def indexes(self) -> list[IndexModel]:
-        """Only those of the two questions that are asked."""
+        """Only those of the questions that are asked."""
         return self.extra_indexes
+
+    async def batch_get(self, call: Call, ids: Iterable[str], fields: Sequence[str] = ()) -> dict[str, Document]:
+        """Those that exist within reach, of segments that tell the caller of no field which they do not get."""
+        found = await super().batch_get(call, ids, [*fields, "segment_id"] if fields else ())
+        telling = await self.telling(call, {row["segment_id"] for row in found.values()}) if found else frozenset()
+        return {identity: row for identity, row in found.items() if row["segment_id"] not in telling}
 
     async def of(self, call: Call, key: str, ids: Sequence[str], **asked: Any) -> dict[str, Page]:
         """The present members by segment, or the present segments by customer."""
@@ -57,13 +72,24 @@ class Members(Records):
         parts = [part for part in (opening.filter(), after) if part]
         return {**self.present, **({"$and": parts} if parts else {})}
 
+    async def counts(self, call: Call, segment_ids: Sequence[str], reach: Reach) -> dict[str, int] | None:
+        """How many present members of each segment lie within reach; None where there are too many to be counted while somebody waits."""
+        pipeline: list[Document] = [
+            {"$match": {"$and": [{"segment_id": {"$in": list(segment_ids)}, **self.present}, reach.filter()]}},
+            {"$limit": MOST_COUNTED},
+            {"$group": {"_id": "$segment_id", "count": {"$sum": 1}}},
+        ]
+        rows = await (await call.database[MEMBERS].aggregate(pipeline, maxTimeMS=call.milliseconds_left)).to_list()
+        found = {row["_id"]: int(row["count"]) for row in rows}
+        return None if sum(found.values()) == MOST_COUNTED else found
+
 
 class Segments(Records):
     """Groups of customers by criteria."""
 
     def __init__(self, customers: Customers) -> None:
         super().__init__(segment_pb2.Segment)
-        self.members, self.customers = Members(), customers
+        self.members, self.customers = Members(self.telling), customers
 
     async def readable(self, call: Call, pages: dict[str, Page], *, reached: bool) -> dict[str, Page]:
         """The pages without memberships that tell of fields which the caller does not get; with `reached`, only of segments within reach.
@@ -98,6 +124,10 @@ class Segments(Records):
                 if "criteria" in segment and self.tells(call, segment):
                     del segment["criteria"]
 
+    def hides(self, call: Call, name: str, value: Any) -> bool:
+        """Criteria that ask for a field which the caller does not get are told by no history either."""
+        return name == "criteria" and value is not None and bool(call.limits(self.customers.resource)) and self.tells(call, {name: value})
+
     def tells(self, call: Call, segment: Document) -> bool:
         """Whether who is in the segment tells the caller of a field that they do not get."""
         if "criteria" not in segment:  # a contract shows the segment, and not who is in it
@@ -110,6 +140,29 @@ class Segments(Records):
             return frozenset()
         known = await self._criteria(call, ids)
         return frozenset(identity for identity in ids if identity not in known or self.tells(call, known[identity]))
+
+    async def count(self, call: Call, segments: Sequence[Any]) -> None:
+        """Put into messages of segments, in place, how many of their members the caller may see; nothing where that cannot be said.
+
+        What a contract shows is the number that it names; who sees all customers gets the kept number.
+        """
+        asked = [one for one in segments if one.HasField("member_count") and one.id not in call.shown_by]
+        if not asked:
+            return
+        telling = await self.telling(call, {one.id for one in asked})
+        try:
+            reach = call.reach(self.customers.resource, "read", "customer_id")
+        except NotAllowed:
+            reach = Reach(())
+        if reach.everything:
+            found: dict[str, int] | None = {one.id: one.member_count for one in asked}
+        else:
+            found = await self.members.counts(call, [one.id for one in asked], reach) if reach.grounds else None
+        for one in asked:
+            if found is None or one.id in telling:
+                one.ClearField("member_count")
+            else:
+                one.member_count = found.get(one.id, 0)
 
     async def active(self, call: Call) -> list[Document]:
         """Every segment in use: what a changed customer is judged by. At most 2 000."""

@@ -66,7 +66,7 @@ ROLES: dict[str, Rights] = {
     },
     "SUPPORT_AGENT": {
         "customer side": read(ALL), "contacts": edit(ALL), "notes": edit(ALL), "sales work": read(ALL), "marketing work": read(ALL),
-        "support work": edit(ALL), "tickets": edit(BELOW, "assign"), "knowledge": edit(ALL),
+        "support work": edit(BELOW), "tickets": edit(BELOW, "assign"), "knowledge": edit(ALL),
     },
     "MARKETING_LEAD": {
         "customer side": read(ALL), "notes": NOTHING, "audiences": edit(ALL, "assign"), "marketing work": edit(ALL, "assign", "record"),

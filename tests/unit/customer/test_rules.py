@@ -10,7 +10,7 @@ import pytest
 
 from chassis.kernel.errors import Invalid, WrongState
 from chassis.messaging.envelope import Event
-from services.customer.accesses.model import work_of
+from services.customer.accesses.model import begun, people_of, work_of
 from services.customer.contacts import model as contacts
 from services.customer.customers import model as customers
 from services.customer.notes import model as notes
@@ -209,3 +209,14 @@ def test_an_imported_record_tells_its_own_time_once() -> None:
     assert entry_of(first)["occur_time"] == past  # type: ignore[index]
     assert entry_of(later)["occur_time"] == NOW  # type: ignore[index]
     assert entry_of(plain)["occur_time"] == NOW  # type: ignore[index]
+
+
+def test_work_that_a_guest_gave_opens_nothing_until_somebody_else_gets_it_from_who_may() -> None:
+    work = {"_id": "w", "customer_id": "c", "person_id": "p", "resource": "opportunities"}
+    guest = begun(work, None, invited=True)
+    assert people_of(None, [guest]) == []
+    assert begun(work, guest, invited=False)["by_guest"]  # who changes it later does not make it better
+    given = begun(work | {"person_id": "q"}, guest, invited=False)
+    assert people_of(None, [given, guest]) == ["q"]
+    assert not begun(work, {**work}, invited=True)["by_guest"]  # as an earlier build left it
+    assert people_of({"collaborator_ids": ["p"]}, [guest]) == ["p"]
