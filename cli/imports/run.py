@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
+from chassis.kernel.clock import HOME
 from chassis.rpc.documents import to_message
 from cli.batches import Batches, targets
 from cli.engines import EngineError
@@ -20,7 +22,7 @@ from cli.plan import Plan
 from cli.words import say
 
 # Of times that name no zone, where neither recipe nor option does.
-ZONE = "Asia/Shanghai"
+ZONE = os.environ.get("CRM_TIME_ZONE") or HOME  # the company's
 Read = tuple[File, Layout, Survey]
 
 
