@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from chassis.kernel.errors import Invalid
 from chassis.kernel.ids import from_source
 from chassis.kernel.money import money
+from chassis.kernel.text import line
 from cli.imports import days, numbers
 
 Row = Mapping[str, str]
@@ -85,7 +86,7 @@ def whole(text: str) -> str:
     """A value as it stands in keys."""
     if text.endswith(".0") and text[:-2].isdigit():
         return text[:-2]
-    return text if text.isalnum() else " ".join(text.split())
+    return text if text.isalnum() else line(text)
 
 
 def text_of(spec: Mapping[str, Any]) -> Callable[[Row], str]:
