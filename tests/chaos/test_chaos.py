@@ -55,15 +55,19 @@ async def test_whatever_falls_down_nothing_is_lost_and_nothing_happens_twice(see
     assert report.outcomes["acknowledged"] >= 20
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(("broken", "faults", "seen"), sample([
     ("acknowledge-before-effect", KILLS, "consumers heard 1…n"),
     ("no-version-check", [], "facts of a record are 1…n"),
     ("mark-before-publish", KILLS, "streams = outboxes"),
 ], 1, "broken"))  # fmt: skip
 async def test_broken_machinery_is_seen_to_be_broken(broken: str, faults: list[Fault], seen: str, tmp_path: Path) -> None:
-    report = await run(tmp_path, 1, 15, broken=broken, faults=faults)
-    assert [one for one in report.violations if one.startswith(seen)], str(report)
+    """A fault must fall into the moment that is broken: on a busy machine the first seconds may miss it."""
+    for seed in (1, 2, 3):
+        report = await run(tmp_path / str(seed), seed, 15, broken=broken, faults=faults)
+        if [one for one in report.violations if one.startswith(seen)]:
+            return
+    raise AssertionError(f"not seen to be broken\n{report}")
 
 
 @pytest.mark.long
