@@ -19,7 +19,7 @@ NOW = datetime(2026, 11, 29, tzinfo=UTC)
 # Texts of records about a customer that say nothing of who it is: codes, kinds, and what is the same for many.
 NOBODY = frozenset((
     "id", "source_key", "number", "industry", "source", "region", "country_code", "stage_key", "skill", "product", "resource", "department",
-    "event_type", "record_id", "currency_code", "event_id", "record_type",
+    "event_type", "record_id", "currency_code", "event_id", "record_type", "drop_text",
 ))  # fmt: skip
 # The name of the campaign; what the timeline calls things, which it forgets by itself.
 OF_OTHERS = frozenset((("campaign_messages", "subject"), ("timeline_entries", "subject")))

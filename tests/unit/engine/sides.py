@@ -46,7 +46,7 @@ async def ours(
     """The engine's answer; nothing but introspection may fall back."""
     document = parse(text)
     node: Any = document.definitions[0]
-    return await asyncio.wait_for(Engine(of, readings).prepare(document, node).execute(context, variables or {}, root), 3)
+    return await asyncio.wait_for(Engine(of, readings).prepare(document, node).execute(context, variables or {}, root), 30)
 
 
 def shown(result: ExecutionResult) -> tuple[str, list[str]]:
