@@ -23,9 +23,11 @@ async def scoped(crm: Installation) -> AsyncIterator[Installation]:
         actions = ("read", "create", "update", "import", *more)
         lines = [(noun, action, scope) for noun in NOUNS for action in actions if action != "assign" or noun in ("customers", "tickets")]
         await holder(crm, key, (await role(crm, f"{key} {new_id()}", lines, []))["id"])
-    await crm.person("stranger", "SALES_REP", unit="other")
+    await crm.person("stranger to imports", "SALES_REP", unit="other")
     await crm.until(
-        lambda: all(crm.people["stranger"] in crm.suite[name].authority.directory.members for name in ("customer", "sales", "support"))
+        lambda: all(
+            crm.people["stranger to imports"] in crm.suite[name].authority.directory.members for name in ("customer", "sales", "support")
+        )
     )
     yield crm
 
@@ -42,7 +44,7 @@ async def outcomes(crm: Installation, method: str, rows: str, key: str, records:
 @pytest.mark.parametrize("key", ["own importer", "team importer"])
 async def test_a_row_with_a_key_out_of_reach_is_refused_alone_and_as_if_it_were_absent(scoped: Installation, key: str) -> None:
     mark = new_id()
-    foreign = {"source_key": f"{mark}:foreign", "name": "外", "kind": 1, "owner_id": scoped.people["stranger"]}
+    foreign = {"source_key": f"{mark}:foreign", "name": "外", "kind": 1, "owner_id": scoped.people["stranger to imports"]}
     await scoped.ask("BatchUpsertCustomers", customers=[foreign])
     rows = [{"source_key": f"{mark}:{name}", "name": name, "kind": 1} for name in ("a", "foreign", "b")]
     expected = [(CREATED, "", ""), (REFUSED, "NOT_FOUND", "source_key"), (CREATED, "", "")]
@@ -54,8 +56,8 @@ async def test_a_row_with_a_key_out_of_reach_is_refused_alone_and_as_if_it_were_
 
 
 async def test_an_order_of_a_customer_out_of_reach_is_refused_as_if_there_were_none(scoped: Installation) -> None:
-    theirs = (await scoped.ask("CreateCustomer", role="stranger", name="别人", kind=1)).customer.id
-    line = {"product_code": "x", "quantity": 1, "unit_price": {"currency_code": "CNY", "amount_micros": 1}}
+    theirs = (await scoped.ask("CreateCustomer", role="stranger to imports", name="别人", kind=1)).customer.id
+    line = {"description": "x", "quantity": 1, "unit_price": {"currency_code": "CNY", "amount_micros": 1}}
     rows = [
         {"source_key": f"{new_id()}:{name}", "customer_id": name, "number": new_id(), "state": 1, "kind": 1, "lines": [line]}
         for name in (theirs, "nobody")
@@ -67,10 +69,10 @@ async def test_an_order_of_a_customer_out_of_reach_is_refused_as_if_there_were_n
 @pytest.mark.parametrize(
     ("key", "changed", "expected"),
     [
-        ("team importer", {"owner_id": "stranger"}, (REFUSED, "NOT_ALLOWED", "")),
+        ("team importer", {"owner_id": "stranger to imports"}, (REFUSED, "NOT_ALLOWED", "")),
         ("team importer", {"owner_id": "SALES_REP"}, (REFUSED, "NOT_ALLOWED", "")),
         ("team importer", {"team_id": "other-team"}, (UNCHANGED, "", "")),
-        ("team assigner", {"owner_id": "stranger"}, (UPDATED, "", "")),
+        ("team assigner", {"owner_id": "stranger to imports"}, (UPDATED, "", "")),
         ("team assigner", {"owner_id": "SALES_REP"}, (UPDATED, "", "")),
     ],
 )
@@ -90,7 +92,7 @@ async def test_a_row_gives_a_record_away_only_with_the_right_to_assign(
 async def test_a_contact_does_not_follow_a_row_to_a_customer_out_of_reach(scoped: Installation) -> None:
     mine = {"source_key": f"{new_id()}:c", "name": "我", "kind": 1}
     await scoped.ask("BatchUpsertCustomers", role="team importer", customers=[mine])
-    theirs = (await scoped.ask("CreateCustomer", role="stranger", name="别人", kind=1)).customer.id
+    theirs = (await scoped.ask("CreateCustomer", role="stranger to imports", name="别人", kind=1)).customer.id
     stored = await scoped.suite["customer"].database["customers"].find_one({"source_key": mine["source_key"]})
     row = {"source_key": f"{new_id()}:p", "name": "李", "customer_id": stored["_id"]}
     assert await outcomes(scoped, "BatchUpsertContacts", "contacts", "team importer", [row]) == [(CREATED, "", "")]
