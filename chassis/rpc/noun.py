@@ -17,7 +17,8 @@ from chassis.rpc.handlers import is_required, reads, writes
 from chassis.rpc.remote import RemoteRecords, absent, elsewhere, first_of, named, out_of_use
 from chassis.rpc.service import Handler, Service
 from chassis.rpc.upserts import Check, Prepare, upserts
-from chassis.storage.records import KEPT_FIELDS, OWNER_FIELDS, Document, Records
+from chassis.storage.ownership import OWNER_FIELDS
+from chassis.storage.records import KEPT_FIELDS, Document, Records
 
 Permitted = Callable[[Call, Document, Document], None]
 

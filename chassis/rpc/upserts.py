@@ -15,7 +15,8 @@ from chassis.kernel.pages import value_at
 from chassis.rpc.call import Call
 from chassis.rpc.documents import to_document
 from chassis.rpc.service import Handler, response_class, validate
-from chassis.storage.records import KEPT_FIELDS, OWNER_FIELDS, Document, Records
+from chassis.storage.ownership import OWNER_FIELDS
+from chassis.storage.records import KEPT_FIELDS, Document, Records
 
 Check = Callable[[Document], None]
 Prepare = Callable[[Call, list[Document]], Awaitable[list[CrmError | None]]]

@@ -33,18 +33,18 @@ from chassis.rpc.documents import naming_fields, personal_fields, schema_of
 from chassis.storage.copies import Copies
 from chassis.storage.encryption import erased
 from chassis.storage.indexes import duplicate_codes, indexes_of
+from chassis.storage.ownership import OWNER_FIELDS, Owned
 from chassis.storage.pages import Page, cut, rows_by_key, wanted
 from chassis.storage.personal import SUBJECT_ERASED, open_documents, quiet, subject_of
 
 Document = dict[str, Any]
 
 
-OWNER_FIELDS = ("owner_id", "team_id", "department_id")
 _OWN = ("id", "version", "create_time", "update_time", "creator_id", "updater_id")  # what an entry of the history says itself
 KEPT_FIELDS = frozenset(("_id", "version", "create_time", "update_time", "creator_id", "updater_id"))
 
 
-class Records:
+class Records(Owned):
     """The records of one resource. `personal` are the fields that are stored encrypted, `sealed` those of them that can be asked for.
 
     `parents` are the fields by which edges ask (customer_id …), `unique` maps a field to the code of the refusal, `sorts` are the orders:
@@ -302,66 +302,6 @@ class Records:
     def blind(self, call: Call, name: str, value: str) -> str:
         """What a personal field is found by: the same for values that differ only in blanks and in small and capital letters."""
         return call.vault.blind(f"{self.resource}.{name}:{''.join(unicodedata.normalize('NFKC', value).casefold().split())}")
-
-    def set_owner(self, call: Call, document: Document, owner_id: str, field: str = "owner_id") -> None:
-        """Make a person the owner, with the team and department that decide scope. `field` names them in a refusal."""
-        member = call.directory.members.get(owner_id)
-        if member is None or not member.active:
-            raise NotFound(f"there is no active person «{owner_id}»; choose another one", code="REFERENCE_NOT_FOUND", field=field)
-        document |= {"owner_id": owner_id, "team_id": member.team_id, "department_id": member.department_id}
-        for name in [name for name in OWNER_FIELDS if not document[name]]:
-            document[name] = None
-
-    def may_move(self, call: Call, before: Document, after: Document) -> None:
-        """Refuse to give a record to another owner, team or department without the right to assign it, by whatever door.
-
-        What nobody assigns (an order, what follows its customer) moves by import alone, within its reach.
-        """
-        if all(before.get(name) == after.get(name) for name in OWNER_FIELDS):
-            return
-        service = self.contract.service
-        assigned = service is not None and f"Assign{self.noun}" in service.methods_by_name
-        if not self.reach(call, "assign" if assigned else "import").admits(before if assigned else after):
-            raise refused(self.label, "assign")
-
-    def is_open(self, document: Mapping[str, Any]) -> bool:
-        """Whether a record is work still to be done, as the contract declares it."""
-        return document.get("state") in self.work and not document.get("archive_time")
-
-    def strays(self, people: Sequence[str]) -> Document:
-        """The filter of these people's open work."""
-        return {
-            "owner_id": {"$in": list(people)},
-            "state": {"$in": sorted(self.work)},
-            **({"archive_time": None} if self.archivable else {}),
-        }
-
-    def _hold(self, call: Call, document: Document) -> None:
-        """No work stays with somebody who has left, whatever wakes or makes it: it goes to who comes after them."""
-        owner = document.get("owner_id", "")
-        if owner and self.is_open(document) and call.directory.has_left(owner):
-            found = call.directory.substitute(owner, call.now)
-            if found:
-                self.set_owner(call, document, found)
-                for name in [name for name in OWNER_FIELDS if document[name] is None]:
-                    del document[name]
-
-    def _admit(self, call: Call, action: str, document: Document, *, inherited: bool) -> None:
-        reach = self.reach(call, action)
-        if "owner_id" in self.descriptor.fields_by_name and not inherited:
-            if document.get("owner_id"):
-                self.set_owner(call, document, document["owner_id"])
-            elif not call.caller.is_service:
-                caller = call.caller
-                document |= {"owner_id": caller.person_id, "team_id": caller.team_id or None, "department_id": caller.department_id or None}
-        for name in [name for name in OWNER_FIELDS if document.get(name) is None]:
-            document.pop(name, None)
-        # Who works with a customer adds to what follows its owner; to make something in another person's name takes a role that reaches them.
-        own = "owner_id" in self.descriptor.fields_by_name and not inherited
-        admitted = any(ground.by_role(document) for ground in reach.grounds) if own else reach.admits(document)
-        if not admitted:
-            raise refused(self.label, action)
-        call.deputy_for[document["_id"]] = reach.deputy_for(document)
 
     def _announce(self, call: Call, before: Document | None, after: Document, event: type[Message], *, quietly: bool = False) -> None:
         call.changes.emit(encode(

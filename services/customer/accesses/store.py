@@ -12,7 +12,7 @@ from chassis.kernel.ids import new_id
 from chassis.messaging.envelope import encode
 from chassis.rpc.call import Call
 from chassis.rpc.collaboration import COLLECTION
-from chassis.storage.records import OWNER_FIELDS
+from chassis.storage.ownership import OWNER_FIELDS
 from services.customer.accesses import model
 
 Document = dict[str, Any]

@@ -10,7 +10,7 @@ from pymongo import UpdateOne
 from chassis.kernel.errors import CrmError
 from chassis.rpc.call import Call
 from chassis.rpc.noun import references
-from chassis.storage.records import OWNER_FIELDS
+from chassis.storage.ownership import OWNER_FIELDS
 from services.customer.contacts.store import Contacts
 from services.customer.customers.store import Customers
 

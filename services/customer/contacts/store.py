@@ -6,7 +6,8 @@ from crm.customer.v1 import contact_pb2
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from chassis.rpc.call import Call
-from chassis.storage.records import OWNER_FIELDS, Document, Records
+from chassis.storage.ownership import OWNER_FIELDS
+from chassis.storage.records import Document, Records
 from services.customer.customers import terms
 from services.customer.customers.store import stored
 

@@ -11,7 +11,8 @@ from pymongo import ASCENDING, IndexModel, UpdateMany
 from chassis.access.caller import READ
 from chassis.access.contracts import Opening
 from chassis.rpc.call import Call
-from chassis.storage.records import OWNER_FIELDS, Records
+from chassis.storage.ownership import OWNER_FIELDS
+from chassis.storage.records import Records
 from services.customer.customers import terms
 
 Document = dict[str, Any]

@@ -18,8 +18,9 @@ from chassis.kernel.ids import new_id
 from chassis.kernel.pages import Sort
 from chassis.messaging.envelope import encode
 from chassis.rpc.call import Call
+from chassis.storage.ownership import OWNER_FIELDS
 from chassis.storage.pages import Page
-from chassis.storage.records import OWNER_FIELDS, Records
+from chassis.storage.records import Records
 from services.customer.customers.store import Customers
 from services.customer.segments import model
 

@@ -15,8 +15,9 @@ from chassis.kernel.errors import NotAllowed
 from chassis.kernel.pages import Sort
 from chassis.messaging.envelope import LABELS, LONGEST_LABEL
 from chassis.rpc.call import Call
+from chassis.storage.ownership import OWNER_FIELDS
 from chassis.storage.pages import Page
-from chassis.storage.records import OWNER_FIELDS, Records
+from chassis.storage.records import Records
 from services.customer.notes.store import Notes
 from services.customer.segments.store import Segments
 from services.customer.timeline import model

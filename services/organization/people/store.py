@@ -9,7 +9,8 @@ from crm.organization.v1 import person_pb2
 from pymongo import ASCENDING, DeleteMany, IndexModel, UpdateMany
 
 from chassis.rpc.call import Call
-from chassis.storage.records import OWNER_FIELDS, Records
+from chassis.storage.ownership import OWNER_FIELDS
+from chassis.storage.records import Records
 from services.organization.access.administrators import must_remain
 from services.organization.access.store import touch
 from services.organization.people.model import every_role

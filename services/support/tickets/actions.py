@@ -13,7 +13,7 @@ from chassis.kernel.ids import new_id
 from chassis.rpc.call import Call
 from chassis.rpc.noun import Noun, references
 from chassis.runtime.timers import Timer
-from chassis.storage.records import OWNER_FIELDS
+from chassis.storage.ownership import OWNER_FIELDS
 from services.support.tickets import model
 from services.support.tickets.store import Replies, Tickets
 

@@ -9,7 +9,8 @@ from pymongo import ASCENDING, IndexModel, UpdateMany, UpdateOne
 
 from chassis.kernel.pages import Sort
 from chassis.rpc.call import Call
-from chassis.storage.records import OWNER_FIELDS, Records
+from chassis.storage.ownership import OWNER_FIELDS
+from chassis.storage.records import Records
 from services.support.tickets.model import carried
 
 Document = dict[str, Any]
