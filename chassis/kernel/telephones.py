@@ -21,11 +21,12 @@ SHORTEST, LONGEST = 3, 15
 
 @dataclass(frozen=True)
 class Telephone:
-    """A number: country code and national number as digits, and the extension behind it."""
+    """A number: country code and national number as digits, the extension behind it, and the digits before that as they were typed."""
 
     country_code: str
     national: str
     extension: str = ""
+    typed: str = ""
 
     @property
     def e164(self) -> str:
@@ -62,6 +63,6 @@ def _one(text: str, country: str) -> Telephone | None:
     try:
         number = phonenumbers.parse(text, country)
     except phonenumbers.NumberParseException:
-        return Telephone("", digits.lstrip("0") or digits, extension)
+        return Telephone("", digits.lstrip("0") or digits, extension, digits)
     zeros = "0" * (number.number_of_leading_zeros or 1) if number.italian_leading_zero else ""
-    return Telephone(str(number.country_code), f"{zeros}{number.national_number}", extension)
+    return Telephone(str(number.country_code), f"{zeros}{number.national_number}", extension, digits)

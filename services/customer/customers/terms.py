@@ -56,7 +56,7 @@ def _of_number(number: Telephone) -> list[str]:
     """A number is asked for whole, with or without its country and trunk prefix, by what is left without its area, by its end, by all but the
     end of a mobile number, and with its extension."""
     whole = number.national
-    parts = [number.e164, whole, whole[-8:], whole[-7:], whole[-4:], whole[:7]]
+    parts = [number.e164, whole, whole[-8:], whole[-7:], whole[-4:], whole[:7], number.typed]
     return ["n" + part for part in (*parts, *([whole + number.extension] if number.extension else [])) if len(part) >= 4]
 
 

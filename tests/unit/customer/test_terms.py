@@ -219,3 +219,8 @@ def test_a_number_is_found_as_it_was_written_with_any_separators(number: str, be
         return before + "".join(digit + data.draw(st.sampled_from(["", "", " ", "-", "."])) for digit in number).rstrip(" -.")
 
     assert finds(spelled(), name="x", phone=before + number)
+
+
+@pytest.mark.parametrize("number", ["0001", "0000", "00861", "0049", "00 12345"])
+def test_what_is_no_number_of_any_country_is_found_as_it_was_typed(number: str) -> None:
+    assert finds(number, name="x", phone=number)
