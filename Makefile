@@ -40,7 +40,7 @@ test: .venv/.dev .cache/checks/.made gen/crm.binpb ## everything that CI checks
 	$(RUN)
 
 test-long: export CRM_TEST_LONG := 1
-test-long: .venv/.dev .cache/checks/.made gen/crm.binpb ## for releases: every generated case, all of chaos; about forty minutes
+test-long: .venv/.dev .cache/checks/.made gen/crm.binpb ## for releases: every generated case, all of chaos; about an hour
 	@$(MAKE) --no-print-directory lint types boundaries contracts
 	$(RUN)
 
