@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from pymongo import UpdateOne
 
@@ -37,7 +38,7 @@ def rederiving(stores: Iterable[Records]) -> list[Migration]:
 
     def step(store: Records) -> Migration:
         async def run(own_call: OwnCall) -> int:
-            return await _rederive(store, own_call)
+            return await page_by_page(store, own_call, partial(_rederive, store))
 
         return Migration(f"{store.resource}.derived-{store.edition}", run)
 
@@ -56,8 +57,11 @@ async def migrate(database: Database, steps: Sequence[Migration], own_call: OwnC
             log.info("migrated", extra={"step": step.name, "changed": changed})
 
 
-async def _rederive(store: Records, own_call: OwnCall) -> int:
-    """Page by page, each in one commit guarded by the versions read; a page that somebody changed meanwhile is read again."""
+async def page_by_page(store: Records, own_call: OwnCall, mend: Callable[[Call, Document], bool]) -> int:
+    """Give every record of a store to `mend`, which adds to the call's changes and tells whether it did; how many it mended.
+
+    Each page is one commit guarded by the versions read; a page that somebody changed meanwhile is read again.
+    """
     after, changed = "", 0
     while True:
         call = own_call("migrate")
@@ -65,15 +69,15 @@ async def _rederive(store: Records, own_call: OwnCall) -> int:
         rows = await store.opened(call, await cursor.to_list())
         if not rows:
             return changed
-        written = sum([_write(store, call, row) for row in rows])
+        mended = sum([mend(call, row) for row in rows])
         try:
             await call.changes.commit()
         except Conflict:
             continue
-        after, changed = rows[-1]["_id"], changed + written
+        after, changed = rows[-1]["_id"], changed + mended
 
 
-def _write(store: Records, call: Call, before: Document) -> bool:
+def _rederive(store: Records, call: Call, before: Document) -> bool:
     document = dict(before)
     store.complete(call, document)
     values = {name: value for name, value in document.items() if before.get(name) != value and name not in store.descriptor.fields_by_name}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ Document = dict[str, Any]
 OWNER_FIELDS = ("owner_id", "team_id", "department_id")
 
 
-class Owned:
+class Owned(ABC):
     """The part of a store that knows owners. `work` are the states in which a record is open work."""
 
     descriptor: Descriptor
@@ -26,9 +27,9 @@ class Owned:
     work: frozenset[str]
     archivable: bool
 
+    @abstractmethod
     def reach(self, call: Call, action: str) -> Reach:
         """How far the caller's right to an action on these records reaches."""
-        raise NotImplementedError
 
     def set_owner(self, call: Call, document: Document, owner_id: str, field: str = "owner_id") -> None:
         """Make a person the owner, with the team and department that decide scope. `field` names them in a refusal."""
