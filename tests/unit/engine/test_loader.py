@@ -35,7 +35,7 @@ async def turns(count: int = 4) -> None:
 
 async def soon(*askers: Any) -> list[Any]:
     """Their values; nobody waits for ever."""
-    return await asyncio.wait_for(asyncio.gather(*askers, return_exceptions=True), 0.5)
+    return await asyncio.wait_for(asyncio.gather(*askers, return_exceptions=True), 10)
 
 
 async def test_keys_of_one_turn_go_out_in_one_call_none_twice_in_the_order_asked() -> None:
