@@ -5,33 +5,38 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic, time
+from typing import Any
 
-from crm.common.v1 import access_pb2
+from crm.common.v1 import access_service_pb2
 from joserfc.jwk import OKPKey
 
 from chassis.access.caller import Caller
 from chassis.access.directory import Directory
+from chassis.access.parts import PARTS, Part
 from chassis.access.tokens import expiry, verify
 from chassis.kernel.errors import CrmError, unauthenticated
 
 log = logging.getLogger("crm.access")
-FetchDirectory = Callable[[int], Awaitable[access_pb2.Directory | None]]
+FetchDirectory = Callable[[access_service_pb2.GetDirectoryRequest], Awaitable[access_service_pb2.GetDirectoryResponse]]
 FetchKeys = Callable[[], Awaitable[Mapping[str, bytes]]]
 REFRESH_SECONDS = 2.0
+_ANSWERS = 20  # in which a refresh takes what changed: the directory in one, the parts in as many as their size wants
 _CACHE = 4096
 
 
 @dataclass
 class Authority:
-    """Answers «who is this» from a token and holds the policy. `changed` wakes the refresh at once."""
+    """Answers «who is this» from a token and holds the policy. `changed` wakes the refresh at once; `parts` are those of the directory that
+    this build understands."""
 
     fetch_directory: FetchDirectory
     fetch_keys: FetchKeys
     directory: Directory = field(default_factory=Directory)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    parts: Sequence[Part[Any]] = PARTS
     _keys: dict[str, OKPKey] = field(default_factory=dict)
     _seen: OrderedDict[str, tuple[Caller, float]] = field(default_factory=OrderedDict)
 
@@ -77,16 +82,24 @@ class Authority:
         return bool(set(fresh) - known)
 
     async def refresh(self) -> bool:
-        """Load the directory if it changed; whether one is held."""
+        """Load what changed of the directory and its parts; whether a directory is held. They change together, when all of it is here; where
+        the organization fails in between, by what came."""
+        found = self.directory
         try:
             await self._load_keys()
-            message = await self.fetch_directory(self.directory.revision)
+            for _ in range(_ANSWERS):
+                request = access_service_pb2.GetDirectoryRequest(known_revision=found.revision, known_parts=found.parts.wanted(self.parts))
+                answer = await self.fetch_directory(request)
+                if answer.HasField("directory"):
+                    found = Directory.of(answer.directory, found.parts)
+                for part in answer.parts:
+                    found = found.with_parts(found.parts.taken(part, self.parts))
+                if not answer.HasField("directory") and not answer.parts:
+                    break
         except CrmError as error:
             log.info("directory not loaded", extra={"reason": error.message})
-            return self.directory.revision > 0
-        if message is not None:
-            self.directory = Directory.of(message)
-        return self.directory.revision > 0
+        self.directory = found
+        return found.revision > 0
 
     async def keep_fresh(self) -> None:
         """Refresh when woken and every two seconds; runs until cancelled. Keeps the last directory while the organization is away."""

@@ -1,8 +1,10 @@
-"""What a department knows of policy, people and units: read-only, replaced whole when the organization announces a change."""
+"""What a department knows of policy, people and units: read-only, replaced whole when the organization announces a change. What changes by
+itself, such as rates, comes beside it in parts (`chassis/access/parts.py`)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -10,6 +12,7 @@ from crm.common.v1 import access_pb2
 
 from chassis.access.caller import ALL, COLLABORATION, DEPARTMENT, DEPARTMENT_AND_BELOW, READ, WRITE, Caller, Ground, Reach, refused
 from chassis.access.contracts import AGREEMENTS, Agreement, Contract
+from chassis.access.parts import Parts
 from chassis.kernel.clock import now
 from chassis.kernel.errors import unauthenticated
 
@@ -46,7 +49,7 @@ class Directory:
     """Policy, people and units at one revision. `fields` holds role and resource → field → how much (only what is limited);
     `personal` the resources whose rights a deputy does not take over, and single rights ("customers.erase"); `contracts` what departments
     show to others; `owner_sees_all` says that a scope reaches what belongs to a customer by the owner of that customer too; `above` the units
-    over each unit, the nearest first; `leads` who leads a unit."""
+    over each unit, the nearest first; `leads` who leads a unit; `parts` what comes with it and changes by itself."""
 
     revision: int = 0
     grants: dict[tuple[str, str, str], int] = field(default_factory=dict)
@@ -59,6 +62,7 @@ class Directory:
     owner_sees_all: bool = False
     above: dict[str, tuple[str, ...]] = field(default_factory=dict)
     leads: dict[str, str] = field(default_factory=dict)
+    parts: Parts = field(default_factory=Parts)
 
     def __post_init__(self) -> None:
         self._resources = {(role, resource) for role, resource, _ in self.grants}
@@ -75,8 +79,8 @@ class Directory:
                 self._represented.setdefault(member.deputy_id, []).append(member)
 
     @staticmethod
-    def of(message: access_pb2.Directory) -> Directory:
-        """The directory as the organization sent it."""
+    def of(message: access_pb2.Directory, parts: Parts | None = None) -> Directory:
+        """The directory as the organization sent it, with the parts that are held."""
         grants: dict[tuple[str, str, str], int] = {}
         for grant in message.grants:
             key = (grant.role, grant.resource, grant.action)
@@ -90,8 +94,14 @@ class Directory:
             frozenset(message.revoked_session_ids), fields, frozenset(message.personal_resources),
             tuple(_contract(one, below) for one in message.contracts), message.owner_sees_all,
             {unit.department_id: tuple(reversed(unit.ancestor_ids)) for unit in message.units},
-            {unit.department_id: unit.lead_id for unit in message.units if unit.lead_id},
+            {unit.department_id: unit.lead_id for unit in message.units if unit.lead_id}, parts or Parts(),
         )  # fmt: skip
+
+    def with_parts(self, parts: Parts) -> Directory:
+        """The same directory with other parts; people, units and policy are shared, not made anew."""
+        found = copy(self)
+        found.parts = parts
+        return found
 
     def present(self, caller: Caller) -> Caller:
         """The caller with the roles and the place that they have now; a token may be older. Raises NotAllowed for one who has left."""

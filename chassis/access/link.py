@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from time import time
 
-from crm.common.v1 import access_pb2, access_service_pb2
+from crm.common.v1 import access_service_pb2
 
 from chassis.rpc.channels import Channel
 
@@ -33,8 +33,9 @@ class OrganizationLink:
         answer = await self.channel.call(SERVICE, "ListSigningKeys", access_service_pb2.ListSigningKeysRequest())
         return {key.kid: key.public_key for key in answer.keys}
 
-    async def fetch_directory(self, known: int) -> access_pb2.Directory | None:
-        """The directory, or None when the revision known is the newest."""
-        request = access_service_pb2.GetDirectoryRequest(known_revision=known)
-        answer = await self.channel.call(SERVICE, "GetDirectory", request, token=await self.token())
-        return answer.directory if answer.HasField("directory") else None
+    async def fetch_directory(self, request: access_service_pb2.GetDirectoryRequest) -> access_service_pb2.GetDirectoryResponse:
+        """What changed of the directory and its parts since the revisions that are known."""
+        answer: access_service_pb2.GetDirectoryResponse = await self.channel.call(
+            SERVICE, "GetDirectory", request, token=await self.token()
+        )
+        return answer

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 
-from crm.common.v1 import access_pb2, access_service_pb2
+from crm.common.v1 import access_service_pb2
 
 from chassis.access.authority import Authority
 from chassis.access.caller import Caller
@@ -77,6 +77,6 @@ class Callers:
         return self._explorers
 
 
-async def _no_directory(_: int) -> access_pb2.Directory | None:
+async def _no_directory(_: access_service_pb2.GetDirectoryRequest) -> access_service_pb2.GetDirectoryResponse:
     """The gateway decides nothing by the directory."""
-    return None
+    return access_service_pb2.GetDirectoryResponse()

@@ -23,6 +23,7 @@ from chassis.storage import client
 from chassis.storage.encryption import Vault
 from services.organization.access import api as access_api
 from services.organization.access import store as access_store
+from services.organization.access.parts import LoadPart
 from services.organization.api_keys import api as api_keys_api
 from services.organization.api_keys.store import ApiKeys
 from services.organization.departments import api as departments_api
@@ -71,6 +72,7 @@ def build(settings: Settings) -> Department:
     sources, receipts = WebhookSources(), WebhookReceipts()
     channels = {name: Channel(name, address, settings.identity) for name, address in settings.owners.items()}
 
+    parts: dict[str, LoadPart] = {}
     vault = Vault(database, settings.masters)
     signing = SigningKeys(database, vault, signer, timedelta(hours=settings.key_hours))
 
@@ -79,7 +81,7 @@ def build(settings: Settings) -> Department:
 
     async def begin() -> None:
         await signing.load()
-        await access_store.begin(database)
+        await access_store.begin(database, parts)
         await authority.refresh()
         await role_actions.deliver(roles, department.own_call)
 
@@ -98,7 +100,7 @@ def build(settings: Settings) -> Department:
 
     link = WebhookLink(settings.destinations)
     sender = WebhookSender(endpoints, deliveries, link, lambda method: department.own_call(method))
-    directory = partial(access_store.load, database, owner_sees_all=settings.owner_sees_all)
+    directory = partial(access_store.answer, database, parts, owner_sees_all=settings.owner_sees_all)
     authority = Authority(directory, keys)
     department = Department(
         name="organization",

@@ -20,11 +20,11 @@ DESCRIPTOR = access_service_pb2.DESCRIPTOR.services_by_name["AccessService"]
 _SCOPES = access_pb2.Scope.DESCRIPTOR.values_by_name
 
 
-LoadDirectory = Callable[[int], Awaitable[access_pb2.Directory | None]]
+LoadDirectory = Callable[[access_service_pb2.GetDirectoryRequest], Awaitable[access_service_pb2.GetDirectoryResponse]]
 
 
 def service(signer: Signer, signing: SigningKeys, secrets: Mapping[str, str], load: LoadDirectory) -> Service:
-    """`secrets` maps a service's name to the secret by which it gets its token; `load` gives the directory."""
+    """`secrets` maps a service's name to the secret by which it gets its token; `load` answers for the directory."""
 
     async def list_keys(_: Call, __: access_service_pb2.ListSigningKeysRequest) -> access_service_pb2.ListSigningKeysResponse:
         return access_service_pb2.ListSigningKeysResponse(keys=_keys(signing))
@@ -46,8 +46,7 @@ def service(signer: Signer, signing: SigningKeys, secrets: Mapping[str, str], lo
         return access_service_pb2.IssueServiceTokenResponse(token=token)
 
     async def directory(_: Call, request: access_service_pb2.GetDirectoryRequest) -> access_service_pb2.GetDirectoryResponse:
-        found = await load(request.known_revision)
-        return access_service_pb2.GetDirectoryResponse(directory=found)
+        return await load(request)
 
     async def list_grants(call: Call, __: access_service_pb2.ListGrantsRequest) -> access_service_pb2.ListGrantsResponse:
         lines = [

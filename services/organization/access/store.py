@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from crm.common.v1 import access_pb2
-from pymongo import ReturnDocument, UpdateOne
+from crm.common.v1 import access_pb2, access_service_pb2
+from pymongo import UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 
 from chassis.kernel.clock import now
@@ -15,6 +16,8 @@ from chassis.rpc.call import Call
 from chassis.storage.client import Database
 from services.organization.access import catalogue
 from services.organization.access.model import Rights
+from services.organization.access.parts import LoadPart
+from services.organization.access.parts import load as parts_of
 from services.organization.access.policy import grants, personal, services
 from services.organization.people.model import every_role
 
@@ -26,25 +29,34 @@ ROLES, PROVIDERS = "role_definitions", "identity_providers"
 MOST_ROLES = 500
 CONTRACTS, MOST_CONTRACTS = "sharing_contracts", 2_000
 META, REVISION = "directory_meta", "revision"
+MOST_PARTS = 50
 MOST_PEOPLE = 50_000
 
 
-def touch(call: Call) -> None:
-    """Let the revision grow with this commit."""
-    call.changes.write(META, UpdateOne({"_id": REVISION}, {"$inc": {"number": 1}}, upsert=True))
+def touch(call: Call, part: str = REVISION) -> None:
+    """Let the revision of the directory, or of one of its parts, grow with this commit."""
+    call.changes.write(META, UpdateOne({"_id": part}, {"$inc": {"number": 1}}, upsert=True))
 
 
-async def begin(database: Database) -> None:
-    """A new revision at each start: the policy may have changed with the code."""
-    await database[META].find_one_and_update({"_id": REVISION}, {"$inc": {"number": 1}}, upsert=True, return_document=ReturnDocument.AFTER)
+async def begin(database: Database, parts: Iterable[str] = ()) -> None:
+    """New revisions at each start: the policy, or what is told in a part, may have changed with the code."""
+    await database[META].bulk_write([UpdateOne({"_id": name}, {"$inc": {"number": 1}}, upsert=True) for name in (REVISION, *parts)])
 
 
-async def load(database: Database, known: int, *, owner_sees_all: bool) -> access_pb2.Directory | None:
-    """The directory; None when the revision known is the newest. Read the revision first: a change in between is fetched next time."""
-    meta = await database[META].find_one({"_id": REVISION})
-    revision = int(meta["number"]) if meta else 0
-    if revision == known:
-        return None
+async def answer(
+    database: Database, parts: Mapping[str, LoadPart], request: access_service_pb2.GetDirectoryRequest, *, owner_sees_all: bool
+) -> access_service_pb2.GetDirectoryResponse:
+    """What changed since the revisions that are known: the directory, else parts of it, else nothing. The revisions are read first: a change
+    in between is fetched next time."""
+    revisions = {row["_id"]: int(row["number"]) async for row in database[META].find({}, {"number": 1}).limit(MOST_PARTS)}
+    revision = revisions.get(REVISION, 0)
+    if revision != request.known_revision:
+        return access_service_pb2.GetDirectoryResponse(directory=await load(database, revision, owner_sees_all=owner_sees_all))
+    return access_service_pb2.GetDirectoryResponse(parts=await parts_of(database, parts, revisions, request.known_parts))
+
+
+async def load(database: Database, revision: int, *, owner_sees_all: bool) -> access_pb2.Directory:
+    """The directory without its parts."""
     directory = access_pb2.Directory(revision=revision, owner_sees_all=owner_sees_all)
     await _add_roles(database, directory)
     directory.personal_resources.extend(personal())

@@ -1,0 +1,163 @@
+"""The parts of the directory: only what changed is sent, builds of other ages get along, and a part at fault harms nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+from crm.common.v1 import access_service_pb2
+from google.protobuf.message import Message
+from google.protobuf.wrappers_pb2 import Int64Value, StringValue
+
+from chassis.access.authority import Authority
+from chassis.access.parts import Part
+from chassis.kernel.errors import CrmError
+from services.organization.access import parts
+
+WORDS = Part("words", StringValue, lambda message: message.value.split(), list[str]())
+NUMBER = Part("number", Int64Value, lambda message: 100 // message.value, 0)
+PEOPLE = 200
+
+
+class Organization:
+    """What is kept there, and each answer that was sent; `old` is a build that knows nothing of parts."""
+
+    def __init__(self, *, old: bool = False) -> None:
+        self.old, self.away = old, False
+        self.revisions = {"revision": 1, "words": 1, "number": 1}
+        self.contents: dict[str, Message] = {"words": StringValue(value="a b"), "number": Int64Value(value=5)}
+        self.sent: list[access_service_pb2.GetDirectoryResponse] = []
+
+    def change(self, name: str, content: Message | None = None) -> None:
+        self.revisions[name] += 1
+        if content is not None:
+            self.contents[name] = content
+
+    async def _load(self, name: str) -> Message:
+        return self.contents[name]
+
+    async def fetch(self, request: access_service_pb2.GetDirectoryRequest) -> access_service_pb2.GetDirectoryResponse:
+        if self.away:
+            raise CrmError("the organization is away")
+        answer = access_service_pb2.GetDirectoryResponse()
+        if request.known_revision != self.revisions["revision"]:
+            answer.directory.revision = self.revisions["revision"]
+            for number in range(PEOPLE):
+                answer.directory.members.add(person_id=f"p{number}", active=True)
+        elif not self.old:
+            loaders = {name: lambda _, name=name: self._load(name) for name in self.contents}
+            answer.parts.extend(await parts.load(cast(Any, None), loaders, self.revisions, request.known_parts))
+        self.sent.append(answer)
+        return answer
+
+    def told(self) -> tuple[int, list[str]]:
+        """How many people and which parts were sent since this was asked last."""
+        people = sum(len(answer.directory.members) for answer in self.sent)
+        names = [part.name for answer in self.sent for part in answer.parts]
+        self.sent = []
+        return people, names
+
+
+def authority(organization: Organization, *known: Part[Any]) -> Authority:
+    async def keys() -> dict[str, bytes]:
+        return {}
+
+    return Authority(organization.fetch, keys, parts=known)
+
+
+async def test_a_changed_part_sends_that_part_and_no_people() -> None:
+    organization = Organization()
+    department = authority(organization, WORDS, NUMBER)
+    assert await department.refresh()
+    assert organization.told() == (PEOPLE, ["number", "words"])
+    first = department.directory
+    assert (first.parts.get(WORDS), first.parts.get(NUMBER)) == (["a", "b"], 20)
+
+    organization.change("words", StringValue(value="c"))
+    await department.refresh()
+    assert organization.told() == (0, ["words"])
+    assert department.directory.parts.get(WORDS) == ["c"]
+    assert department.directory.members is first.members  # and nothing about people is made anew
+    assert first.parts.get(WORDS) == ["a", "b"]  # a call in progress keeps what it began with
+
+    organization.change("revision")
+    await department.refresh()
+    assert organization.told() == (PEOPLE, [])
+    assert department.directory.parts.get(WORDS) == ["c"]
+    await department.refresh()
+    assert organization.told() == (0, [])
+
+
+async def test_a_department_of_an_older_build_is_sent_only_the_parts_that_it_knows() -> None:
+    organization = Organization()
+    await authority(organization).refresh()  # knows no parts at all
+    assert organization.told() == (PEOPLE, [])
+    await authority(organization, WORDS).refresh()
+    assert organization.told() == (PEOPLE, ["words"])
+
+
+async def test_beside_an_organization_of_an_older_build_a_department_works_without_the_parts_and_takes_them_later() -> None:
+    organization = Organization(old=True)
+    department = authority(organization, WORDS)
+    assert await department.refresh()
+    assert (len(department.directory.members), department.directory.parts.get(WORDS)) == (PEOPLE, [])
+    organization.old = False
+    await department.refresh()
+    assert organization.told() == (PEOPLE, ["words"])
+    assert department.directory.parts.get(WORDS) == ["a", "b"]
+
+
+async def test_while_the_organization_is_away_the_parts_stay() -> None:
+    organization = Organization()
+    department = authority(organization, WORDS)
+    await department.refresh()
+    organization.away = True
+    assert await department.refresh()
+    assert department.directory.parts.get(WORDS) == ["a", "b"]
+
+
+async def test_when_the_organization_fails_in_between_a_department_goes_on_with_what_came() -> None:
+    organization = Organization()
+    ask = organization.fetch
+
+    async def fails_after_the_people(request: access_service_pb2.GetDirectoryRequest) -> access_service_pb2.GetDirectoryResponse:
+        organization.away = request.known_revision > 0
+        return await ask(request)
+
+    department = authority(organization, WORDS)
+    department.fetch_directory = fails_after_the_people
+    assert await department.refresh()
+    assert (len(department.directory.members), department.directory.parts.get(WORDS)) == (PEOPLE, [])
+    organization.away, department.fetch_directory = False, ask
+    await department.refresh()
+    assert organization.told() == (PEOPLE, ["words"])
+
+
+async def test_a_part_at_fault_keeps_what_was_held_is_told_and_not_fetched_in_a_loop(caplog: pytest.LogCaptureFixture) -> None:
+    organization = Organization()
+    department = authority(organization, WORDS, NUMBER)
+    await department.refresh()
+    organization.change("number", Int64Value(value=0))  # compile divides by it
+    organization.change("words", Int64Value(value=1))  # not what the name stands for
+    organization.told()
+    await department.refresh()
+    assert organization.told() == (0, ["number", "words"])
+    assert (department.directory.parts.get(NUMBER), department.directory.parts.get(WORDS)) == (20, ["a", "b"])
+    assert [record.message for record in caplog.records].count("part of the directory not taken") == 2
+    await department.refresh()
+    assert organization.told() == (0, [])
+    organization.change("number", Int64Value(value=4))
+    await department.refresh()
+    assert department.directory.parts.get(NUMBER) == 25
+
+
+async def test_parts_too_large_for_one_answer_come_in_several() -> None:
+    organization = Organization()
+    organization.change("words", StringValue(value="w" * (parts.ENOUGH_BYTES + 1)))
+    organization.contents["number"] = StringValue(value="n" * (parts.ENOUGH_BYTES + 1))
+    letters = Part("number", StringValue, lambda message: len(message.value), 0)
+    department = authority(organization, WORDS, letters)
+    await asyncio.wait_for(department.refresh(), 5)
+    assert [[part.name for part in answer.parts] for answer in organization.sent] == [[], ["number"], ["words"], []]
+    assert department.directory.parts.get(letters) == parts.ENOUGH_BYTES + 1
