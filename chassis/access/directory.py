@@ -36,6 +36,7 @@ class Member:
     absent_until: datetime | None = None
     manager_id: str = ""
     successor_id: str = ""
+    time_zone: str = ""
 
     def away(self, moment: datetime) -> bool:
         """Whether the person is absent and somebody stands in."""
@@ -283,7 +284,7 @@ def _member(message: access_pb2.Member) -> Member:
     return Member(
         message.person_id, message.department_id, message.team_id, frozenset(message.skills), message.active, frozenset(message.roles),
         message.deputy_id, begins.ToDatetime(UTC) if message.HasField("absence_start_time") else None,
-        ends.ToDatetime(UTC) if message.HasField("absence_end_time") else None, message.manager_id, message.successor_id,
+        ends.ToDatetime(UTC) if message.HasField("absence_end_time") else None, message.manager_id, message.successor_id, message.time_zone,
     )  # fmt: skip
 
 

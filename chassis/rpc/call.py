@@ -64,6 +64,17 @@ class Call:
         return day(self.now, self.zone)
 
     @property
+    def person_today(self) -> date:
+        """The day that it is for the caller, in the person's own time zone: for queues, reminders and agendas of people, never for what is
+        stored or counted. The company's, for who has no zone."""
+        return self.today_of(self.caller.person_id)
+
+    def today_of(self, person_id: str) -> date:
+        """The day that it is for a person."""
+        member = self.directory.members.get(person_id)
+        return day(self.now, (member.time_zone if member else "") or self.zone)
+
+    @property
     def vault(self) -> Vault:
         """The keys under which personal data lies. A fault of ours where somebody who reads it was given none."""
         if self.changes.vault is None:

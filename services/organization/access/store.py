@@ -138,6 +138,7 @@ def _member(person: dict[str, Any], providers: frozenset[str]) -> access_pb2.Mem
         deputy_id=person.get("deputy_id", ""),
         manager_id=person.get("manager_id", ""),
         successor_id=person.get("successor_id", ""),
+        time_zone=person.get("time_zone", ""),
     )
     for name in ("absence_start_time", "absence_end_time"):
         if person.get(name):
