@@ -105,6 +105,9 @@ class Maker:
         if field.message_type is not None:
             value = self.message(field.message_type, depth + 1)
             target = getattr(made, field.name)
+            if field.message_type.GetOptions().map_entry:
+                target[value.key] = value.value
+                return
             target.add().CopyFrom(value) if field.is_repeated else target.CopyFrom(value)
             return
         if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
