@@ -12,8 +12,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
-from crm.common.v1 import access_pb2
+from crm.common.v1 import access_pb2, fiscal_pb2, rates_pb2
 from google.protobuf.message import DecodeError, Message
+
+from chassis.access.reference import calendars_of, rates_of
+from chassis.kernel.fiscal import Calendars
+from chassis.kernel.rates import Rates
 
 log = logging.getLogger("crm.access")
 T = TypeVar("T")
@@ -70,4 +74,6 @@ def _compiled(part: Part[T], message: access_pb2.DirectoryPart) -> T:
     return part.compile(content)
 
 
-PARTS: tuple[Part[Any], ...] = ()
+RATES = Part("exchange_rates", rates_pb2.RateTable, rates_of, Rates())
+FISCAL_CALENDARS = Part("fiscal_calendars", fiscal_pb2.FiscalTable, calendars_of, Calendars())
+PARTS: tuple[Part[Any], ...] = (RATES, FISCAL_CALENDARS)

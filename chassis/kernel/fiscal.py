@@ -108,7 +108,7 @@ class Calendar:
 
     def of_day(self, day: date) -> Place:
         """The week, period, quarter and year of a day."""
-        number = day.year + 1
+        number = min(day.year, LAST_YEAR) + 1
         while number > FIRST_YEAR and self.start(number) > day.toordinal():
             number -= 1
         year = self.year(number)

@@ -10,7 +10,7 @@ from chassis.kernel.standards import CURRENCIES
 
 MICROS = 1_000_000
 LARGEST = 900_000_000_000 * MICROS
-# What amounts without a currency are compared in, until exchange rates are kept.
+# What amounts without a currency are compared in; what a company reckons in where it names no other.
 HOME = "CNY"
 
 Money = dict[str, object]

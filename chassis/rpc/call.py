@@ -10,7 +10,10 @@ from datetime import date, datetime
 from chassis.access.caller import Caller, Reach
 from chassis.access.contracts import Contract
 from chassis.access.directory import NO_LIMITS, Customers, Directory, Owned
+from chassis.access.parts import FISCAL_CALENDARS, RATES
 from chassis.kernel.clock import HOME, day, now
+from chassis.kernel.fiscal import Calendar
+from chassis.kernel.rates import Rates
 from chassis.storage.changes import Changes
 from chassis.storage.client import Database
 from chassis.storage.encryption import Vault
@@ -73,6 +76,16 @@ class Call:
         """The day that it is for a person."""
         member = self.directory.members.get(person_id)
         return day(self.now, (member.time_zone if member else "") or self.zone)
+
+    @property
+    def rates(self) -> Rates:
+        """The exchange rates of the last 400 days, kept while the organization is away."""
+        return self.directory.parts.get(RATES)
+
+    def fiscal(self, unit_id: str = "") -> Calendar:
+        """The fiscal calendar of a unit; the company's where none is named or it has none, kept while the organization is away."""
+        units = (unit_id, *self.directory.above.get(unit_id, ())) if unit_id else ()
+        return self.directory.parts.get(FISCAL_CALENDARS).of(units)
 
     @property
     def vault(self) -> Vault:

@@ -12,7 +12,7 @@ from typing import Any, Self, get_type_hints
 from chassis.access.identity import Identity
 from chassis.kernel.addresses import Network, networks_of
 from chassis.kernel.clock import HOME
-from chassis.kernel.standards import zones
+from chassis.kernel.standards import CURRENCIES, zones
 from chassis.storage.encryption import Masters
 
 TRUSTED_PROXIES = "CRM_TRUSTED_PROXIES"
@@ -130,6 +130,8 @@ def _check(name: str, raw: str) -> None:
         host, _, port = raw.rpartition(":")
         if not host or not port.isdigit() or int(port) > 65535:
             raise ValueError(raw)
+    if name == "CRM_BASE_CURRENCY" and raw not in CURRENCIES:
+        raise ValueError(raw)
     if name == "CRM_TIME_ZONE" and raw not in zones():
         raise ValueError(raw)
     if name.endswith("_NETWORKS") or name == TRUSTED_PROXIES:

@@ -226,6 +226,9 @@ _WORDS = {
     "action": 'What is to be done, e.g. "update".',
     "field": "A field of the record; the record as a whole when not given.",
     "person_id": "Whom it is about; yourself when not given.",
+    "from_currency": "Currency of which one unit is meant.",
+    "to_currency": "Currency in which it is told.",
+    "date": "The day; the company's today when not given.",
 }
 
 

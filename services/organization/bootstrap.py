@@ -11,6 +11,7 @@ from crm.common.v1.audit_service_pb2 import RecordCheckpointRequest
 
 from chassis.access.authority import Authority
 from chassis.access.caller import Caller
+from chassis.access.parts import FISCAL_CALENDARS, RATES
 from chassis.access.tokens import Signer
 from chassis.messaging.reconciler import SERVICE as EVENTS
 from chassis.messaging.reconciler import Ask
@@ -28,6 +29,12 @@ from services.organization.api_keys import api as api_keys_api
 from services.organization.api_keys.store import ApiKeys
 from services.organization.departments import api as departments_api
 from services.organization.departments.store import Departments
+from services.organization.exchange_rates import api as exchange_rates_api
+from services.organization.exchange_rates.store import ExchangeRates
+from services.organization.exchange_rates.store import part as rates_part
+from services.organization.fiscal_calendars import api as fiscal_calendars_api
+from services.organization.fiscal_calendars.store import FiscalCalendars
+from services.organization.fiscal_calendars.store import part as fiscal_part
 from services.organization.identity_providers import api as identity_providers_api
 from services.organization.identity_providers.credentials import INDEXES as PROVIDER_INDEXES
 from services.organization.identity_providers.link import ProviderLink
@@ -72,7 +79,10 @@ def build(settings: Settings) -> Department:
     sources, receipts = WebhookSources(), WebhookReceipts()
     channels = {name: Channel(name, address, settings.identity) for name, address in settings.owners.items()}
 
-    parts: dict[str, LoadPart] = {}
+    parts: dict[str, LoadPart] = {
+        RATES.name: lambda database: rates_part(database, settings.base_currency, department.own_call("rates").today),
+        FISCAL_CALENDARS.name: fiscal_part,
+    }
     vault = Vault(database, settings.masters)
     signing = SigningKeys(database, vault, signer, timedelta(hours=settings.key_hours))
 
@@ -123,6 +133,8 @@ def build(settings: Settings) -> Department:
             webhook_receipts_api.service(receipts),
             webhook_receipts_api.intake_service(Intake(sources, receipts, signer, channels)),
             access_api.service(signer, signing, settings.secrets, directory),
+            exchange_rates_api.service(ExchangeRates(), settings.base_currency),
+            fiscal_calendars_api.service(FiscalCalendars(), departments),
         ],
         callers=frozenset(("gateway", "cli", "customer", "sales", "marketing", "support")),
         indexes={name: [] for name in (CREDENTIALS, access_store.META, "signing_keys", WEBHOOK_SECRETS)}

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 from chassis.kernel.addresses import networks_of
+from chassis.kernel.money import HOME
 from chassis.runtime.settings import Settings as Common
 from chassis.runtime.settings import env
 from services.organization.webhook_endpoints.destinations import Destinations
@@ -27,6 +28,11 @@ class Settings(Common):
     support_address: str = env("CRM_SUPPORT_ADDRESS", ..., "host:port of the support department's gRPC")
     owner_sees_all: bool = env(
         "CRM_OWNER_SEES_ALL", True, "whether who answers for a customer reads all that is done with it, by whomever; true or false"
+    )
+    base_currency: str = env(
+        "CRM_BASE_CURRENCY",
+        HOME,
+        "the company's currency by its ISO 4217 code: in which it reckons, and through which two others are converted",
     )
     webhook_networks: str = env(
         "CRM_WEBHOOK_NETWORKS",

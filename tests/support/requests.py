@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
+from datetime import date
+from itertools import count
 from typing import Any
 
 from buf.validate import validate_pb2
@@ -26,8 +28,15 @@ GIVEN: dict[str, Any] = {
     "stages": [STAGE], "stage_key": "first", "reader_key": "reader-of-the-matrix", "version": FUTURE, "channel": 1, "category": "x",
     "issuer": "https://id.example.com", "redirect_uris": ["https://crm.example.com/back"],
     "url": "https://hooks.invalid/", "event_types": ["crm.sales.v1.OrderCreated"],
+    "from_currency": "USD", "to_currency": "CNY", "rate": "7.1",
     "resource": "orders", "fields": ["number"], "start_time": {"seconds": 4_000_000_000}, "end_time": {"seconds": 4_000_000_001},
 }  # fmt: skip
+# What no two records have alike.
+_DAYS, _YEARS = count(date(2001, 1, 1).toordinal()), count(2031)
+ANEW: dict[str, Callable[[], Any]] = {
+    "first_date": lambda: date.fromordinal(next(_DAYS)).isoformat(),
+    "valid_from_year": lambda: next(_YEARS),
+}
 # What a text may be that means something; where it can, another one each time.
 FORMS: dict[int, Callable[[], str]] = {
     annotations_pb2.FORM_PHONE: lambda: f"+861{secrets.randbelow(10**10):010d}",
@@ -71,6 +80,8 @@ def _value(field: FieldDescriptor, crm: Installation) -> Any:
         return f"{new_id()}@example.com"
     if field.name == "lines" and "Return" in field.message_type.name:
         return RETURNED
+    if field.name in ANEW:
+        return ANEW[field.name]()
     if field.name in GIVEN:
         return GIVEN[field.name]
     return [good(field)] if field.is_repeated else good(field)

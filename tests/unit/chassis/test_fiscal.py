@@ -160,7 +160,7 @@ def test_two_companies_of_a_group_have_a_day_in_different_years() -> None:
     assert [found.of([unit]).of_day(date(2027, 2, 1)).year.number for unit in ("japan", "china")] == [2026, 2027]
 
 
-@pytest.mark.parametrize("number", [1899, 2201])
+@pytest.mark.parametrize("number", [1, 1899, 2201, 9999])
 def test_a_year_beyond_the_table_is_refused(number: int) -> None:
     with pytest.raises(Invalid, match="from 1900 to 2200"):
         Calendar().year(number)
