@@ -22,7 +22,7 @@ Row = Mapping[str, str]
 Read = Callable[[Row], Any]
 REMEMBERED = 50_000
 _NAME = re.compile(r"\{([^{}]+)\}")
-NUMBERS = ("integer", "quantity", "number", "money")
+NUMBERS = ("integer", "quantity", "number", "decimal", "money")
 DAYS = ("date", "time")
 _COUNTRIES = {
     "united kingdom": "GB", "france": "FR", "germany": "DE", "eire": "IE", "spain": "ES", "netherlands": "NL", "belgium": "BE", "switzerland": "CH",
@@ -174,6 +174,8 @@ def _number(text: str, column: str, spec: Mapping[str, Any], chosen: int) -> Any
     kind = spec["as"]
     if kind == "number":
         return float(value)
+    if kind == "decimal":
+        return f"{value:f}"
     if kind == "money":
         try:
             return money(spec["currency"], value * Decimal(spec.get("factor", "1")))
