@@ -6,8 +6,11 @@ import itertools
 from datetime import UTC, datetime
 
 from chassis.rpc.documents import to_document
+from cli.sample.company import exchange_rates, fiscal_calendars
 from cli.sample.customers import Life, Maker
 from cli.sample.staff import Staff, people
+from services.organization.exchange_rates import model as rates
+from services.organization.fiscal_calendars import model as fiscal
 from services.sales.opportunities import model as opportunities
 from services.sales.orders import model as orders
 from services.support.tickets import model as tickets
@@ -55,6 +58,20 @@ def test_every_order_obeys_the_model_and_returns_come_after_their_sale() -> None
         else:
             assert order["order_time"] > times[order["number"].removesuffix("-R")]
     assert any(order["kind"] == "RETURN" for order in found)
+
+
+def test_rates_and_fiscal_calendars_obey_the_model_and_every_day_of_the_year_has_a_rate() -> None:
+    staff, maker = Staff(1), Maker(Staff(1), UNTIL)
+    first, last = maker.start.date(), maker.until.date()
+    found = [to_document(one) for one in exchange_rates(staff, first, last)]
+    assert found == [to_document(one) for one in exchange_rates(staff, first, last)]
+    for rate in found:
+        rates.check(rate)
+    days = [rate["first_date"] for rate in found if rate["from_currency"] == "USD"]
+    assert len(days) == len(set(days)) >= 52
+    assert min(days) <= first.isoformat()
+    for calendar in fiscal_calendars(staff, 2025):
+        fiscal.check(to_document(calendar))
 
 
 def test_every_ticket_was_in_states_that_can_follow_each_other() -> None:
