@@ -23,7 +23,7 @@ log = logging.getLogger("crm.access")
 FetchDirectory = Callable[[access_service_pb2.GetDirectoryRequest], Awaitable[access_service_pb2.GetDirectoryResponse]]
 FetchKeys = Callable[[], Awaitable[Mapping[str, bytes]]]
 REFRESH_SECONDS = 2.0
-_ANSWERS = 20  # in which a refresh takes what changed: the directory in one, the parts in as many as their size wants
+_ANSWERS = 20  # in which a refresh takes what changed: the directory with the first, the parts in as many as their size wants
 _CACHE = 4096
 
 
@@ -84,12 +84,14 @@ class Authority:
     async def refresh(self) -> bool:
         """Load what changed of the directory and its parts; whether a directory is held. They change together, when all of it is here; where
         the organization fails in between, by what came."""
-        found = self.directory
+        found = known = self.directory
         try:
             await self._load_keys()
             for _ in range(_ANSWERS):
                 request = access_service_pb2.GetDirectoryRequest(known_revision=found.revision, known_parts=found.parts.wanted(self.parts))
                 answer = await self.fetch_directory(request)
+                if answer.HasField("directory") and found.revision != known.revision:
+                    break  # people change faster than they are told; the next refresh takes the newest
                 if answer.HasField("directory"):
                     found = Directory.of(answer.directory, found.parts)
                 for part in answer.parts:

@@ -16,7 +16,7 @@ from chassis.rpc.call import Call
 from chassis.storage.client import Database
 from services.organization.access import catalogue
 from services.organization.access.model import Rights
-from services.organization.access.parts import LoadPart
+from services.organization.access.parts import ENOUGH_BYTES, LoadPart
 from services.organization.access.parts import load as parts_of
 from services.organization.access.policy import grants, personal, services
 from services.organization.people.model import every_role
@@ -46,13 +46,16 @@ async def begin(database: Database, parts: Iterable[str] = ()) -> None:
 async def answer(
     database: Database, parts: Mapping[str, LoadPart], request: access_service_pb2.GetDirectoryRequest, *, owner_sees_all: bool
 ) -> access_service_pb2.GetDirectoryResponse:
-    """What changed since the revisions that are known: the directory, else parts of it, else nothing. The revisions are read first: a change
-    in between is fetched next time."""
+    """What changed since the revisions that are known: the directory, and parts as far as there is room beside it. The revisions are read
+    first: a change in between is fetched next time."""
     revisions = {row["_id"]: int(row["number"]) async for row in database[META].find({}, {"number": 1}).limit(MOST_PARTS)}
     revision = revisions.get(REVISION, 0)
-    if revision != request.known_revision:
-        return access_service_pb2.GetDirectoryResponse(directory=await load(database, revision, owner_sees_all=owner_sees_all))
-    return access_service_pb2.GetDirectoryResponse(parts=await parts_of(database, parts, revisions, request.known_parts))
+    changed = revision != request.known_revision
+    directory = await load(database, revision, owner_sees_all=owner_sees_all) if changed else None
+    found = access_service_pb2.GetDirectoryResponse(directory=directory)
+    if found.ByteSize() <= ENOUGH_BYTES:
+        found.parts.extend(await parts_of(database, parts, revisions, request.known_parts))
+    return found
 
 
 async def load(database: Database, revision: int, *, owner_sees_all: bool) -> access_pb2.Directory:

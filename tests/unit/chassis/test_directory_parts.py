@@ -21,10 +21,11 @@ PEOPLE = 200
 
 
 class Organization:
-    """What is kept there, and each answer that was sent; `old` is a build that knows nothing of parts."""
+    """What is kept there, and each answer that was sent; `old` is a build that knows nothing of parts, `crowded` one with so many people that
+    nothing has room beside them, `busy` one whose people change with every question."""
 
-    def __init__(self, *, old: bool = False) -> None:
-        self.old, self.away = old, False
+    def __init__(self, *, old: bool = False, crowded: bool = False, busy: bool = False) -> None:
+        self.old, self.away, self.crowded, self.busy = old, False, crowded, busy
         self.revisions = {"revision": 1, "words": 1, "number": 1}
         self.contents: dict[str, Message] = {"words": StringValue(value="a b"), "number": Int64Value(value=5)}
         self.sent: list[access_service_pb2.GetDirectoryResponse] = []
@@ -41,11 +42,12 @@ class Organization:
         if self.away:
             raise CrmError("the organization is away")
         answer = access_service_pb2.GetDirectoryResponse()
+        self.revisions["revision"] += self.busy
         if request.known_revision != self.revisions["revision"]:
             answer.directory.revision = self.revisions["revision"]
             for number in range(PEOPLE):
                 answer.directory.members.add(person_id=f"p{number}", active=True)
-        elif not self.old:
+        if not self.old and not (self.crowded and answer.HasField("directory")):
             loaders = {name: lambda _, name=name: self._load(name) for name in self.contents}
             answer.parts.extend(await parts.load(cast(Any, None), loaders, self.revisions, request.known_parts))
         self.sent.append(answer)
@@ -117,8 +119,16 @@ async def test_while_the_organization_is_away_the_parts_stay() -> None:
     assert department.directory.parts.get(WORDS) == ["a", "b"]
 
 
+async def test_people_who_change_with_every_question_are_taken_once_a_refresh_and_the_parts_come_along() -> None:
+    organization = Organization(busy=True)
+    department = authority(organization, WORDS)
+    await department.refresh()
+    assert (len(organization.sent), department.directory.revision) == (2, 2)
+    assert department.directory.parts.get(WORDS) == ["a", "b"]
+
+
 async def test_when_the_organization_fails_in_between_a_department_goes_on_with_what_came() -> None:
-    organization = Organization()
+    organization = Organization(crowded=True)
     ask = organization.fetch
 
     async def fails_after_the_people(request: access_service_pb2.GetDirectoryRequest) -> access_service_pb2.GetDirectoryResponse:
@@ -159,5 +169,5 @@ async def test_parts_too_large_for_one_answer_come_in_several() -> None:
     letters = Part("number", StringValue, lambda message: len(message.value), 0)
     department = authority(organization, WORDS, letters)
     await asyncio.wait_for(department.refresh(), 5)
-    assert [[part.name for part in answer.parts] for answer in organization.sent] == [[], ["number"], ["words"], []]
+    assert [[part.name for part in answer.parts] for answer in organization.sent] == [["number"], ["words"], []]
     assert department.directory.parts.get(letters) == parts.ENOUGH_BYTES + 1
