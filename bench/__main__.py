@@ -24,6 +24,7 @@ from bench.gateways import ROOT, install_peers
 from bench.latency import event_latency
 from bench.suite import DATA, Bench
 from bench.whole import whole_system
+from bench.working_time import working_time
 from cli.words import say
 
 CUSTOMERS = int(os.environ.get("BENCH_CUSTOMERS", "2000"))
@@ -35,7 +36,9 @@ async def main() -> None:
     node = install_peers()
     measured = decisions()
     say("\n".join(measured))
-    lines = [*_head(), "## Decisions", "", *measured, "", *await _executor()]
+    reckoned = working_time()
+    say("\n".join(reckoned))
+    lines = [*_head(), "## Decisions", "", *measured, "", "## Working time", "", *reckoned, "", *await _executor()]
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         alone, words = await gateways_alone(folder, node=node)
