@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 
 from crm.common.v1 import access_pb2
 
+from chassis.access.calendars import upward
 from chassis.access.caller import ALL, COLLABORATION, DEPARTMENT, DEPARTMENT_AND_BELOW, READ, WRITE, Caller, Ground, Reach, refused
 from chassis.access.contracts import AGREEMENTS, Agreement, Contract
-from chassis.access.parts import Parts
+from chassis.access.parts import WORK_TIMES, Parts
 from chassis.kernel.clock import now
 from chassis.kernel.errors import unauthenticated
+from chassis.kernel.worktime import WorkTime
 
 NO_LIMITS: Mapping[str, int] = {}
 Customers = Mapping[str, tuple[str, ...]]  # person → ids
@@ -37,6 +39,7 @@ class Member:
     manager_id: str = ""
     successor_id: str = ""
     time_zone: str = ""
+    calendar_id: str = ""
 
     def away(self, moment: datetime) -> bool:
         """Whether the person is absent and somebody stands in."""
@@ -50,7 +53,7 @@ class Directory:
     """Policy, people and units at one revision. `fields` holds role and resource → field → how much (only what is limited);
     `personal` the resources whose rights a deputy does not take over, and single rights ("customers.erase"); `contracts` what departments
     show to others; `owner_sees_all` says that a scope reaches what belongs to a customer by the owner of that customer too; `above` the units
-    over each unit, the nearest first; `leads` who leads a unit; `parts` what comes with it and changes by itself."""
+    over each unit, the nearest first; `leads` who leads a unit; `calendars` the own work calendars of units; `parts` what comes with it and changes by itself."""
 
     revision: int = 0
     grants: dict[tuple[str, str, str], int] = field(default_factory=dict)
@@ -63,6 +66,7 @@ class Directory:
     owner_sees_all: bool = False
     above: dict[str, tuple[str, ...]] = field(default_factory=dict)
     leads: dict[str, str] = field(default_factory=dict)
+    calendars: dict[str, str] = field(default_factory=dict)
     parts: Parts = field(default_factory=Parts)
 
     def __post_init__(self) -> None:
@@ -95,7 +99,8 @@ class Directory:
             frozenset(message.revoked_session_ids), fields, frozenset(message.personal_resources),
             tuple(_contract(one, below) for one in message.contracts), message.owner_sees_all,
             {unit.department_id: tuple(reversed(unit.ancestor_ids)) for unit in message.units},
-            {unit.department_id: unit.lead_id for unit in message.units if unit.lead_id}, parts or Parts(),
+            {unit.department_id: unit.lead_id for unit in message.units if unit.lead_id},
+            {unit.department_id: unit.work_calendar_id for unit in message.units if unit.work_calendar_id}, parts or Parts(),
         )  # fmt: skip
 
     def with_parts(self, parts: Parts) -> Directory:
@@ -149,6 +154,19 @@ class Directory:
         for unit in (member.team_id, member.department_id, *self.above.get(member.department_id, ())):
             if unit in self.leads:
                 yield self.leads[unit]
+
+    def calendar_of(self, person_id: str = "", department_id: str = "") -> str:
+        """The work calendar that counts for a person or a unit: the own one, else that of the team, the department, the units above, the nearest
+        first, else the default, which is also that of whom nobody knows. "" as long as no calendars came."""
+        member = self.members.get(person_id)
+        line = upward((member.team_id, member.department_id) if member else (department_id,), self.above)
+        own = (member.calendar_id if member else "", *(self.calendars.get(unit, "") for unit in line))
+        return self.parts.get(WORK_TIMES).effective(filter(None, own))
+
+    def working_time(self, moment: datetime, *, person_id: str = "", department_id: str = "", calendar_id: str = "") -> WorkTime:
+        """The working time of a person, a unit, or by a calendar, for the years around a moment. It stands on what the organization sent last, so
+        it is there while that is away. Raises Conflict as long as no calendars came."""
+        return self.parts.get(WORK_TIMES).work_time(calendar_id or self.calendar_of(person_id, department_id), moment.year)
 
     def scope(self, roles: Iterable[str], resource: str, action: str) -> int:
         """The widest scope that the roles grant; 0 for none."""
@@ -285,6 +303,7 @@ def _member(message: access_pb2.Member) -> Member:
         message.person_id, message.department_id, message.team_id, frozenset(message.skills), message.active, frozenset(message.roles),
         message.deputy_id, begins.ToDatetime(UTC) if message.HasField("absence_start_time") else None,
         ends.ToDatetime(UTC) if message.HasField("absence_end_time") else None, message.manager_id, message.successor_id, message.time_zone,
+        message.work_calendar_id,
     )  # fmt: skip
 
 

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
-from crm.common.v1 import access_pb2, fiscal_pb2, rates_pb2
+from crm.common.v1 import access_pb2, fiscal_pb2, rates_pb2, work_plan_pb2
 from google.protobuf.message import DecodeError, Message
 
+from chassis.access.calendars import WorkTimes
 from chassis.access.reference import calendars_of, rates_of
 from chassis.kernel.fiscal import Calendars
 from chassis.kernel.rates import Rates
@@ -76,4 +77,5 @@ def _compiled(part: Part[T], message: access_pb2.DirectoryPart) -> T:
 
 RATES = Part("exchange_rates", rates_pb2.RateTable, rates_of, Rates())
 FISCAL_CALENDARS = Part("fiscal_calendars", fiscal_pb2.FiscalTable, calendars_of, Calendars())
-PARTS: tuple[Part[Any], ...] = (RATES, FISCAL_CALENDARS)
+WORK_TIMES = Part("work_calendars", work_plan_pb2.WorkPlans, WorkTimes.of, WorkTimes())
+PARTS: tuple[Part[Any], ...] = (RATES, FISCAL_CALENDARS, WORK_TIMES)

@@ -68,8 +68,11 @@ async def load(database: Database, revision: int, *, owner_sees_all: bool) -> ac
         directory.contracts.append(_terms(contract))
     async for person in database["people"].find({}).limit(MOST_PEOPLE):
         directory.members.append(_member(person, providers))
-    async for unit in database["departments"].find({}, {"ancestor_ids": 1, "lead_id": 1}):
-        directory.units.add(department_id=unit["_id"], ancestor_ids=unit.get("ancestor_ids", []), lead_id=unit.get("lead_id", ""))
+    async for unit in database["departments"].find({}, {"ancestor_ids": 1, "lead_id": 1, "own_work_calendar_id": 1}):
+        directory.units.add(
+            department_id=unit["_id"], ancestor_ids=unit.get("ancestor_ids", []), lead_id=unit.get("lead_id", ""),
+            work_calendar_id=unit.get("own_work_calendar_id", ""),
+        )  # fmt: skip
     live = {"revoke_time": {"$ne": None}, "access_expire_time": {"$gt": now()}}
     async for session in database["sessions"].find(live, {"_id": 1}).limit(100_000):
         directory.revoked_session_ids.append(session["_id"])
@@ -142,6 +145,7 @@ def _member(person: dict[str, Any], providers: frozenset[str]) -> access_pb2.Mem
         manager_id=person.get("manager_id", ""),
         successor_id=person.get("successor_id", ""),
         time_zone=person.get("time_zone", ""),
+        work_calendar_id=person.get("own_work_calendar_id", ""),
     )
     for name in ("absence_start_time", "absence_end_time"):
         if person.get(name):
