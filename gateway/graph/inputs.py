@@ -21,7 +21,7 @@ from chassis.rpc.documents import enum_numbers, message_class, traits
 from chassis.rpc.handlers import is_required
 from gateway.graph.contract import Long, comment, enum_type, from_global, scalar_of
 
-_HIDDEN = frozenset(("update_mask", "page_size", "page_token", "read_mask", "filter", "order_by", "validate_only"))
+_HIDDEN = frozenset(("update_mask", "page_size", "page_token", "read_mask", "filter", "order_by"))
 _OPERATORS = {
     "eq": "OPERATOR_EQUALS", "in_": "OPERATOR_IN", "lt": "OPERATOR_LESS", "lte": "OPERATOR_LESS_OR_EQUAL", "gt": "OPERATOR_GREATER",
     "gte": "OPERATOR_GREATER_OR_EQUAL", "is_set": "OPERATOR_IS_SET", "starts_with": "OPERATOR_STARTS_WITH",
