@@ -19,7 +19,7 @@ from cli.engines import EngineError
 from cli.plan import Plan
 from cli.sample.company import exchange_rates, fiscal_calendars
 from cli.sample.customers import Life, Maker, year_end
-from cli.sample.staff import Staff, articles, campaigns, catalogue, competitors, people, units
+from cli.sample.staff import Staff, articles, calendars, campaigns, catalogue, competitors, people, units
 from cli.words import Progress
 
 CHUNK = 500
@@ -66,6 +66,7 @@ async def load_sample(
 
 
 async def _company(batches: Batches, staff: Staff, maker: Maker, logins: dict[str, Login | None], counts: dict[str, int]) -> None:
+    await _send(batches, "work_calendars", calendars(staff), counts)
     await _send(batches, "departments", units(staff), counts)
     await _send(batches, "fiscal_calendars", fiscal_calendars(staff, maker.start.year), counts)
     await _send(batches, "exchange_rates", exchange_rates(staff, maker.start.date(), maker.until.date()), counts)

@@ -12,6 +12,7 @@ from chassis.kernel.ids import from_source
 from chassis.kernel.money import MICROS
 from cli.batches import targets
 from cli.sample import words
+from services.organization.work_calendars.model import SHIPPED_ID
 
 STAGES = (("new", "初步接触", 10), ("needs", "需求确认", 25), ("offer", "方案报价", 50), ("talks", "商务谈判", 75))
 UNITS = (
@@ -72,10 +73,32 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def calendars(staff: Staff) -> list[Any]:
+    """When customer service works: early and late, on Saturdays too, in the night from Friday; holidays as everybody, but for one on duty."""
+    shifts = [
+        {"weekday": day, "start": start, "end": end} for day in range(1, 6) for start, end in (("08:00", "12:00"), ("12:30", "20:00"))
+    ]
+    shifts += [{"weekday": 5, "start": "22:00", "end": "06:00"}, {"weekday": 6, "start": "09:00", "end": "17:00"}]
+    days = [
+        {"date": "2026-02-17", "kind": "SHIFTS", "shifts": [{"start": "10:00", "end": "16:00"}], "label": "春节值班", "source": "OWN"},
+        {"date": "2026-10-01", "kind": "SHIFTS", "shifts": [{"start": "10:00", "end": "16:00"}], "label": "国庆节值班", "source": "OWN"},
+        {"date": "2026-12-31", "kind": "WORKDAY", "as_weekday": 6, "label": "年终盘点", "source": "OWN"},
+    ]
+    return [
+        record(
+            "work_calendars", source_key=staff.key("calendar", "support"), name="客服排班日历", time_zone="Asia/Shanghai", shifts=shifts, days=days,
+            base_calendar_id=SHIPPED_ID,
+        )
+    ]  # fmt: skip
+
+
 def units(staff: Staff) -> list[Any]:
     """The tree, parents first."""
     return [
-        record("departments", source_key=staff.key("unit", key), name=name, kind=kind, parent_id=staff.id("departments", "unit", above) if above else None)
+        record(
+            "departments", source_key=staff.key("unit", key), name=name, kind=kind, parent_id=staff.id("departments", "unit", above) if above else None,
+            own_work_calendar_id=staff.id("work_calendars", "calendar", "support") if key == "support" else None,
+        )
         for key, name, kind, above in UNITS
     ]  # fmt: skip
 

@@ -229,6 +229,12 @@ _WORDS = {
     "from_currency": "Currency of which one unit is meant.",
     "to_currency": "Currency in which it is told.",
     "date": "The day; the company's today when not given.",
+    "work_calendar_id": "By which work calendar.",
+    "department_id": "By the work calendar of which department.",
+    "start_time": "From when on.",
+    "end_time": "Until when.",
+    "seconds": "How much, in seconds.",
+    "month": "Which month, e.g. 2026-10.",
 }
 
 

@@ -11,7 +11,7 @@ from crm.common.v1.audit_service_pb2 import RecordCheckpointRequest
 
 from chassis.access.authority import Authority
 from chassis.access.caller import Caller
-from chassis.access.parts import FISCAL_CALENDARS, RATES
+from chassis.access.parts import FISCAL_CALENDARS, RATES, WORK_TIMES
 from chassis.access.tokens import Signer
 from chassis.messaging.reconciler import SERVICE as EVENTS
 from chassis.messaging.reconciler import Ask
@@ -67,6 +67,10 @@ from services.organization.webhook_receipts.actions import Intake
 from services.organization.webhook_receipts.store import COUNTS, COUNTS_INDEX, WebhookReceipts
 from services.organization.webhook_sources import api as webhook_sources_api
 from services.organization.webhook_sources.store import WebhookSources
+from services.organization.work_calendars import actions as work_calendar_actions
+from services.organization.work_calendars import api as work_calendars_api
+from services.organization.work_calendars import store as work_calendars_store
+from services.organization.work_calendars.store import WorkCalendars
 
 
 def build(settings: Settings) -> Department:
@@ -77,11 +81,13 @@ def build(settings: Settings) -> Department:
     providers, provider_link = IdentityProviders(), ProviderLink(destinations=settings.destinations)
     contracts, endpoints, deliveries = SharingContracts(), WebhookEndpoints(), WebhookDeliveries()
     sources, receipts = WebhookSources(), WebhookReceipts()
+    calendars = WorkCalendars()
     channels = {name: Channel(name, address, settings.identity) for name, address in settings.owners.items()}
 
     parts: dict[str, LoadPart] = {
         RATES.name: lambda database: rates_part(database, settings.base_currency, department.own_call("rates").today),
         FISCAL_CALENDARS.name: fiscal_part,
+        WORK_TIMES.name: work_calendars_store.plans,
     }
     vault = Vault(database, settings.masters)
     signing = SigningKeys(database, vault, signer, timedelta(hours=settings.key_hours))
@@ -94,6 +100,7 @@ def build(settings: Settings) -> Department:
         await access_store.begin(database, parts)
         await authority.refresh()
         await role_actions.deliver(roles, department.own_call)
+        await work_calendar_actions.deliver(calendars, department.own_call)
 
     def own_token() -> str:
         return signer.sign(Caller("service-organization", frozenset(("service-organization",))))[0]
@@ -120,8 +127,8 @@ def build(settings: Settings) -> Department:
         database=database,
         vault=vault,
         services=[
-            people_api.service(people, departments, roles, sessions, Works(channels, own_token)),
-            departments_api.service(departments),
+            people_api.service(people, departments, calendars, roles, sessions, Works(channels, own_token)),
+            departments_api.service(departments, calendars),
             roles_api.service(roles),
             sharing_contracts_api.service(contracts, departments),
             sessions_api.service(sessions, people, api_keys, signer, ProviderSignIn(providers, provider_link, people, sessions)),
@@ -135,6 +142,7 @@ def build(settings: Settings) -> Department:
             access_api.service(signer, signing, settings.secrets, directory),
             exchange_rates_api.service(ExchangeRates(), settings.base_currency),
             fiscal_calendars_api.service(FiscalCalendars(), departments),
+            work_calendars_api.service(calendars, people, departments),
         ],
         callers=frozenset(("gateway", "cli", "customer", "sales", "marketing", "support")),
         indexes={name: [] for name in (CREDENTIALS, access_store.META, "signing_keys", WEBHOOK_SECRETS)}

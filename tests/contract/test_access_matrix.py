@@ -129,6 +129,7 @@ COMPOSED = {
     "session": "BatchGetSessions", "apiKey": "BatchGetApiKeys", "webhookDelivery": "BatchGetWebhookDeliveries", "webhookReceipt": "BatchGetWebhookReceipts",
     "timelineEntry": "BatchGetTimelineEntries", "recordChanged": "BatchGetCustomers",
     "ticketChanged": "BatchGetTickets", "customerDisclosure": "DiscloseSubject", "personalDataReads": "ListPersonalDataReads", "customerActivity": "BatchGetTimelineEntries",
+    "workingTime": "GetWorkingTime", "workCalendarMonth": "GetCalendarMonth",
 }  # fmt: skip
 
 

@@ -46,17 +46,27 @@ async def upsert(crm: Installation, rpc: str, rows: str, records: list[dict[str,
 
 
 async def people_and_units(crm: Installation) -> tuple[list[str], list[str]]:
-    """A hundred units below the company, and a hundred people who work there."""
+    """A hundred units below the company, and a hundred people who work there, by a calendar of theirs."""
+    week = [{"weekday": weekday, "start": "09:00", "end": "18:00"} for weekday in range(1, 6)]
+    (calendar,) = await upsert(
+        crm, "BatchUpsertWorkCalendars", "work_calendars", [{"name": "工厂日历", "time_zone": "Asia/Shanghai", "shifts": week}]
+    )
     units = await upsert(
         crm, "BatchUpsertDepartments", "departments",
-        [{"name": f"部门 {index}", "kind": 5, "parent_id": crm.units["sales"], "lead_id": crm.people["SALES_LEAD"]} for index in range(MANY)],
+        [
+            {
+                "name": f"部门 {index}", "kind": 5, "parent_id": crm.units["sales"], "lead_id": crm.people["SALES_LEAD"],
+                "own_work_calendar_id": calendar,
+            }
+            for index in range(MANY)
+        ],
     )  # fmt: skip
     people = await upsert(
         crm, "BatchUpsertPeople", "people",
         [
             {
                 "name": f"员工 {index}", "email": f"world{index}@example.com", "roles": [1], "home_department_id": crm.units["sales"],
-                "home_team_id": unit, "manager_id": crm.people["SALES_LEAD"],
+                "home_team_id": unit, "manager_id": crm.people["SALES_LEAD"], "own_work_calendar_id": calendar,
             }
             for index, unit in enumerate(units)
         ],

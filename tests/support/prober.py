@@ -37,6 +37,7 @@ OPEN: dict[str, dict[str, Any]] = {
     "ReceiveWebhook": {"webhook_id": "x", "timestamp": "1", "signature": "v1,x"},
     "BatchGetRates": {"pairs": [{"from_currency": "EUR", "to_currency": "GBP"}]}, "GetFiscalDay": {}, "GetFiscalYear": {},
     "ConvertAmount": {"amount": {"currency_code": "EUR", "amount_micros": 1}, "to_currency": "GBP"},
+    "GetWorkingTime": {"start_time": {"seconds": int(time.time())}}, "BatchGetEffectiveCalendars": {"person_ids": ["nobody"]},
     "CreateApiKey": {"name": "x", "roles": [1], "expire_time": {"seconds": int(time.time()) + 86_400}},
 }  # fmt: skip
 
@@ -134,6 +135,8 @@ class Prober:
             return [self.matrix.records[resource][slot]["id"] for slot in slots]
         if name == "parent_ids":
             return [self.matrix.top]
+        if name == "person_ids":
+            return [record["id"] for record in self.matrix.records["people"].values()]
         parents = self.matrix.records[f"{name.removesuffix('_ids')}s"]
         whose = about if name == "customer_ids" else holder
         return list(dict.fromkeys(parents[slot if slot in parents else whose(slot)]["id"] for slot in slots))

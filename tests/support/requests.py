@@ -29,7 +29,7 @@ GIVEN: dict[str, Any] = {
     "issuer": "https://id.example.com", "redirect_uris": ["https://crm.example.com/back"],
     "url": "https://hooks.invalid/", "event_types": ["crm.sales.v1.OrderCreated"],
     "from_currency": "USD", "to_currency": "CNY", "rate": "7.1",
-    "resource": "orders", "fields": ["number"], "start_time": {"seconds": 4_000_000_000}, "end_time": {"seconds": 4_000_000_001},
+    "month": "2026-10", "resource": "orders", "fields": ["number"], "start_time": {"seconds": 4_000_000_000}, "end_time": {"seconds": 4_000_000_001},
 }  # fmt: skip
 # What no two records have alike.
 _DAYS, _YEARS = count(date(2001, 1, 1).toordinal()), count(2031)

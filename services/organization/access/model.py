@@ -89,6 +89,7 @@ ROLES: dict[str, Rights] = {
         "sales set-up": edit(ALL, "import"), "marketing work": edit(ALL, "assign", "import", "record"),
         "support work": edit(ALL, "assign", "import"), "knowledge": edit(ALL, "import", "vote"), "sharing": read(ALL), "disclosures": read(ALL),
         "exchange_rates": edit(ALL, "import"), "fiscal_calendars": edit(ALL, "import"),
+        "work_calendars": edit(ALL, "import"),
     },
     "ADMINISTRATOR": {
         "organization set-up": rights(ALL, *EVERY_ACTION), "people": rights(ALL, *EVERY_ACTION), "integration": rights(ALL, *EVERY_ACTION),

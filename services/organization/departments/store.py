@@ -18,7 +18,9 @@ class Departments(Records):
 
     def __init__(self) -> None:
         super().__init__(
-            department_pb2.Department, parents=("parent_id",), indexes=[IndexModel([("ancestor_ids", ASCENDING)], name="by_ancestor_ids")]
+            department_pb2.Department,
+            parents=("parent_id",),
+            indexes=[IndexModel([(name, ASCENDING)], name=f"by_{name}") for name in ("ancestor_ids", "own_work_calendar_id")],
         )
 
     def project(self, call: Call, before: dict[str, Any] | None, after: dict[str, Any]) -> None:

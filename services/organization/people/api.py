@@ -16,9 +16,10 @@ from services.organization.people.store import People
 from services.organization.people.works import Works
 from services.organization.roles.store import Roles
 from services.organization.sessions.store import Sessions
+from services.organization.work_calendars.store import WorkCalendars
 
 
-def service(people: People, departments: Departments, roles: Roles, sessions: Sessions, works: Works) -> Service:
+def service(people: People, departments: Departments, calendars: WorkCalendars, roles: Roles, sessions: Sessions, works: Works) -> Service:
     """The handlers of people."""
     enrolled = person_service_pb2.EnrollSecondFactorResponse
 
@@ -29,7 +30,7 @@ def service(people: People, departments: Departments, roles: Roles, sessions: Se
         )
         return enrolled(secret=secret, uri=uri, recovery_codes=codes)
 
-    noun = Noun(people, model.check, partial(actions.place, people, departments, roles))
+    noun = Noun(people, model.check, partial(actions.place, people, departments, roles), refers=(calendars,))
     return noun.serve(
         DeactivatePerson=partial(actions.deactivate, people, works),
         ReactivatePerson=partial(actions.reactivate, people),

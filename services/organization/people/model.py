@@ -74,7 +74,7 @@ OF_ONESELF = ("name", "phone", "locale", "time_zone")
 DECIDES_REACH = ("home_department_id", "home_team_id", "manager_id", "roles", "role_definition_ids", "email")
 
 
-GIVEN = (*OF_ONESELF, *DECIDES_REACH, "post", "skills")
+GIVEN = (*OF_ONESELF, *DECIDES_REACH, "post", "skills", "own_work_calendar_id")
 
 
 def command_refusal(person: Document, before: Document) -> CrmError | None:

@@ -25,7 +25,10 @@ class People(Records):
             parents=("home_department_id",),
             indexes=[
                 IndexModel([("provided_roles.identity_provider_id", ASCENDING)], name="by_provided_roles"),
-                *(IndexModel([(name, ASCENDING)], name=f"by_{name}") for name in ("home_team_id", "roles", "role_definition_ids")),
+                *(
+                    IndexModel([(name, ASCENDING)], name=f"by_{name}")
+                    for name in ("home_team_id", "roles", "role_definition_ids", "own_work_calendar_id")
+                ),
                 *(IndexModel([(name, ASCENDING)], name=f"by_{name}") for name in OWNER_FIELDS),
             ],
         )

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from chassis.rpc.documents import to_document
 from cli.sample.company import exchange_rates, fiscal_calendars
 from cli.sample.customers import Life, Maker
-from cli.sample.staff import Staff, people
+from cli.sample.staff import Staff, calendars, people, units
 from services.organization.exchange_rates import model as rates
 from services.organization.fiscal_calendars import model as fiscal
+from services.organization.work_calendars import model as work_calendars
 from services.sales.opportunities import model as opportunities
 from services.sales.orders import model as orders
 from services.support.tickets import model as tickets
@@ -35,6 +36,13 @@ def test_the_same_seed_makes_the_same_company_and_another_seed_another_one() -> 
 
 def test_a_larger_company_begins_with_the_smaller_one() -> None:
     assert lives(3, 60)["customers"][:20] == lives(3, 20)["customers"]
+
+
+def test_the_calendar_of_customer_service_obeys_the_model_and_is_used() -> None:
+    (calendar,) = [to_document(message) for message in calendars(Staff(1))]
+    work_calendars.check(calendar)
+    assert {day["date"][:4] for day in calendar["days"]} == {"2026"} and len(calendar["shifts"]) == 12
+    assert [unit.name for unit in units(Staff(1)) if unit.own_work_calendar_id] == ["客服部"]
 
 
 def test_every_opportunity_obeys_the_model_and_went_forward_in_time() -> None:
