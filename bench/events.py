@@ -1,6 +1,6 @@
 """`make bench-events`: what the design says of writes, facts, releases and backups, measured and printed beside it.
 
-`python -m bench.events write latency backlog rebuild restart backup` runs what is named, all of it by default; `--help` tells the sizes. Absolute times
+`python -m bench.events write latency backlog rebuild timers restart backup` runs what is named, all of it by default; `--help` tells the sizes. Absolute times
 are of a noisy machine; where there is a ratio, both sides were measured in turn in one run. With all parts at their full size the table is
 kept in docs/reference/events.md.
 """
@@ -25,10 +25,11 @@ from bench.folding import folding
 from bench.gateways import ROOT
 from bench.lag import lags
 from bench.rolling import rolling
+from bench.timers import timers
 from bench.write_cost import write_cost
 from cli.words import say
 
-PARTS = ("write", "latency", "backlog", "rebuild", "restart", "backup")
+PARTS = ("write", "latency", "backlog", "rebuild", "timers", "restart", "backup")
 REPORT = ROOT / "docs" / "reference" / "events.md"
 WANTED_REQUESTS = 25_000
 
@@ -57,6 +58,8 @@ async def _measure(part: str, options: argparse.Namespace, folder: Path) -> list
         return await backlog(folder, options.facts)
     if part == "rebuild":
         return await folding(folder, options.facts)
+    if part == "timers":
+        return await timers(folder, options.waiting, options.due)
     if part == "restart":
         return [await _restart(folder, options.requests)]
     return await copies(folder, options.documents)
@@ -86,11 +89,15 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=7, help="rounds of writes at 16 connections, two or more (7)")
     parser.add_argument("--seconds", type=float, default=30, help="of each load of the latency (30)")
     parser.add_argument("--facts", type=int, default=40_000, help="in the backlog, and folded anew (40000)")
+    parser.add_argument("--waiting", type=int, default=100_000, help="timers that wait (100000)")
+    parser.add_argument("--due", type=int, default=20_000, help="timers due at once, twice; at most half of those that wait (20000)")
     parser.add_argument("--requests", type=int, default=WANTED_REQUESTS, help="while sales is restarted (25000)")
     parser.add_argument("--documents", type=int, default=1_000_000, help="in the backup (1000000)")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    if options.waiting < 2 * options.due:
+        parser.error(f"--due: at most {options.waiting // 2}, half of those that wait")
     if options.rounds < 2:
         parser.error("--rounds: two or more, a spread of one says nothing")
     return options

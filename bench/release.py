@@ -16,6 +16,7 @@ import orjson
 from crm.customer.v1 import customer_service_pb2
 from crm.organization.v1 import department_service_pb2, person_service_pb2
 from crm.sales.v1 import opportunity_service_pb2, pipeline_service_pb2
+from crm.support.v1 import ticket_service_pb2
 from websockets.asyncio.client import connect as open_socket
 
 from bench.load import BenchError, Connection, request_of
@@ -43,9 +44,11 @@ ACTIVITY = (
 )
 SERVICES = {
     name: service
-    for module in (customer_service_pb2, department_service_pb2, person_service_pb2, opportunity_service_pb2, pipeline_service_pb2)
+    for module in (
+        customer_service_pb2, department_service_pb2, person_service_pb2, opportunity_service_pb2, pipeline_service_pb2, ticket_service_pb2,
+    )
     for name, service in module.DESCRIPTOR.services_by_name.items()
-}
+}  # fmt: skip
 
 
 def earlier_tree(folder: Path) -> tuple[str, Path]:

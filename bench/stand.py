@@ -60,6 +60,12 @@ class Stand:
         """Let a department drain and end."""
         await self.replicas.pop(name).child.stop(30)
 
+    async def kill(self, name: str) -> None:
+        """End a department as a fault does, by SIGKILL."""
+        process = self.replicas.pop(name).child.process
+        process.kill()
+        await process.wait()
+
     async def stop(self) -> None:
         """End everything."""
         await self.batches.close()

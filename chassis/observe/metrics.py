@@ -57,6 +57,9 @@ class Metrics:
             registry=self.registry,
             buckets=BUCKETS,
         )
+        self.timer_failures = Counter(
+            "crm_timer_failures", "Firings that failed and are tried again, by timer", ["timer"], registry=self.registry
+        )
         self.access_refused = Counter("crm_access_refused", "Calls refused by policy, by resource", ["resource"], registry=self.registry)
 
     def text(self) -> bytes:

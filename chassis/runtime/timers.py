@@ -15,9 +15,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pymongo import ASCENDING, IndexModel
-from pymongo.errors import PyMongoError
+from pymongo.errors import ConnectionFailure, ExecutionTimeout, PyMongoError
 
-from chassis.kernel.errors import Conflict, CrmError, NotFound
+from chassis.access.caller import refused
+from chassis.kernel.errors import Conflict, CrmError
+from chassis.kernel.ids import from_source
 from chassis.observe.metrics import Metrics
 from chassis.rpc.call import Call
 from chassis.storage.client import Database
@@ -29,14 +31,16 @@ Fire = Callable[[Call, Document], Awaitable[None]]
 LOOK_SECONDS = 0.5
 BATCH = 100
 LONGEST_SECONDS = 300.0
+AWAY = (ConnectionFailure, ExecutionTimeout)
 
 
 @dataclass(frozen=True)
 class Timer:
     """Fires for every record of `store` that has the values `where` and whose field `due` has come.
 
-    `fire` gets the department's own call and the record as it is, and adds its writes to `call.changes`; among them one after which the
-    record has other values than `where`, or a later due time. It has its effect once: the record's version guards it.
+    `fire` gets a call of the department and the record as it is, and adds its writes to `call.changes`; among them one after which the
+    record has other values than `where`, or a later due time. It has its effect once: the record's version guards it. Up to 100 records
+    are fired with one commit, so it must not count on what it wrote for another one, nor do anything outside of the database.
     """
 
     name: str
@@ -84,6 +88,7 @@ class Timers:
 
     async def fire_due(self, timer: Timer, moment: datetime) -> int:
         """Fire what is due, the longest due first; how many were tried."""
+        self._forget(timer)
         waiting = {record_id for (name, record_id), (due, _) in self._again.items() if name == timer.name and due > time.monotonic()}
         query = {**timer.where, timer.due: {"$lte": moment}}
         rows = (
@@ -92,36 +97,73 @@ class Timers:
             .sort(timer.due, ASCENDING)
             .hint(timer.index.document["name"])
         )
-        found = [row["_id"] for row in await rows.limit(BATCH + len(waiting)).to_list() if row["_id"] not in waiting]
-        for record_id in found[:BATCH]:
-            await self._fire(timer, record_id, moment)
-        return len(found[:BATCH])
+        found = [row["_id"] for row in await rows.limit(BATCH + len(waiting)).to_list() if row["_id"] not in waiting][:BATCH]
+        # What failed before is tried alone, and last.
+        suspects = [identity for identity in found if (timer.name, identity) in self._again]
+        for ids in ([identity for identity in found if identity not in suspects], *([identity] for identity in suspects)):
+            await self._fire(timer, ids, moment)
+        return len(found)
 
-    async def _fire(self, timer: Timer, record_id: str, moment: datetime) -> None:
-        key = (timer.name, record_id)
+    async def _fire(self, timer: Timer, ids: list[str], moment: datetime) -> None:
+        """Fire records with one commit. Where that fails each half by itself, until the one at fault is alone."""
+        failure = await self._attempt(timer, ids, moment) if ids else None
+        if failure and len(ids) == 1:
+            self._failed(timer, ids[0], failure)
+        elif failure:
+            middle = len(ids) // 2
+            await self._fire(timer, ids[:middle], moment)
+            await self._fire(timer, ids[middle:], moment)
+
+    async def _attempt(self, timer: Timer, ids: list[str], moment: datetime) -> Exception | None:
+        """Fire records with one commit; why nothing of it was written, if so. Raises where the database is away."""
         try:
-            call = self.own_call(f"timer:{timer.name}")
-            record = await timer.store.get(call, record_id, "update")
-            if not timer.is_due(record, moment):
-                return
-            await timer.fire(call, record)
-            await call.changes.commit()
-        except (Conflict, NotFound):  # somebody was faster, and the record tells what is to be done now
-            return
-        except PyMongoError:
+            fired = await self._together(timer, ids, moment)
+        except AWAY:
             raise
         except Exception as error:  # one record's trouble must not become another's
-            self._failed(key, error)
-            return
-        self._again.pop(key, None)
-        self.metrics.timer_late_seconds.labels(timer.name).observe(max(0.0, (moment - record[timer.due]).total_seconds()))
+            return error
+        for identity in ids:
+            self._again.pop((timer.name, identity), None)
+        for record in fired:
+            self.metrics.timer_late_seconds.labels(timer.name).observe(max(0.0, (moment - record[timer.due]).total_seconds()))
+        return None
 
-    def _failed(self, key: tuple[str, str], error: Exception) -> None:
-        tries = self._again.get(key, (0.0, 0))[1] + 1
+    async def _together(self, timer: Timer, ids: list[str], moment: datetime) -> list[Document]:
+        """One commit for those of the records that are still due; which these were. Each has a call, and so a request id, of its own."""
+        call = self.own_call(f"timer:{timer.name}")
+        call.now = max(call.now, moment)  # nothing happens before it was due, whatever this machine's clock says
+        rows = await self.database[timer.store.resource].find({"_id": {"$in": ids}}, comment="timers").to_list()
+        due = [row for row in await timer.store.opened(call, rows) if timer.is_due(row, moment)]
+        reach = timer.store.reach(call, "update")
+        for record in due:
+            one = self.own_call(call.method)
+            one.now = call.now
+            # The same for the same version, so that whoever fires it, and however often it is tried, it is one and the same request.
+            one.request_id = from_source(call.method, f"{record['_id']}:{record['version']}")
+            one.changes.correlation_id = one.request_id
+            if not reach.admits(record):
+                raise refused(timer.store.label, "update")
+            await timer.fire(one, record)
+            call.changes.join(one.changes)
+        await call.changes.commit()
+        return due
+
+    def _failed(self, timer: Timer, record_id: str, error: Exception) -> None:
+        tries = self._again.get((timer.name, record_id), (0.0, 0))[1] + 1
         wait = min(2.0**tries, LONGEST_SECONDS)
-        self._again[key] = (time.monotonic() + wait, tries)
-        found = {"timer": key[0], "record": key[1], "tries": tries, "seconds": wait}
+        self._again[timer.name, record_id] = (time.monotonic() + wait, tries)
+        found = {"timer": timer.name, "record": record_id, "tries": tries, "seconds": wait}
+        if isinstance(error, Conflict) and tries == 1:  # somebody was faster, and the record tells what is to be done now
+            log.info("timer waits", extra={**found, "reason": error.message})
+            return
+        self.metrics.timer_failures.labels(timer.name).inc()
         if isinstance(error, CrmError):
             log.warning("timer waits", extra={**found, "reason": error.message})
         else:
             log.error("timer failed", extra=found, exc_info=error)
+
+    def _forget(self, timer: Timer) -> None:
+        """Of what failed, forget what was not due any more when it was to be tried again: somebody moved or ended it."""
+        long_ago = time.monotonic() - LONGEST_SECONDS
+        for key in [key for key, (due, _) in self._again.items() if key[0] == timer.name and due < long_ago]:
+            del self._again[key]

@@ -113,6 +113,19 @@ class Changes:
         """An event to be announced when, and only when, the rest is committed."""
         self.events.append(event)
 
+    def join(self, other: Changes) -> None:
+        """Take over what `other` would write, under its own request id, so that both are one commit; `other` is not committed itself."""
+        for mine, theirs in ((self._writes, other._writes), (self._guarded, other._guarded)):
+            for name, writes in theirs.items():
+                self._may(name)
+                mine.setdefault(name, []).extend(writes)
+        self.events += other.events
+        self._audit += other._audit
+        self._told += other._told
+        self._personal += other._personal
+        self._keys |= other._keys
+        self._checks |= {f"{other.correlation_id}:{name}": check for name, check in other._checks.items()}
+
     def audit(
         self, resource: str, record_id: str, version: int, action: str, changed: Mapping[str, Any], now: datetime, deputy_for: str = "",
         *, subject: str = "", naming: Sequence[str] = (),

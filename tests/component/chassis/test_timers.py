@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pymongo import UpdateOne
+from pymongo.errors import WriteError
 
-from chassis.kernel.errors import Invalid
+from chassis.kernel.errors import Invalid, NotFound
 from chassis.rpc.call import Call
 from chassis.runtime.timers import Timer, Timers
 from tests.support.checks import equals, refused, trace
@@ -148,27 +151,133 @@ async def test_two_workers_at_once_fire_each_record_once(crm: Installation) -> N
         assert await types(crm, identity) == ["TicketCreated", "TicketWaiting", "TicketWaitEnded"]
 
 
-@pytest.mark.parametrize("error", [Invalid("not now"), RuntimeError("broken")])
-async def test_one_record_that_cannot_fire_holds_up_no_other_and_is_tried_again_later(crm: Installation, error: Exception) -> None:
-    bad: list[str] = []
+async def many(crm: Installation, mark: str, count: int) -> list[str]:
+    """So many waiting tickets of a product, the first due first: copies of one that was made by the doors."""
+    model = await ticket(crm, await waiting(crm, later(LONG), product=mark))
+    rows = [
+        {**model, "_id": f"{mark}-{number:03}", "number": f"{mark}-{number}", "wait_until_time": later(LONG + number * SOON)}
+        for number in range(count)
+    ]
+    tickets = crm.suite["support"].database["tickets"]
+    await tickets.delete_one({"_id": model["_id"]})
+    await tickets.insert_many(rows)
+    return [row["_id"] for row in rows]
+
+
+def commits(crm: Installation) -> float:
+    """How many transactions the department has committed."""
+    return float(crm.suite["support"].metrics.mongo_commands.labels("commitTransaction", "")._value.get())
+
+
+def failures(crm: Installation) -> float:
+    return float(crm.suite["support"].metrics.timer_failures.labels("wait_end")._value.get())
+
+
+async def fired(crm: Installation, ids: list[str]) -> set[str]:
+    """Those of the tickets that fired; each has one fact and one line in the audit of one request of its own, and one version more."""
+    database = crm.suite["support"].database
+    facts = [row async for row in database["outbox"].find({"headers.ce-subject": {"$in": ids}})]
+    told = {(row["headers"]["ce-subject"], row["headers"]["ce-correlation"]) for row in facts}
+    lines = [row async for row in database["audit_entries"].find({"record_id": {"$in": ids}, "action": "TicketWaitEnded"})]
+    assert {(line["record_id"], line["request_id"]) for line in lines} == told
+    assert len(facts) == len(lines) == len(told) == len({request for _, request in told})
+    stored = {row["_id"]: row async for row in database["tickets"].find({"_id": {"$in": ids}})}
+    begun = {line["record_id"]: line["version"] for line in lines}
+    assert {identity for identity, row in stored.items() if row["state"] == "OPEN"} == begun.keys()
+    assert all(stored[identity]["version"] == version for identity, version in begun.items())
+    return set(begun)
+
+
+async def test_a_hundred_records_are_one_commit_and_each_keeps_a_request_of_its_own(crm: Installation) -> None:
+    (worker, _), timer, mark = await alone(crm, None)
+    ids = await many(crm, mark, 130)
+    before, moment = commits(crm), later(2 * LONG)
+    assert await worker.fire_due(timer, moment) == 100
+    assert commits(crm) - before <= 5  # of this department; what else runs may commit too
+    assert await fired(crm, ids) == set(ids[:100])
+    assert await worker.fire_due(timer, moment) == 30
+    assert await worker.fire_due(timer, moment) == 0
+    assert await fired(crm, ids) == set(ids)
+
+
+async def test_workers_that_are_killed_anywhere_repeat_nothing_and_lose_nothing(crm: Installation) -> None:
+    workers, timer, mark = await alone(crm, None)
+    ids = await many(crm, mark, 250)
+    moment, chance = later(2 * LONG), random.Random(44)
+    for _ in range(12):
+        tasks = [asyncio.create_task(worker.fire_due(timer, moment)) for worker in workers]
+        await asyncio.sleep(chance.uniform(0, 0.08))
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    fresh = (await alone(crm, None))[0][0]
+    await crm.until(lambda: _over(fresh, timer, moment), 10)
+    assert await fired(crm, ids) == set(ids)
+
+
+async def _over(worker: Timers, timer: Timer, moment: datetime) -> bool:
+    return await worker.fire_due(timer, moment) == 0
+
+
+ERRORS = (Invalid("not now"), RuntimeError("broken"), NotFound("gone"), WriteError("cannot be stored"))
+
+
+async def test_records_at_fault_are_tried_alone_and_again_later_and_the_rest_goes_through(
+    crm: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad: dict[str, Exception] = {}
     fire = crm.suite["support"].timers[0].fire
 
     async def sometimes(call: Call, record: dict[str, Any]) -> None:
-        if record["_id"] in bad:
-            raise error
         await fire(call, record)
+        if record["_id"] in bad:  # what it wrote so far must not go through either
+            raise bad[record["_id"]]
+
+    def told(*names: str) -> set[tuple[Any, ...]]:
+        return {tuple(getattr(line, name) for name in names) for line in caplog.records if getattr(line, "record", "") in ids}
 
     (worker, _), timer, mark = await alone(crm, sometimes)
-    first, second = [await waiting(crm, later(LONG + step * SOON), product=mark) for step in range(2)]
-    bad.append(first)
-    moment = later(2 * LONG)
-    assert await worker.fire_due(timer, moment) == 2
-    assert ((await ticket(crm, first))["state"], (await ticket(crm, second))["state"]) == ("PENDING", "OPEN")
-    assert await worker.fire_due(timer, moment) == 0  # it waits for two seconds
-    bad.clear()
+    ids = await many(crm, mark, 40)
+    bad |= dict(zip(ids[::11], ERRORS, strict=True))
+    moment, before = later(2 * LONG), failures(crm)
+    assert await worker.fire_due(timer, moment) == 40
+    assert await fired(crm, ids) == set(ids) - bad.keys()
+    assert failures(crm) - before == 4
+    assert told("timer", "record", "tries", "seconds") == {("wait_end", identity, 1, 2.0) for identity in bad}
+    assert await worker.fire_due(timer, moment) == 0  # they wait for two seconds
+    del bad[ids[0]]
+    caplog.clear()
     await asyncio.sleep(2)
-    assert await worker.fire_due(timer, moment) == 1
-    assert (await ticket(crm, first))["state"] == "OPEN"
+    assert await worker.fire_due(timer, moment) == 4
+    assert await fired(crm, ids) == set(ids) - bad.keys()
+    assert told("tries", "seconds") == {(2, 4.0)}
+
+
+async def test_records_that_write_the_same_third_one_find_their_order(crm: Installation) -> None:
+    """Each takes the next number, as it was when it looked: only one of a batch can have it."""
+    database, fire = crm.suite["support"].database, crm.suite["support"].timers[0].fire
+
+    async def numbered(call: Call, record: dict[str, Any]) -> None:
+        found = await database["agent_loads"].find_one({"_id": mark})
+        assert found
+        call.changes.must_match("agent_loads", UpdateOne({"_id": mark, "n": found["n"]}, {"$inc": {"n": 1}}))
+        await fire(call, record)
+
+    (worker, _), timer, mark = await alone(crm, numbered)
+    await database["agent_loads"].insert_one({"_id": mark, "n": 0})
+    ids = await many(crm, mark, 7)
+    await worker.fire_due(timer, later(2 * LONG))
+    assert await fired(crm, ids) == set(ids)
+    assert (await database["agent_loads"].find_one_and_delete({"_id": mark}) or {})["n"] == 7
+
+
+async def test_nothing_happens_before_it_was_due_though_our_clock_be_slow(crm: Installation) -> None:
+    """What is due is due by the database's clock; records that fire are changed then, not an hour earlier."""
+    (worker, _), timer, mark = await alone(crm, None)
+    (identity,) = await many(crm, mark, 1)
+    moment = later(2 * LONG)
+    await worker.fire_due(timer, moment)
+    assert (await ticket(crm, identity))["update_time"] == moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 async def test_the_search_for_what_is_due_reads_only_what_is_due(crm: Installation) -> None:
