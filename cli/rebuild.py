@@ -165,13 +165,14 @@ class Rebuild:
 
     async def _fold(self, fold: Fold, events: list[Any]) -> None:
         call = self._call(Aside(self.database, {self.model.collection: self.aside}), frozenset((self.model.collection,)))
+        await call.aliases.fresh()
         await fold.reaction.handle(call, events)
         await call.changes.commit()
 
     def _call(self, database: Any, only: frozenset[str] | None) -> Call:
         call = self.department.own_call("rebuild")
         call.database = database
-        call.changes = Changes(database, call.caller.person_id, call.request_id, "rebuild", only=only)
+        call.changes = Changes(database, call.caller.person_id, call.request_id, "rebuild", only=only, aliases=self.department.aliases)
         return call
 
     async def _swap(self, total: int) -> None:

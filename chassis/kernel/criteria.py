@@ -5,7 +5,7 @@ A criteria document mirrors `crm.common.v1.Criteria`: {"all": {"items": […]}},
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -70,6 +70,22 @@ def named(criteria: Criteria | None) -> set[str]:
     if "condition" in criteria:
         return {str(criteria["condition"].get("field"))}
     return {name for child in _children(criteria) for name in named(child)}
+
+
+def renamed(criteria: Criteria, fields: Collection[str], name: Callable[[str], str]) -> Criteria:
+    """The same criteria, but the texts that conditions on the fields name go by another name."""
+    if "condition" in criteria:
+        condition = criteria["condition"]
+        if condition.get("field") not in fields:
+            return criteria
+        values = [{**value, "text": name(value["text"])} if value.get("text") else value for value in condition.get("values", ())]
+        return {**criteria, "condition": {**condition, "values": values}}
+    if "negated" in criteria:
+        return {**criteria, "negated": renamed(criteria["negated"], fields, name)}
+    return {
+        key: {**node, "items": [renamed(one, fields, name) for one in node.get("items", ())]} if key in ("all", "any") else node
+        for key, node in criteria.items()
+    }
 
 
 def _measure(criteria: Criteria) -> None:

@@ -17,17 +17,20 @@ from google.protobuf.message import DecodeError, Message
 
 from chassis.observe.traces import traceparent
 from chassis.rpc.documents import message_class, naming_fields, personal_fields, to_document, to_message
+from chassis.storage.aliases import CUSTOMER_ALIAS, CUSTOMER_ID, origin_of
 
 # What names a record for people, the first that it has.
 LABELS = ("name", "subject", "title", "number", "text")
 LONGEST_LABEL = 100
+SURVIVOR = "ce-survivor"
 
 
 @dataclass(frozen=True)
 class Event:
     """One fact about one aggregate. `version` is the aggregate's version after it: 1, 2, 3 … without gaps.
 
-    `customer_id` names the customer whom the fact concerns, "" for none; `label` is the record's name for people. `shape` is the version of
+    `customer_id` names the customer whom the fact concerns, "" for none, as the record was written; `survivor_id` the one that this one was
+    part of when it was announced, "" for none. `label` is the record's name for people. `shape` is the version of
     the contract's meaning in which it was written.
     """
 
@@ -40,6 +43,7 @@ class Event:
     actor_id: str
     payload: bytes
     customer_id: str = ""
+    survivor_id: str = ""
     label: str = ""
     correlation_id: str = ""
     causation_id: str = ""
@@ -76,6 +80,7 @@ class Event:
             "ce-aggregate": self.aggregate, "ce-version": str(self.version), "ce-actor": self.actor_id,
             "ce-customer": self.customer_id, "ce-label": self.label.encode("unicode_escape").decode(),
             "ce-correlation": self.correlation_id, "ce-causation": self.causation_id, "traceparent": self.traceparent,
+            **({SURVIVOR: self.survivor_id} if self.survivor_id else {}),
         }  # fmt: skip
 
 
@@ -103,14 +108,18 @@ def encode(type_: type[Message], record: Mapping[str, Any], **attributes: Any) -
     """A new event of the type about the record (a document). Personal data stays behind: who needs it asks the department that owns it."""
     descriptor = type_.DESCRIPTOR
     first = descriptor.fields[0]
+    origin = origin_of(record)
+    survivor = record[CUSTOMER_ID] if record.get(CUSTOMER_ALIAS) else ""
+    if survivor:
+        record = {**record, CUSTOMER_ID: origin}
     if personal := personal_fields(first.message_type):
         record = {name: value for name, value in record.items() if name not in personal}
     payload = type_(**{first.name: to_message(record, first.message_type)}).SerializeToString()
     label = next((record[name] for name in LABELS if record.get(name)), "")
-    customer = record["_id"] if first.name == "customer" else record.get("customer_id")
+    customer = record["_id"] if first.name == "customer" else origin
     return Event(
         type=descriptor.full_name, aggregate=first.message_type.full_name, aggregate_id=record["_id"], version=record["version"],
-        payload=payload, label=str(label)[:LONGEST_LABEL], customer_id=customer or "",
+        payload=payload, label=str(label)[:LONGEST_LABEL], customer_id=customer, survivor_id=survivor,
         **({"shape": int(descriptor.GetOptions().Extensions[annotations_pb2.schema_version]) or 1} | attributes),
     )  # fmt: skip
 
@@ -140,7 +149,7 @@ def decode(headers: Mapping[str, str], payload: bytes) -> Event:
         id=headers["ce-id"], type=headers["ce-type"], aggregate=headers["ce-aggregate"], aggregate_id=headers["ce-subject"],
         version=int(headers["ce-version"]), time=datetime.fromisoformat(headers["ce-time"]).astimezone(UTC),
         actor_id=headers.get("ce-actor", ""), payload=payload, customer_id=headers.get("ce-customer", ""),
-        label=headers.get("ce-label", "").encode().decode("unicode_escape"), correlation_id=headers.get("ce-correlation", ""),
+        survivor_id=headers.get(SURVIVOR, ""), label=headers.get("ce-label", "").encode().decode("unicode_escape"), correlation_id=headers.get("ce-correlation", ""),
         causation_id=headers.get("ce-causation", ""), traceparent=headers.get("traceparent", ""),
         shape=int(headers.get("ce-schemaversion") or 1), body=to_document(message),
     )  # fmt: skip

@@ -205,6 +205,7 @@ class Consumer:
 
     async def _commit(self, events: list[Event], seen: dict[str, int]) -> None:
         call = self.make_call(f"reaction:{self.reaction.name}")
+        await call.aliases.fresh()
         call.request_id = events[0].correlation_id or events[0].id
         call.changes.only = frozenset((*self.reaction.writes, *ALWAYS))
         await self.reaction.handle(call, events)
@@ -250,6 +251,7 @@ class Consumer:
             self.gaps.add(event.aggregate_id)
             raise Conflict(f"an earlier fact of this record is missing; {event.department} is asked for it, try again in a moment")
         call = self.make_call(f"reaction:{self.reaction.name}")
+        await call.aliases.fresh()
         call.request_id = event.correlation_id or event.id
         call.changes.only = frozenset((*self.reaction.writes, *ALWAYS))
         with self._span([event]):

@@ -14,6 +14,7 @@ from chassis.access.parts import FISCAL_CALENDARS, RATES
 from chassis.kernel.clock import HOME, day, now
 from chassis.kernel.fiscal import Calendar
 from chassis.kernel.rates import Rates
+from chassis.storage.aliases import Aliases
 from chassis.storage.changes import Changes
 from chassis.storage.client import Database
 from chassis.storage.encryption import Vault
@@ -60,6 +61,11 @@ class Call:
     def limits(self, resource: str) -> Mapping[str, int]:
         """Fields of which the caller gets less than all, with how much."""
         return NO_LIMITS if self.caller.is_service else self.directory.limits(self.caller, resource)
+
+    @property
+    def aliases(self) -> Aliases:
+        """Which customer an id leads to."""
+        return self.changes.aliases
 
     @property
     def today(self) -> date:

@@ -39,7 +39,7 @@ def service(department: str, stores: Sequence[Records]) -> Service:
     async def disclose(call: Call, request: Any) -> Any:
         _whole(call)
         places = []
-        touched = [request.customer_id]
+        touched = call.aliases.group(request.customer_id)
         for store in about:
             count, rows = await _read(call, store, request.customer_id)
             touched += [row["_id"] for row in rows]
@@ -90,7 +90,7 @@ def _told(row: Document) -> Document:
 
 async def _read(call: Call, store: Records, customer_id: str) -> tuple[int, list[Document]]:
     """How many records a store holds about a customer, and the newest of them."""
-    table, query = call.database[store.resource], {store.customer_key: customer_id}
+    table, query = call.database[store.resource], {store.customer_key: {"$in": call.aliases.group(customer_id)}}
     count = await table.count_documents(query, maxTimeMS=call.milliseconds_left)
     cursor = table.find(query, max_time_ms=call.milliseconds_left).sort("_id", -1).limit(MOST)
     return count, await store.opened(call, await cursor.to_list()) if count else []

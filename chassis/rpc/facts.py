@@ -10,6 +10,7 @@ from crm.common.v1 import history_service_pb2 as contract
 
 from chassis.kernel.errors import NotAllowed, NotFound
 from chassis.kernel.ids import id_at
+from chassis.messaging.envelope import SURVIVOR
 from chassis.messaging.relay import BATCH, newest_of, under_way
 from chassis.rpc.call import Call
 from chassis.rpc.documents import to_message
@@ -20,7 +21,7 @@ from chassis.storage.records import Document, Records
 # Those of the cursor's own batch are read again and passed over: so it must be more than one of the relay's batches.
 MOST = 2 * BATCH
 Place = tuple[int, str]  # position and id
-_HEADERS = {"position": 1, **{f"headers.ce-{name}": 1 for name in ("type", "aggregate", "subject", "customer", "time")}}
+_HEADERS = {"position": 1, **{f"headers.ce-{name}": 1 for name in ("type", "aggregate", "subject", "customer", "survivor", "time")}}
 
 
 def handler(stores: Sequence[Records]) -> Handler:
@@ -84,7 +85,7 @@ def _fact(row: Document) -> Document:
     headers: Mapping[str, str] = row["headers"]
     return {
         "event_id": row["_id"], "event_type": headers["ce-type"], "noun": headers["ce-aggregate"].rsplit(".", 1)[1],
-        "record_id": headers["ce-subject"], "customer_id": headers.get("ce-customer", ""), "time": datetime.fromisoformat(headers["ce-time"]),
+        "record_id": headers["ce-subject"], "customer_id": headers.get(SURVIVOR) or headers.get("ce-customer", ""), "time": datetime.fromisoformat(headers["ce-time"]),
     }  # fmt: skip
 
 

@@ -58,6 +58,8 @@ class RemoteRecords:
                 by_roles=True,
             )
             found |= {message.id: message for message in getattr(answer, self.rows)}
+            if "resolved_ids" in answer.DESCRIPTOR.fields_by_name:
+                found |= {asked: found[counts] for asked, counts in answer.resolved_ids.items()}
         return found
 
     async def _seen(self, call: Call, ids: Iterable[str]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from chassis.access.counts import limit_counts
 from chassis.access.fields import limit_answer, refuse_writes, resource_of
 from chassis.kernel.errors import Conflict, CrmError, Invalid, NotAllowed
-from chassis.rpc import forms
+from chassis.rpc import forms, survivors
 from chassis.rpc.call import Call
 from chassis.rpc.documents import message_class
 from chassis.rpc.repeats import Repeat, is_repeatable
@@ -102,16 +102,21 @@ async def run(method: MethodDescriptor, service: Service, call: Call, request: M
         raise NotAllowed(f"your roles do not allow «{action}» on {resource.replace('_', ' ')}; ask an administrator for the right")
     forms.tidy(request)
     validate(request)
+    await call.aliases.fresh()
     if action not in ("read", PUBLIC):
         refuse_writes(request, _row_of(method, resource), call.limits(resource))
-    answer = await _answer(method, service, call, request, fresh)
+    request = survivors.meant(method, asked := request, call.aliases)
+    answer = await _answer(method, service, call, request, Repeat(method, call, asked) if is_repeatable(asked) else None, fresh)
+    if request is not asked:
+        survivors.as_asked(asked, request, answer)
     limit_answer(answer, call.limits)
     limit_counts(answer, lambda counted: call.reach(counted, "read", "customer_id"), call.shown_by.__contains__)
     return answer
 
 
-async def _answer(method: MethodDescriptor, service: Service, call: Call, request: Message, fresh: Callable[[], Changes]) -> Message:
-    repeat = Repeat(method, call, request) if is_repeatable(request) else None
+async def _answer(
+    method: MethodDescriptor, service: Service, call: Call, request: Message, repeat: Repeat | None, fresh: Callable[[], Changes]
+) -> Message:
     try:
         return await _attempts(method, service, call, request, repeat, fresh)
     except CrmError as refusal:

@@ -45,7 +45,7 @@ def upserts(
         await _judge_batch(call, records, judged, prepare)
         outcomes = [_one(call, records, document, refusal, stored, created, updated) for document, refusal in judged]
         if request.validate_only:
-            call.changes = type(call.changes)(call.database)
+            call.changes = type(call.changes)(call.database, aliases=call.aliases)
         return response_class(method)(outcomes=outcomes)
 
     return handle

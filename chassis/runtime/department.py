@@ -31,14 +31,14 @@ from chassis.rpc.call import Call
 from chassis.rpc.collaboration import Collaborations
 from chassis.rpc.server import Entrance, Server
 from chassis.rpc.service import Service
-from chassis.runtime import erasure, migrations
+from chassis.runtime import erasure, merging, migrations
 from chassis.runtime.measures import Measures
 from chassis.runtime.migrations import Migration
 from chassis.runtime.ops import HttpServer, ops_app
 from chassis.runtime.settings import Settings
 from chassis.runtime.timers import Timer, Timers
 from chassis.runtime.workers import Worker, watched
-from chassis.storage import chain, client
+from chassis.storage import aliases, chain, client
 from chassis.storage.changes import AUDIT, OUTBOX, REQUESTS, Changes
 from chassis.storage.encryption import INDEX as VAULT_INDEX
 from chassis.storage.encryption import VAULT, Vault
@@ -54,6 +54,7 @@ class Department:
     """One department, built but not started. `workers` run beside the server, those that are `alone` in one replica at a time; `web` is its public Flask edge, if it has one.
 
     `stores` holds the records of its nouns, which come with their services, and those given beside.
+    `places` are collections beside those of `stores` whose rows name customers, or in place of them.
     `callers` are the services that may call it, by their certificates. `owners` asks the departments whose facts are reacted to. `deliver` brings checkpoints of the audit to
     their second place. `at_start` runs once the database is there, before anything is served.
     """
@@ -76,6 +77,7 @@ class Department:
     indexes: dict[str, list[IndexModel]] = field(default_factory=dict)
     migrations: Sequence[Migration] = ()
     at_start: Sequence[Worker] = ()
+    places: Sequence[merging.Place] = ()
     web: tuple[Any, str, Sequence[Network]] | None = None
     closing: Sequence[Worker] = ()
     deliver: chain.Deliver | None = None
@@ -89,12 +91,14 @@ class Department:
     def __post_init__(self) -> None:
         served = [service.records for service in self.services if service.records]
         self.stores = tuple(dict.fromkeys([*served, *self.stores]))
+        self.aliases = aliases.Aliases(self.database)
 
     async def start(self) -> None:
         """Everything up and serving, or an exception whose message says what to mend."""
         await client.check(self.database, self.settings.mongo_uri)
         await self.ensure_indexes()
         await self.vault.begin()
+        await self.aliases.look()
         identity = self.settings.identity
         self.nats: Client = await broker.connect(self.settings.nats_url, f"crm-{self.name}", identity)
         if self.settings.nats_monitor_url or self.settings.environment == "production":
@@ -128,13 +132,18 @@ class Department:
         forgetting = (
             [erasure.Forgetting(self.name, self.database, lambda: self.jetstream, self.wake).run] if erasure.hanging(self.stores) else []
         )
-        alone = {work.__qualname__: work for work in (*self.alone, *timers, *forgetting, self._migrate_beside)}
+        sweep = merging.Sweep(self.aliases, self.own_call, self._places())
+        alone = {work.__qualname__: work for work in (*self.alone, *timers, *forgetting, sweep.run, self._migrate_beside)}
         self._leases = [Lease(self.database, name) for name in alone]
         beside = [partial(lease.while_held, work) for lease, work in zip(self._leases, alone.values(), strict=True)]
         self.chain = chain.Chain(self.name, self.database, self.vault, self.deliver)
-        for run in [self.relay.run, self.authority.keep_fresh, self.chain.run, self.vault.run, self.server.reads.run]:
+        for run in [self.relay.run, self.authority.keep_fresh, self.chain.run, self.vault.run, self.aliases.run, self.server.reads.run]:
             self._tasks.append(asyncio.create_task(watched(run)))
         self._tasks.append(asyncio.create_task(self._serve_when_ready([*consumers, self.reconciler.run, *self.workers, *beside])))
+
+    def _places(self) -> list[merging.Place]:
+        given = {(place.collection, place.field) for place in self.places}
+        return [*self.places, *(place for place in merging.places(self.stores) if (place.collection, place.field) not in given)]
 
     def _of_customers(self) -> tuple[str, list[str]]:
         """Where the owners of customers are known, and the resources that are open to them."""
@@ -154,6 +163,7 @@ class Department:
             await client.check(self.database, self.settings.mongo_uri)
             await self.ensure_indexes()
             await self.vault.begin()
+            await self.aliases.look()
             await migrations.migrate(self.database, self._steps(), self.own_call, again=True)
             await erasure.mend(self.database, self.vault, self.stores)
         finally:
@@ -220,7 +230,7 @@ class Department:
 
     def changes(self, actor_id: str, request_id: str, method: str) -> Changes:
         """A unit of work of this department."""
-        return Changes(self.database, actor_id, request_id, method, self.wake, vault=self.vault)
+        return Changes(self.database, actor_id, request_id, method, self.wake, vault=self.vault, aliases=self.aliases)
 
     def wake(self, events: int) -> None:
         """Wake the relay after a commit; a migration has none, and a replica finds what it announced."""
@@ -235,6 +245,7 @@ class Department:
         for timer in self.timers:
             wanted[timer.store.resource].append(timer.index)
         wanted[collaboration.COLLECTION] = collaboration.INDEXES
+        wanted[aliases.COLLECTION] = aliases.INDEXES
         wanted[OUTBOX] = OUTBOX_INDEXES
         wanted[REQUESTS] = [
             IndexModel([("create_time", ASCENDING)], name="expire", expireAfterSeconds=REQUEST_HOURS * 3600),

@@ -20,6 +20,7 @@ from chassis.messaging.reactions import PARKED, Reaction
 from chassis.messaging.relay import publish_again
 from chassis.rpc.call import Call
 from chassis.rpc.documents import naming_fields
+from chassis.storage.aliases import CUSTOMER_ALIAS, CUSTOMER_ID
 from chassis.storage.changes import OUTBOX, REQUESTS, Changes
 from chassis.storage.client import Database
 from chassis.storage.encryption import VAULT, Vault, seal
@@ -52,7 +53,7 @@ def hanging(stores: Iterable[Records]) -> list[Records]:
 
 async def forget(database: Database, changes: Changes, stores: Sequence[Records], customer_id: str) -> None:
     """Add to a commit all that makes a department forget a customer, beside its key. What is sealed is gone with that."""
-    query = {"customer_id": customer_id}
+    query = written_for(customer_id)
     for store in stores:
         for name in naming_fields(store.descriptor):
             changes.write(store.resource, UpdateMany({**query, name: {"$exists": True}}, {"$set": {name: ERASED_NAME}}))
@@ -65,6 +66,11 @@ async def forget(database: Database, changes: Changes, stores: Sequence[Records]
                 label, payload = less
                 values = {"headers.ce-label": label, "payload": payload} | ({"forget": True} if collection == OUTBOX else {})
                 changes.write(collection, UpdateOne({"_id": row["_id"]}, {"$set": values}))
+
+
+def written_for(customer_id: str) -> Document:
+    """The filter of the records that were written for a customer, whatever it is part of now: by these it can be erased alone."""
+    return {"$or": [{CUSTOMER_ID: customer_id, CUSTOMER_ALIAS: None}, {CUSTOMER_ALIAS: customer_id}]}
 
 
 class Forgetting:

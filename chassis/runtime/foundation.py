@@ -17,7 +17,7 @@ from chassis.rpc import collaboration
 from chassis.rpc.audits import DESCRIPTOR as AUDITS
 from chassis.rpc.channels import Channel
 from chassis.rpc.service import Service
-from chassis.runtime import erasure, handover
+from chassis.runtime import erasure, handover, merging
 from chassis.runtime.department import Department
 from chassis.runtime.settings import Settings
 from chassis.storage import client
@@ -84,6 +84,6 @@ class Foundation:
         department.alone = [handover.Strays(department.stores, department.own_call).run]
         if self.name != collaboration.SOURCE:
             department.reactions += [
-                *collaboration.reactions(), erasure.reaction(department.stores), *handover.along(department.stores, department.own_call),
+                *collaboration.reactions(), merging.reaction(), erasure.reaction(department.stores), *handover.along(department.stores, department.own_call),
             ]  # fmt: skip
         return department

@@ -19,6 +19,7 @@ from pymongo.errors import BulkWriteError, ConnectionFailure, ExecutionTimeout, 
 from chassis.kernel.errors import AlreadyExists, Conflict, CrmError
 from chassis.kernel.ids import new_id
 from chassis.messaging.envelope import Event, to_row
+from chassis.storage.aliases import NAMING, Aliases, alias_of
 from chassis.storage.client import Database
 from chassis.storage.encryption import Vault
 from chassis.storage.personal import seal_entry, seal_values, subject_of
@@ -44,7 +45,7 @@ class Changes:
     """What is to be written. Not shared between tasks.
 
     `reason` is what the caller gave as one; it stands in the audit. `vault` holds the keys of personal fields.
-    `only` names the collections that may be written, where not all may.
+    `only` names the collections that may be written, where not all may. `aliases` say which customer an id leads to.
     `on_commit` is called after the commit with the number of events, to wake the relay.
     """
 
@@ -56,6 +57,7 @@ class Changes:
     reason: str = ""
     vault: Vault | None = None
     only: frozenset[str] | None = None
+    aliases: Aliases = field(default_factory=Aliases)
     events: list[Event] = field(default_factory=list)
     _writes: dict[str, list[Write]] = field(default_factory=dict)
     _guarded: dict[str, list[Write]] = field(default_factory=dict)
@@ -88,6 +90,8 @@ class Changes:
         if personal:
             self._personal.append((values, subject_of(after), before["_id"], collection, personal))
         gone = {key: "" for key in before if key not in after}
+        for name in (name for name in NAMING if name in values and alias_of(name) not in values):
+            gone[alias_of(name)] = ""  # a merge may have been swept since the document was read
         operation = {"$set": values} | ({"$unset": gone} if gone else {})
         self._guard(collection, UpdateOne({"_id": before["_id"], "version": before["version"]}, operation))
 

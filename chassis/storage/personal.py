@@ -1,6 +1,7 @@
 """Which fields of a record are personal, whose they are, and how records and messages are sealed before they are stored and opened when read.
 
-A field is personal by the trait `personal` of its contract. Its subject is the customer of the record; of a record without one, the record.
+A field is personal by the trait `personal` of its contract. Its subject is the customer for whom the record was written; of a record without
+one, the record.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from google.protobuf.message import Message
 from chassis.access.fields import records_in, resource_of
 from chassis.kernel.masking import masked
 from chassis.rpc.documents import personal_fields
+from chassis.storage.aliases import origin_of
 from chassis.storage.encryption import Vault, as_text, from_text, open_value, seal
 
 # What stands in place of a name when the person was erased, and the mark of every record that hangs on them.
@@ -27,7 +29,7 @@ KeysOf = Callable[[Iterable[str]], Awaitable[Mapping[str, AESGCM]]]
 
 def subject_of(document: Mapping[str, Any]) -> str:
     """Whose personal data a record holds."""
-    return str(document.get("customer_id") or document["_id"])
+    return origin_of(document) or str(document["_id"])
 
 
 def context_of(resource: str, field: str, record_id: str) -> str:

@@ -21,7 +21,7 @@ from chassis.access.caller import READ, Reach, refused
 from chassis.access.contracts import Opening
 from chassis.access.counts import DECIDING, counts_of
 from chassis.access.fields import kept_of
-from chassis.kernel.criteria import Criteria, Field, named, to_query
+from chassis.kernel.criteria import Criteria, Field, named, renamed, to_query
 from chassis.kernel.errors import Conflict, Invalid, NotAllowed, NotFound
 from chassis.kernel.ids import new_id
 from chassis.kernel.money import order_key
@@ -30,6 +30,7 @@ from chassis.messaging.envelope import encode
 from chassis.rpc.call import Call
 from chassis.rpc.contract import BY_CURRENCY, contract_of
 from chassis.rpc.documents import naming_fields, personal_fields, schema_of
+from chassis.storage.aliases import CUSTOMER_ALIAS, CUSTOMER_ID, NAMING, index_of_alias
 from chassis.storage.copies import Copies
 from chassis.storage.encryption import erased
 from chassis.storage.indexes import duplicate_codes, indexes_of
@@ -76,6 +77,8 @@ class Records(Owned):
         self.extra_indexes = list(indexes)
         self._amounts = [sort.of for sort in self.sorts.values() if sort.field.startswith(f"{BY_CURRENCY}.")]
         self.customer_key = self._customer_key()
+        # The fields that name customers and by which edges ask: they name the customer that counts, with the id of writing beside it.
+        self.named_customers = tuple(name for name in NAMING if name in self.parents and self.contract.references.get(name) == "Customer")
         self.opened_by = "" if self.contract.traits.customer_reach == annotations_pb2.CUSTOMER_REACH_CLOSED else self.customer_key
         self.copies = Copies.of(self.contract, self.customer_key)
         self.archivable = "archive_time" in self.descriptor.fields_by_name
@@ -120,14 +123,14 @@ class Records(Owned):
         """One record within reach, only the fields wanted. NotFound when there is none."""
         found = (await self.batch_get(call, [record_id], fields)).get(record_id)
         if found is None:
-            raise self._absent(record_id)
+            raise self.absent(record_id)
         return found
 
     async def get(self, call: Call, record_id: str, action: str = "read") -> Document:
         """One record within reach. NotFound when there is none to be read, NotAllowed when it may be read but not `action`."""
         found = await self._find_one(call, {"_id": record_id}, self.reach(call, "read"))
         if found is None:
-            raise self._absent(record_id)
+            raise self.absent(record_id)
         reach = self.reach(call, action)
         if action != "read" and not reach.admits(found):
             raise refused(self.label, action)
@@ -138,10 +141,11 @@ class Records(Owned):
 
     async def whatever(self, call: Call, record_id: str) -> Document | None:
         """What of a record decides access, out of everybody's reach too: to tell why it is. Never to be shown."""
-        fields = dict.fromkeys((*OWNER_FIELDS, "customer_id"), 1)
+        fields = dict.fromkeys((*OWNER_FIELDS, CUSTOMER_ID), 1)
         return await call.database[self.resource].find_one({"_id": record_id}, fields, max_time_ms=call.milliseconds_left)
 
-    def _absent(self, record_id: str) -> NotFound:
+    def absent(self, record_id: str) -> NotFound:
+        """The refusal where there is none."""
         return NotFound(f"there is no {self.words} «{record_id}» that you may see; check the id", field=self.contract.key)
 
     async def batch_get(self, call: Call, ids: Iterable[str], fields: Sequence[str] = ()) -> dict[str, Document]:
@@ -258,6 +262,7 @@ class Records(Owned):
         document.setdefault("create_time", call.now)
         if owner_of is not None:
             document |= {name: owner_of[name] for name in OWNER_FIELDS if owner_of.get(name)}
+        call.aliases.place(document, *self.named_customers)
         self._admit(call, action, document, inherited=owner_of is not None)
         if assign_to:
             self.set_owner(call, document, assign_to)
@@ -285,6 +290,7 @@ class Records(Owned):
             raise erased(before["_id"])
         after = {key: value for key, value in {**before, **values}.items() if value is not None}
         after |= {"version": before["version"] + 1, "update_time": call.now, "updater_id": call.caller.person_id}
+        call.aliases.rename(before, after, *self.named_customers)
         self._hold(call, after)
         self.complete(call, after)
         call.changes.update(self.resource, before, after, self.personal)
@@ -335,7 +341,8 @@ class Records(Owned):
         """Every index that the reads above stand on."""
         unique = list(self._unique_paths().values())
         held = [IndexModel([("owner_id", ASCENDING), ("state", ASCENDING)], name="by_holder")] if self.work else []
-        return [*indexes_of(self.descriptor, self.sorts, self.parents, OWNER_FIELDS, unique), *held, *self.extra_indexes]
+        merged = [index_of_alias(name) for name in self.named_customers]
+        return [*indexes_of(self.descriptor, self.sorts, self.parents, OWNER_FIELDS, unique), *merged, *held, *self.extra_indexes]
 
     @property
     def duplicate_codes(self) -> dict[str, tuple[str, str]]:
@@ -349,11 +356,15 @@ class Records(Owned):
 
     def _query(self, call: Call, opening: Opening, criteria: Criteria | None, after: Document, *asked: str) -> Document:
         names = named(criteria)
-        parts = [opening.filter((*names, *asked)), to_query(criteria, self.filterable(call)), after]
+        parts = [opening.filter((*names, *asked)), to_query(self._as_counts(call, criteria), self.filterable(call)), after]
         if self.archivable and "archive_time" not in names:
             parts.append({"archive_time": None})
         parts = [part for part in parts if part]
         return {"$and": parts} if parts else {}
+
+    def _as_counts(self, call: Call, criteria: Criteria | None) -> Criteria | None:
+        """Criteria with the customers that count in place of those that were merged into them."""
+        return renamed(criteria, self.named_customers, call.aliases.resolve) if criteria and len(call.aliases) else criteria
 
     def filterable(self, call: Call) -> dict[str, Field]:
         """What the caller's criteria may name: fields that they may read, for a filter tells what a field holds."""
@@ -368,10 +379,12 @@ class Records(Owned):
             if name.split(".")[0] not in self.descriptor.fields_by_name:
                 raise Invalid(f"«{name[:60]}» is no field of {self.label}; leave it out of read_mask", field="read_mask")
         if fields and not {name.split(".")[0] for name in fields}.isdisjoint(self.personal):
-            fields = [*fields, *(name for name in ("customer_id",) if name in self.descriptor.fields_by_name)]  # whose key opens them
+            fields = [*fields, *(name for name in (CUSTOMER_ID,) if name in self.descriptor.fields_by_name)]  # whose key opens them
         if not counts_of(self.descriptor).keys().isdisjoint(fields):
             fields = [*fields, *(name for name in DECIDING if name in self.descriptor.fields_by_name)]  # who may be told the number
         found = wanted(fields, sort, key)
+        if found and CUSTOMER_ID in found:
+            found[CUSTOMER_ALIAS] = 1
         deciding = opening.contracts or not self.copies.decided_here.isdisjoint(found) if found else False
         return found | dict.fromkeys((*OWNER_FIELDS, self.customer_key or "_id"), 1) if found and deciding else found
 

@@ -75,7 +75,7 @@ class Live:
             return
         fact = Fact(
             headers["ce-id"], event_type, department, headers["ce-aggregate"].rsplit(".", 1)[1], headers["ce-subject"],
-            headers.get("ce-customer", ""), datetime.fromisoformat(headers["ce-time"]),
+            headers.get("ce-survivor") or headers.get("ce-customer", ""), datetime.fromisoformat(headers["ce-time"]),
         )  # fmt: skip
         self._tell(fact)
 

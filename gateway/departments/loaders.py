@@ -52,6 +52,8 @@ async def load_records(context: Context, noun: Loadable, ids: Sequence[str], mas
         except CrmError as error:
             return [field_error(error, noun.department)] * len(wanted)
         found = {message.id: message for message in getattr(answer, rows)}
+        if "resolved_ids" in answer.DESCRIPTOR.fields_by_name:  # of a customer that was merged: the one that it is part of
+            found |= {asked: found[counts] for asked, counts in answer.resolved_ids.items()}
         return [found.get(identity) for identity in wanted]
 
     return await _some(context.loader((method.full_name, mask), load), ids)

@@ -8,6 +8,8 @@ from chassis.rpc.channels import Channel
 from chassis.rpc.remote import RemoteRecords
 from chassis.runtime.department import Department
 from chassis.runtime.foundation import Foundation
+from chassis.runtime.merging import Place
+from chassis.storage.aliases import index_of_alias
 from services.sales.opportunities import api as opportunities_api
 from services.sales.opportunities.store import Opportunities
 from services.sales.orders import api as orders_api
@@ -38,7 +40,8 @@ def build(settings: Settings) -> Department:
         callers=["organization", "customer", "marketing", "support"],
         owners=[channel],
     )
-    department.indexes = {TOTALS: [TOTALS_INDEX]}
+    department.indexes = {TOTALS: [TOTALS_INDEX, index_of_alias("customer_id")]}
+    department.places = [Place(TOTALS)]
     department.migrations = [payable_amounts(orders)]
     department.closing = [*department.closing, channel.close]
     return department

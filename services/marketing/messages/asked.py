@@ -109,7 +109,8 @@ class Departments:
         mask = FieldMask(paths=["id", "archive_time", "erase_time", "lifecycle"])
         request = customer_service_pb2.BatchGetCustomersRequest(ids=ids, read_mask=mask)
         answer = await self._ask(self.customer, _CUSTOMERS, "BatchGetCustomers", request)
-        return {customer.id: to_document(customer) for customer in answer.customers}
+        found = {customer.id: to_document(customer) for customer in answer.customers}
+        return found | {asked: found[counts] for asked, counts in answer.resolved_ids.items()}
 
     async def _inside(self, segment_id: str, customer_ids: list[str]) -> frozenset[str]:
         """Those of the customers that belong to a segment now."""

@@ -9,6 +9,7 @@ from typing import Any
 from chassis.access.caller import READ
 from chassis.kernel.errors import Invalid, WrongState
 from chassis.kernel.money import coin, currency, micros, of_micros, payable, total
+from chassis.storage.aliases import CUSTOMER_ALIAS, CUSTOMER_ID
 
 Document = dict[str, Any]
 # Which state may follow which, by verb.
@@ -83,7 +84,7 @@ def returned(order: Document, lines: list[Document], reason: str) -> tuple[Docum
         given.append({**sold, "quantity": quantity, "amount": _returned_amount(sold, back[number], quantity)})
         back[number] += quantity
     values: Document = {"kind": "RETURN", "state": "FULFILLED", "lines": given, "returned_order_id": order["_id"], "reason": reason}
-    values |= {name: order[name] for name in ("customer_id", "country_code", "owner_id") if order.get(name)}
+    values |= {name: order[name] for name in (CUSTOMER_ID, CUSTOMER_ALIAS, "country_code", "owner_id") if order.get(name)}
     check(values)
     return values, {"returned_quantities": back}
 

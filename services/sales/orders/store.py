@@ -9,6 +9,7 @@ from crm.sales.v1 import order_pb2
 from pymongo import ASCENDING, IndexModel, UpdateOne
 
 from chassis.rpc.call import Call
+from chassis.storage.aliases import CUSTOMER_ALIAS, CUSTOMER_ID, origin_of
 from chassis.storage.records import Records
 from services.sales.orders.model import contribution
 
@@ -37,6 +38,16 @@ _LAST_SALE: Document = {
         "as": "last",
     }
 }
+# What is part of a customer has sums of its own: they are its own again when the merge is undone.
+_TOGETHER: list[Document] = [
+    {
+        "$group": {
+            "_id": {name: f"${name}" for name in ("customer_id", "currency_code")},
+            **{name: {"$sum": f"${name}"} for name in (*_SUMMED, "net_micros")},
+        }
+    },
+    {"$set": {name: f"$_id.{name}" for name in ("customer_id", "currency_code")}},
+]
 
 
 class Orders(Records):
@@ -55,7 +66,7 @@ class Orders(Records):
         steps: dict[str, dict[str, Any]] = {}
         for sign, order in ((-1, before), (1, after)):
             if order and order.get("customer_id"):
-                key = f"{order['customer_id']}-{order['total']['currency_code']}"
+                key = f"{origin_of(order)}-{order['total']['currency_code']}"
                 step = steps.setdefault(key, {"order": order, "inc": {}})
                 for name, value in contribution(order).items():
                     step["inc"][name] = step["inc"].get(name, 0) + sign * value
@@ -64,7 +75,8 @@ class Orders(Records):
 
     def _step(self, call: Call, key: str, order: Document, inc: dict[str, int]) -> None:
         operation: Document = {
-            "$setOnInsert": {"customer_id": order["customer_id"], "currency_code": order["total"]["currency_code"]},
+            "$setOnInsert": {name: order[name] for name in (CUSTOMER_ID, CUSTOMER_ALIAS) if order.get(name)}
+            | {"currency_code": order["total"]["currency_code"]},
             "$inc": inc or {"net_micros": 0},
         }
         call.changes.write(TOTALS, UpdateOne({"_id": key}, operation, upsert=True))
@@ -73,7 +85,7 @@ class Orders(Records):
         """Sums by customer and currency. Whoever may read every order gets the kept sums; others get sums over theirs alone."""
         reach = self.reach(call, "read")
         if reach.everything:
-            kept: list[Document] = [{"$match": {"customer_id": {"$in": list(customer_ids)}}}, _LAST_SALE]
+            kept: list[Document] = [{"$match": {"customer_id": {"$in": list(customer_ids)}}}, *_TOGETHER, _LAST_SALE]
             cursor = await call.database[TOTALS].aggregate(kept, maxTimeMS=call.milliseconds_left)
             return [{**row, "last_order_time": row["last"][0]["order_time"] if row["last"] else None} async for row in cursor]
         match = {"$and": [{"customer_id": {"$in": list(customer_ids)}}, reach.filter(), {"state": {"$ne": "CANCELLED"}}]}

@@ -13,6 +13,7 @@ from chassis.kernel.ids import new_id
 from chassis.rpc.call import Call
 from chassis.rpc.noun import Noun, references
 from chassis.runtime.timers import Timer
+from chassis.storage.aliases import CUSTOMER_ALIAS, CUSTOMER_ID
 from chassis.storage.ownership import OWNER_FIELDS
 from services.support.tickets import model
 from services.support.tickets.store import Replies, Tickets
@@ -127,7 +128,7 @@ async def reply(tickets: Tickets, replies: Replies, call: Call, *, ticket_id: st
     before = await tickets.get(call, ticket_id)
     changes = model.replied(before, values["author"], bool(values.get("internal")), call.now, call.caller.person_id)
     after = tickets.change(call, before, await woken(tickets, call, before, changes), events.TicketUpdated)
-    values |= {"ticket_id": ticket_id, "subject": before["subject"], "customer_id": before.get("customer_id")}
+    values |= {"ticket_id": ticket_id, "subject": before["subject"]} | {name: before.get(name) for name in (CUSTOMER_ID, CUSTOMER_ALIAS)}
     return replies.create(call, values, reply_events.TicketReplyCreated, owner_of=after)
 
 
@@ -137,6 +138,6 @@ async def join_ticket(tickets: Tickets, call: Call, batch: list[Document]) -> li
     for document in batch:
         ticket = found.get(document.get("ticket_id", ""))
         if ticket:
-            names = ("customer_id", *OWNER_FIELDS)
+            names = (CUSTOMER_ID, CUSTOMER_ALIAS, *OWNER_FIELDS)
             document.update({"subject": ticket["subject"]} | {name: ticket[name] for name in names if ticket.get(name)})
     return refusals
