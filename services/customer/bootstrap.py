@@ -5,6 +5,7 @@ from __future__ import annotations
 from chassis.rpc.channels import Channel
 from chassis.runtime.department import Department
 from chassis.runtime.foundation import Foundation
+from chassis.storage.aliases import index_of_alias
 from services.customer.accesses import reactions as access_reactions
 from services.customer.accesses.store import WORK, WORK_INDEX, Accesses
 from services.customer.contacts import api as contacts_api
@@ -12,6 +13,9 @@ from services.customer.contacts import reactions as contact_reactions
 from services.customer.contacts.store import Contacts
 from services.customer.customers import api as customers_api
 from services.customer.customers.store import Customers
+from services.customer.merges import api as merges_api
+from services.customer.merges.places import places
+from services.customer.merges.store import Merges
 from services.customer.notes import api as notes_api
 from services.customer.notes.store import Notes
 from services.customer.segments import api as segments_api
@@ -27,15 +31,16 @@ def build(settings: Settings) -> Department:
     """The department, not yet started."""
     base = Foundation.of("customer", settings)
     owners = [Channel(name, address, settings.identity) for name, address in settings.owners.items()]
-    customers, contacts, notes = Customers(), Contacts(), Notes()
+    customers, contacts, notes, merges = Customers(), Contacts(), Notes(), Merges()
     segments = Segments(customers)
     timeline = Timeline(notes, segments)
     department = base.department(
         settings,
         services=[
-            customers_api.service(customers, [contacts, notes]),
+            customers_api.service(customers, [contacts, notes, merges]),
             contacts_api.service(contacts, customers),
             notes_api.service(notes, customers),
+            merges_api.service(merges, customers),
             timeline_api.service(timeline),
             segments_api.service(segments, customers),
         ],
@@ -44,8 +49,9 @@ def build(settings: Settings) -> Department:
         stores=[segments.members],
     )
     department.closing = [*department.closing, *(channel.close for channel in owners)]
-    department.indexes = {WORK: [WORK_INDEX]}
+    department.indexes = {WORK: [WORK_INDEX, index_of_alias("customer_id")]}
     accesses = Accesses()
+    department.places = places(accesses)
     department.models = [timeline_reactions.model(timeline), access_reactions.model(accesses)]
     department.reactions += [
         *access_reactions.reactions(accesses),

@@ -11,6 +11,7 @@ from chassis.messaging.models import Model
 from chassis.messaging.reactions import Reaction
 from chassis.rpc.call import Call
 from chassis.rpc.collaboration import COLLECTION
+from chassis.storage.aliases import CUSTOMER_ID
 from services.customer.accesses.model import begun, sources, work_of
 from services.customer.accesses.store import WORK, Accesses, Document
 
@@ -55,6 +56,8 @@ async def _judged(accesses: Accesses, call: Call, announced: Sequence[Event]) ->
     moment at which somebody got the work."""
     found: dict[str, Document | None] = dict(await accesses.of_records(call, {event.aggregate_id for event in announced}))
     told = [(event, work_of(sources()[event.department][event.aggregate.rsplit(".", 1)[1]], event.record)) for event in announced]
+    for begins in filter(None, (work for _, work in told)):
+        call.aliases.place(begins, CUSTOMER_ID)
     customers = await accesses.customers(call, {work["customer_id"] for _, work in told if work})
     for event, work in told:
         before = found.get(event.aggregate_id)

@@ -12,6 +12,7 @@ from chassis.kernel.ids import new_id
 from chassis.messaging.envelope import encode
 from chassis.rpc.call import Call
 from chassis.rpc.collaboration import COLLECTION
+from chassis.storage.aliases import CUSTOMER_ALIAS
 from chassis.storage.ownership import OWNER_FIELDS
 from services.customer.accesses import model
 
@@ -49,7 +50,8 @@ class Accesses:
         """Store the open work of a record, or that there is none any more."""
         if after and after != before:
             values = {name: value for name, value in after.items() if name != "_id"}
-            call.changes.write(WORK, UpdateOne({"_id": record_id}, {"$set": values}, upsert=True))
+            gone = {} if CUSTOMER_ALIAS in values else {"$unset": {CUSTOMER_ALIAS: ""}}
+            call.changes.write(WORK, UpdateOne({"_id": record_id}, {"$set": values, **gone}, upsert=True))
         elif before and not after:
             call.changes.write(WORK, DeleteOne({"_id": record_id}))
 

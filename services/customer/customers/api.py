@@ -10,6 +10,7 @@ from crm.customer.v1 import customer_service_pb2
 
 from chassis.rpc.call import Call
 from chassis.rpc.documents import to_message
+from chassis.rpc.handlers import answer
 from chassis.rpc.noun import Noun, handler
 from chassis.rpc.service import Service
 from chassis.storage.records import Records
@@ -31,7 +32,24 @@ def service(customers: Customers, hanging: Sequence[Records]) -> Service:
         found = await customers.search(call, request.query, request.page_size)
         return customer_service_pb2.SearchCustomersResponse(customers=[to_message(hit, customers.descriptor) for hit in found])
 
+    @handler
+    async def get(call: Call, request: Any) -> Any:
+        found, _ = await customers.with_survivors(call, [request.customer_id], request.read_mask.paths)
+        if not found:
+            raise customers.absent(request.customer_id)
+        return answer(noun.service.methods_by_name["GetCustomer"], next(iter(found.values())))
+
+    @handler
+    async def batch_get(call: Call, request: Any) -> Any:
+        found, leads = await customers.with_survivors(call, request.ids, request.read_mask.paths)
+        return customer_service_pb2.BatchGetCustomersResponse(
+            customers=[to_message(document, customers.descriptor) for document in found.values()], resolved_ids=leads,
+            missing_ids=[identity for identity in dict.fromkeys(request.ids) if leads.get(identity, identity) not in found],
+        )  # fmt: skip
+
     return noun.serve(
+        GetCustomer=get,
+        BatchGetCustomers=batch_get,
         SearchCustomers=search,
         EraseCustomer=partial(erasure.erase, customers, hanging),
         AssignCustomer=partial(actions.assign, customers),

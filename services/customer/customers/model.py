@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chassis.kernel.errors import Invalid, WrongState
+from chassis.kernel.errors import Conflict, Invalid, WrongState
 from chassis.kernel.money import micros
 
 Document = dict[str, Any]
@@ -56,3 +56,9 @@ def check_line(customer_id: str | None, line: list[str], below: int = 0) -> None
         raise Invalid(
             f"the hierarchy may have {DEEPEST} levels at most; choose a parent further up", code="HIERARCHY_TOO_DEEP", field="parent_id"
         )
+
+
+def meanwhile(customer: Document, field: str) -> Conflict:
+    """The refusal to change what is part of another customer."""
+    words = f"this customer is part of «{customer['merged_into_id']}» by now; open that one and begin again, or undo the merge"
+    return Conflict(words, code="MERGED_MEANWHILE", field=field, retryable=False)

@@ -8,6 +8,7 @@ from chassis.messaging.envelope import Event
 from chassis.messaging.models import Model
 from chassis.messaging.reactions import Reaction
 from chassis.rpc.call import Call
+from chassis.storage.aliases import CUSTOMER_ID
 from services.customer.timeline.model import entry_of, sources
 from services.customer.timeline.store import Timeline
 
@@ -20,6 +21,8 @@ def reactions(timeline: Timeline) -> list[Reaction]:
 
     async def enter(call: Call, events: Sequence[Event]) -> None:
         entries = [entry for event in events if (entry := entry_of(event))]
+        for entry in entries:
+            call.aliases.place(entry, CUSTOMER_ID)
         customers = await timeline.customers(call, {entry["customer_id"] for entry in entries})
         for entry in entries:
             timeline.add(call, entry, customers.get(entry["customer_id"], {}))

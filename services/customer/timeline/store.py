@@ -15,6 +15,7 @@ from chassis.kernel.errors import NotAllowed
 from chassis.kernel.pages import Sort
 from chassis.messaging.envelope import LABELS, LONGEST_LABEL
 from chassis.rpc.call import Call
+from chassis.storage.aliases import origin_of
 from chassis.storage.ownership import OWNER_FIELDS
 from chassis.storage.pages import Page
 from chassis.storage.records import Records
@@ -86,9 +87,7 @@ class Timeline(Records):
     async def _secret(self, call: Call, entries: Iterable[Document]) -> frozenset[str]:
         """Ids of the entries that tell by a segment of a field which the caller does not get."""
         about = {
-            entry["_id"]: entry["record_id"].removesuffix(f"-{entry['customer_id']}")
-            for entry in entries
-            if entry["resource"] == "segments"
+            entry["_id"]: entry["record_id"].removesuffix(f"-{origin_of(entry)}") for entry in entries if entry["resource"] == "segments"
         }
         telling = await self.segments.telling(call, set(about.values())) if about else frozenset()
         return frozenset(identity for identity, segment_id in about.items() if segment_id in telling)

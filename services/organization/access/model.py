@@ -57,7 +57,7 @@ ROLES: dict[str, Rights] = {
         "campaign_messages": read(OWN), "support work": read(OWN),
     },
     "SALES_LEAD": {
-        "customer side": edit(TEAM, "assign"), "sales work": edit(TEAM, "assign"), "audiences": edit(BELOW), "marketing work": read(ALL),
+        "customer side": edit(TEAM, "assign", "merge", "unmerge"), "sales work": edit(TEAM, "assign"), "audiences": edit(BELOW), "marketing work": read(ALL),
         "campaign_messages": read(TEAM), "support work": read(TEAM), "sales set-up": edit(ALL), "sharing": read(ALL),
     },
     "MARKETER": {
@@ -85,7 +85,7 @@ ROLES: dict[str, Rights] = {
         "sharing": read(ALL),
     },
     "COORDINATOR": {
-        "customer side": edit(ALL, "assign", "import", "erase"), "audiences": edit(ALL, "assign"), "sales work": edit(ALL, "assign", "import"),
+        "customer side": edit(ALL, "assign", "import", "erase", "merge", "unmerge"), "audiences": edit(ALL, "assign"), "sales work": edit(ALL, "assign", "import"),
         "sales set-up": edit(ALL, "import"), "marketing work": edit(ALL, "assign", "import", "record"),
         "support work": edit(ALL, "assign", "import"), "knowledge": edit(ALL, "import", "vote"), "sharing": read(ALL), "disclosures": read(ALL),
         "exchange_rates": edit(ALL, "import"), "fiscal_calendars": edit(ALL, "import"),

@@ -1,0 +1,86 @@
+"""Making two customers one, and two again. What names them follows by its alias, here and in every department (chassis/runtime/merging.py)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crm.customer.v1 import customer_events_pb2
+from crm.customer.v1 import customer_merge_events_pb2 as events
+from pymongo import UpdateMany
+
+from chassis.kernel.errors import NotFound
+from chassis.rpc.call import Call
+from chassis.runtime.merging import told_by
+from chassis.storage import aliases
+from chassis.storage.aliases import alias_of
+from services.customer.customers.model import DEEPEST, below_itself
+from services.customer.customers.store import Customers
+from services.customer.merges import model
+from services.customer.merges.store import Merges
+
+Document = dict[str, Any]
+
+
+async def merge(
+    merges: Merges, customers: Customers, call: Call, *, survivor_id: str, loser_id: str, survivor_version: int | None = None,
+    loser_version: int | None = None, reason: str = "",
+) -> Document:  # fmt: skip
+    """Make one customer part of another one: it goes out of use, its id leads to the other, and its children stand below that one."""
+    survivor = await _customer(customers, call, survivor_id, "merge", "survivor_id")
+    loser = await _customer(customers, call, loser_id, "merge", "loser_id")
+    model.check_pair(survivor, loser)
+    model.check_seen(survivor, survivor_version, "survivor_id")
+    model.check_seen(loser, loser_version, "loser_id")
+    model.check_size(len(call.aliases.group(survivor_id)) + len(call.aliases.below(loser_id)))
+    line = await customers.line_above(call, survivor_id, DEEPEST)
+    model.check_line(loser_id, line, await customers.levels_below(call, loser_id, DEEPEST))
+    # Who archives, erases or merges the one that stays at this moment, or something into the other, makes one of both run again.
+    call.changes.guard(customers.resource, {"_id": survivor_id, "archive_time": None, "merged_into_id": None})
+    values = {"archive_time": call.now, "merged_into_id": survivor_id}
+    customers.change(call, loser, values, customer_events_pb2.CustomerAbsorbed, action="merge")
+    alias = alias_of("parent_id")
+    child = {"$set": {"parent_id": survivor_id, alias: {"$ifNull": [f"${alias}", "$parent_id"]}}}
+    call.changes.write(customers.resource, UpdateMany({"parent_id": loser_id}, [child]))
+    made = {
+        "customer_id": survivor_id, "survivor_id": survivor_id, "loser_id": loser_id, "loser_name": loser["name"], "state": model.DONE,
+        "reason": reason or None,
+    }  # fmt: skip
+    document = merges.create(call, made, events.CustomerMergeDone, action="read", owner_of=survivor)
+    call.changes.write(aliases.COLLECTION, told_by(document))
+    return document
+
+
+async def unmerge(
+    merges: Merges, customers: Customers, call: Call, *, customer_merge_id: str, version: int | None = None, reason: str = ""
+) -> Document:
+    """Make two of them again. Later merges of either stay as they are: of A→B and B→C each can be undone, in any order."""
+    before = await merges.get(call, customer_merge_id)
+    merges.checked_version(before, version)
+    survivor = await _customer(customers, call, before["survivor_id"], "unmerge", "customer_merge_id")
+    loser = await _customer(customers, call, before["loser_id"], "unmerge", "customer_merge_id")
+    model.check_undo(before, survivor, loser)
+    if loser.get("parent_id"):
+        await _stay_above(customers, call, loser)
+    call.changes.guard(customers.resource, {"_id": survivor["_id"], "erase_time": None})
+    values = {"archive_time": None, "merged_into_id": None}
+    customers.change(call, loser, values, customer_events_pb2.CustomerRestored, action="unmerge")
+    undone = {"state": model.UNDONE, "undo_time": call.now, "undo_reason": reason or None}
+    document = merges.change(call, before, undone, events.CustomerMergeUndone)
+    call.changes.write(aliases.COLLECTION, told_by(document))
+    return document
+
+
+async def _customer(customers: Customers, call: Call, identity: str, action: str, field: str) -> Document:
+    """A customer whom the caller may merge, whatever it is part of; the refusal names the field that named it."""
+    try:
+        return await customers.whole(call, identity, action)
+    except NotFound as absent:
+        raise NotFound(absent.message, code="REFERENCE_NOT_FOUND", field=field) from absent
+
+
+async def _stay_above(customers: Customers, call: Call, loser: Document) -> None:
+    """Refuse where the customer's parent came to stand below its own children while these stood below somebody else."""
+    line = await customers.line_above(call, loser["parent_id"], DEEPEST)
+    own = {alias_of("parent_id"): loser["_id"], "_id": {"$in": line}}
+    if loser["_id"] in line or await call.database[customers.resource].find_one(own, {"_id": 1}):
+        raise below_itself()
