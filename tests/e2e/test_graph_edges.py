@@ -35,8 +35,8 @@ ROOTS = {
 FEW = frozenset(("Session", "RoleDefinition", "Pipeline", "Article", "ApiKey", "IdentityProvider", "SharingContract", "WebhookEndpoint",
                  "WebhookDelivery", "WebhookSource", "WebhookReceipt"))  # fmt: skip
 # A return comes from no opportunity; what was put in by a tool was made by no person; nobody has left or is away, or
-# gave a customer away.
-EMPTY = {("Order", "opportunity"), ("TimelineEntry", "actor"), ("Person", "deputy"), ("Person", "successor"), ("Customer", "formerOwner"),
+# gave a customer away; none was merged.
+EMPTY = {("Order", "opportunity"), ("TimelineEntry", "actor"), ("Person", "deputy"), ("Person", "successor"), ("Customer", "formerOwner"), ("Customer", "mergedInto"),
          ("CampaignMessage", "owner"), ("CampaignMessage", "team"), ("CampaignMessage", "department")}  # fmt: skip
 # Nouns that came after this world was made: what holds for a hundred of others holds for theirs, made by the same code.
 MADE_LATER = frozenset(NOUNS) - frozenset(ROOTS) - FEW - {"Product"}

@@ -30,6 +30,8 @@ READERS = (*ROLES, DEPUTY)
 TEXTS = ("name", "subject", "text", "description", "resolution", "close_reason", "lifecycle_reason", "reason", "title", "failure")
 CANARY = re.compile("canary[0-9]{4}x")
 INDUSTRY = "矩阵"
+# What is asked of every kind of record, whether a role has such a right on it or not.
+EXPLAINED = frozenset(("read", "create", "update", "assign", "archive", "import"))
 Record = dict[str, Any]
 
 
@@ -152,12 +154,25 @@ class Matrix:
         await self._put("customers", "BatchUpsertCustomers", rows)
         for resource, rpc, text in (("contacts", "BatchUpsertContacts", "name"), ("notes", "BatchUpsertNotes", "text")):
             await self._put(resource, rpc, [{"customer_id": self._customer(slot), text: f"属 {slot}"} for slot in SLOTS])
+        await self._merges()
         self.records["segments"] = {}
         for slot in SLOTS:
             owner = {"owner_id": self.owner(slot)} if self.owner(slot) else {}
             named = f"人群 {slot} {self.word('segments', slot)}"
             made = await self.crm.ask("CreateSegment", name=named, criteria=equals("industry", INDUSTRY), **owner)
             self.records["segments"][slot] = {"id": made.segment.id} | self.place(slot)
+
+    async def _merges(self) -> None:
+        """What became part of each customer, and what could."""
+        rows = self._rows(name=lambda slot: f"并入 {slot}", kind=lambda _: 1)
+        losers, spares = [await upsert(self.crm, "BatchUpsertCustomers", "customers", rows, key=key) for key in ("losers", "spares")]
+        self.spares = dict(zip(SLOTS, spares, strict=True))
+        self.records["customer_merges"] = {}
+        for slot, loser in zip(SLOTS, losers, strict=True):
+            both = {"survivor_id": self._customer(slot), "loser_id": loser}
+            made = await self.crm.ask("MergeCustomers", role="COORDINATOR", **both, reason=self.word("customer_merges", slot))
+            place = self.place(slot) | {"customer_id": self._customer(slot)}
+            self.records["customer_merges"][slot] = {"id": made.customer_merge.id} | place
 
     async def _work(self) -> None:
         """Closed work: whoever held open work would work with its customer."""
@@ -282,7 +297,7 @@ class Matrix:
         )
         keys = [
             (role, resource, action, slot)
-            for role in ROLES for resource in self.records for action in sorted({line[2] for line in lines})
+            for role in ROLES for resource in self.records for action in sorted(EXPLAINED | {line[2] for line in lines if line[1] == resource})
             for slot in self.relations(role, resource)
         ]  # fmt: skip
         answers = self.decide(

@@ -13,6 +13,7 @@ from chassis.rpc.call import Call
 from chassis.runtime.merging import told_by
 from chassis.storage import aliases
 from chassis.storage.aliases import alias_of
+from chassis.storage.encryption import erased
 from services.customer.customers.model import DEEPEST, below_itself
 from services.customer.customers.store import Customers
 from services.customer.merges import model
@@ -28,6 +29,9 @@ async def merge(
     """Make one customer part of another one: it goes out of use, its id leads to the other, and its children stand below that one."""
     survivor = await _customer(customers, call, survivor_id, "merge", "survivor_id")
     loser = await _customer(customers, call, loser_id, "merge", "loser_id")
+    for customer in (survivor, loser):
+        if customer.get("erase_time"):
+            raise erased(customer["_id"])
     model.check_pair(survivor, loser)
     model.check_seen(survivor, survivor_version, "survivor_id")
     model.check_seen(loser, loser_version, "loser_id")
@@ -55,9 +59,9 @@ async def unmerge(
 ) -> Document:
     """Make two of them again. Later merges of either stay as they are: of A→B and B→C each can be undone, in any order."""
     before = await merges.get(call, customer_merge_id)
-    merges.checked_version(before, version)
     survivor = await _customer(customers, call, before["survivor_id"], "unmerge", "customer_merge_id")
     loser = await _customer(customers, call, before["loser_id"], "unmerge", "customer_merge_id")
+    merges.checked_version(before, version)
     model.check_undo(before, survivor, loser)
     if loser.get("parent_id"):
         await _stay_above(customers, call, loser)
@@ -75,7 +79,7 @@ async def _customer(customers: Customers, call: Call, identity: str, action: str
     try:
         return await customers.whole(call, identity, action)
     except NotFound as absent:
-        raise NotFound(absent.message, code="REFERENCE_NOT_FOUND", field=field) from absent
+        raise NotFound(absent.message, field=field) from absent
 
 
 async def _stay_above(customers: Customers, call: Call, loser: Document) -> None:
