@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from chassis.access.fields import records_in, resource_of
 from chassis.kernel.masking import masked
 from chassis.rpc.documents import personal_fields
-from chassis.storage.aliases import origin_of
+from chassis.storage.aliases import CUSTOMER_ALIAS, CUSTOMER_ID, origin_of
 from chassis.storage.encryption import Vault, as_text, from_text, open_value, seal
 
 # What stands in place of a name when the person was erased, and the mark of every record that hangs on them.
@@ -47,13 +47,20 @@ def seal_values(values: Document, resource: str, fields: Iterable[str], record_i
 async def open_documents(vault: Vault, rows: Iterable[Document], resource: str, fields: tuple[str, ...]) -> None:
     """Open the personal values of stored documents, in place and with one read for all keys. What has no key any more is gone."""
     wanted = [(row, name) for row in rows for name in fields if isinstance(row.get(name), bytes)]
-    keys = await vault.keys(subject_of(row) for row, _ in wanted) if wanted else {}
+    keys = await vault.keys(one for row, _ in wanted for one in (subject_of(row), row.get(CUSTOMER_ID)) if one) if wanted else {}
     for row, name in wanted:
-        plain = _opened(keys.get(subject_of(row)), row[name], context_of(resource, name, row["_id"]))
+        plain = _open(keys, row, row[name], context_of(resource, name, row["_id"]))
         if plain is None:
             del row[name]
         else:
             row[name] = plain
+
+
+def _open(keys: Mapping[str, AESGCM], row: Document, value: bytes, context: str) -> str | None:
+    """A value of a row. A build that knows no aliases, before this one or after a way back, seals under the customer that counts."""
+    counts = keys.get(row[CUSTOMER_ID]) if row.get(CUSTOMER_ALIAS) else None
+    plain = open_value(counts, value, context) if counts else None
+    return _opened(keys.get(subject_of(row)), value, context) if plain is None else plain
 
 
 async def seal_message(message: Message, keys_of: KeysOf) -> None:
