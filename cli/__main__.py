@@ -6,16 +6,13 @@ import argparse
 import asyncio
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from chassis.kernel.errors import CrmError
 from cli.backup import command as backup
 from cli.engines import EngineError
 from cli.plan import DEPARTMENTS, Plan
 from cli.standard import command as developers
-
-if TYPE_CHECKING:
-    pass
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -72,8 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     events.add_argument("--department", choices=DEPARTMENTS, action="append", help="only this one; may be given several times")
     events.add_argument("--reason", default="", help="why facts are dropped; stands in the audit")
     events.add_argument("--from-beginning", action="store_true", help="compare everything that is kept, not only what is new")
-    rebuild = commands.add_parser("rebuild", help="fold a read model anew from the facts, beside live traffic")
-    rebuild.add_argument("model", help="timeline, or work (who holds open work for a customer)")
+    _declare_work(commands)
     backup.declare(commands)
     platform = commands.add_parser("platform", help="what an administrator does for a cluster")
     platform.add_argument("action", choices=("prepare", "accounts", "secrets", "administrator", "restore"))
@@ -85,6 +81,15 @@ def _parser() -> argparse.ArgumentParser:
     developers.declare(commands)
     commands.add_parser("doctor", help="look at every part of the running installation; says how to mend what is wrong")
     return parser
+
+
+def _declare_work(commands: Any) -> None:
+    jobs = commands.add_parser("jobs", help="long work of the departments: imports, models folded anew")
+    jobs.add_argument("action", nargs="?", default="list", choices=("list", "watch", "rows", "pause", "resume", "cancel", "retry"))
+    jobs.add_argument("ids", nargs="*", help="jobs; all but list need one")
+    jobs.add_argument("--department", choices=DEPARTMENTS, action="append", help="only of this one; may be given several times")
+    rebuild = commands.add_parser("rebuild", help="fold a read model anew from the facts, beside live traffic")
+    rebuild.add_argument("model", help="timeline, or work (who holds open work for a customer)")
 
 
 def _count(text: str) -> int:
@@ -136,6 +141,8 @@ async def _run(options: argparse.Namespace) -> None:
         from cli.rebuild import rebuild
 
         await rebuild(Installation.open().plan(), options.model)
+    elif options.command == "jobs":
+        await _jobs(options, Installation.open().plan())
     elif options.command == "platform":
         await _platform(options)
     elif options.command == "events":
@@ -170,6 +177,19 @@ async def _platform(options: argparse.Namespace) -> None:
         raise EngineError("say who: xietong platform administrator --email ADDRESS")
     else:
         await platform.administrator(Installation.open().plan(), options.email, options.company)
+
+
+async def _jobs(options: argparse.Namespace, plan: Plan) -> None:
+    from cli import jobs
+
+    if options.action == "list":
+        await jobs.show_all(plan, options.department or DEPARTMENTS)
+    elif not options.ids:
+        raise EngineError(f"say which: xietong jobs {options.action} ID …; `xietong jobs` shows the ids")
+    elif options.action in jobs.VERBS:
+        await jobs.turn(plan, options.action, options.ids)
+    else:
+        await {"watch": jobs.watch, "rows": jobs.rows}[options.action](plan, options.ids[0])
 
 
 async def _events(options: argparse.Namespace, plan: Plan) -> None:

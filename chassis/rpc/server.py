@@ -41,6 +41,8 @@ BY_ROLES = "x-by-roles"  # only roles and collaboration count for this question
 LARGEST_MESSAGE = 4 * 1024 * 1024
 ANONYMOUS = Caller("anonymous", frozenset())
 FAULTS = frozenset(("INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED"))  # all other codes are answers
+# What nobody waits for at a desk: jobs, and what services ask each other about facts and rights.
+BESIDE = frozenset(("JobService", "EventService", "AccessService", "AuditService"))
 DRAIN_SECONDS, GRACE_SECONDS = 0.5, 8.0
 CONNECTION_SECONDS = 20
 LIVE = "live"  # what a liveness probe asks for: the process answers, whatever it waits for
@@ -74,7 +76,8 @@ class Entrance:
 
 
 class Server:
-    """One department's gRPC server. Build it, `start`, and `stop` when told to; `calls` counts what has begun, `serving` is what health says."""
+    """One department's gRPC server. Build it, `start`, and `stop` when told to; `calls` counts what has begun, `asked` what of it is no
+    matter of jobs, which yield to that; `serving` is what health says."""
 
     def __init__(
         self, department: str, services: Sequence[Service], authority: Authority, database: Database, metrics: Metrics, traces: Traces,
@@ -83,7 +86,7 @@ class Server:
         self.department, self.authority, self.database = department, authority, database
         self.metrics, self.traces, self.changes, self.collaborations = metrics, traces, changes, collaborations
         self.entrance, self.reads = entrance, Reads(database)
-        self.calls, self.serving = 0, False
+        self.calls, self.asked, self.serving = 0, 0, False
         self.probes: grpc.aio.Server | None = None
         validator()  # now, not while the first request waits
         self.server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=512)
@@ -129,8 +132,11 @@ class Server:
         name = f"{service.descriptor.full_name}/{method.name}"
         attributes = {"rpc.system.name": "grpc", "rpc.method": name}
 
+        counts = service.descriptor.name not in BESIDE
+
         async def handle(raw: bytes, context: grpc.aio.ServicerContext) -> bytes:
             self.calls += 1
+            self.asked += counts
             metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
             with self.traces.span(name, metadata.get("traceparent", ""), SpanKind.SERVER, attributes) as span:
                 return await self._serve(method, service, raw, metadata, context, span)

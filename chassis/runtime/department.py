@@ -15,6 +15,10 @@ from pymongo.errors import PyMongoError
 
 from chassis.access.authority import Authority
 from chassis.access.caller import Caller
+from chassis.jobs import api as jobs_api
+from chassis.jobs.imports import Imports
+from chassis.jobs.store import JOBS, ROWS, JobStore, row_indexes
+from chassis.jobs.worker import Jobs
 from chassis.kernel.addresses import Network
 from chassis.kernel.ids import new_id
 from chassis.kernel.tasks import settle
@@ -119,7 +123,8 @@ class Department:
         collaborations = Collaborations(self.database, *self._of_customers())
         asked = events.service(self.wake, self.consumers, lambda: self.reconciler)
         self.reconciler = Reconciler(self.database, list(self.consumers.values()), self._owners(asked))
-        self.served = [*self.services, *common.services(self.name, self.stores, collaborations), audits.service(), asked]
+        served = [*self.services, *common.services(self.name, self.stores, collaborations), audits.service(), asked]
+        self.served = [*served, self._jobs(collaborations)]
         self.server = Server(
             self.name, self.served, self.authority, self.database, self.metrics, self.traces, self.changes, collaborations,
             reflect=reflect, entrance=Entrance(identity, self.callers, self.settings.seal, self.settings.time_zone),
@@ -133,7 +138,8 @@ class Department:
             [erasure.Forgetting(self.name, self.database, lambda: self.jetstream, self.wake).run] if erasure.hanging(self.stores) else []
         )
         sweep = merging.Sweep(self.aliases, self.own_call, self._places())
-        alone = {work.__qualname__: work for work in (*self.alone, *timers, *forgetting, sweep.run, self._migrate_beside)}
+        beside_work = (*self.alone, *timers, *forgetting, sweep.run, self.jobs.run, self._migrate_beside)
+        alone = {work.__qualname__: work for work in beside_work}
         self._leases = [Lease(self.database, name) for name in alone]
         beside = [partial(lease.while_held, work) for lease, work in zip(self._leases, alone.values(), strict=True)]
         self.chain = chain.Chain(self.name, self.database, self.vault, self.deliver)
@@ -144,6 +150,15 @@ class Department:
     def _places(self) -> list[merging.Place]:
         given = {(place.collection, place.field) for place in self.places}
         return [*self.places, *(place for place in merging.places(self.stores) if (place.collection, place.field) not in given)]
+
+    def _jobs(self, collaborations: Collaborations) -> Service:
+        """JobService, and who works on jobs."""
+        imports = Imports(self.name, self.services)
+        self.jobs = Jobs(
+            self.database, self.vault, lambda: self.authority.directory, self.changes, collaborations, {"IMPORT": imports},
+            lambda: self.server.asked, self.settings.time_zone, self.settings.seal,
+        )  # fmt: skip
+        return jobs_api.service(self.name, JobStore(), self.jobs, imports)
 
     def _of_customers(self) -> tuple[str, list[str]]:
         """Where the owners of customers are known, and the resources that are open to them."""
@@ -252,6 +267,7 @@ class Department:
             IndexModel([("customer_ids", ASCENDING)], name="customers", sparse=True),
         ]
         wanted[VAULT] = [VAULT_INDEX]
+        wanted |= {JOBS: JobStore().indexes(), ROWS: row_indexes()}
         wanted[AUDIT] = [
             IndexModel([("record_id", ASCENDING), ("time", DESCENDING), ("_id", DESCENDING)], name="by_record_time"),
             reads.INDEX,

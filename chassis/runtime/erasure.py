@@ -14,6 +14,7 @@ from nats.js.errors import NotFoundError
 from pymongo import UpdateMany, UpdateOne
 from pymongo.errors import PyMongoError
 
+from chassis.jobs.store import ROWS, forget_customer
 from chassis.messaging.broker import stream_name
 from chassis.messaging.envelope import Event, forgotten
 from chassis.messaging.reactions import PARKED, Reaction
@@ -43,7 +44,7 @@ def reaction(stores: Sequence[Records]) -> Reaction:
             call.vault.destroy(call.changes, event.aggregate_id)
             await forget(call.database, call.changes, about, event.aggregate_id)
 
-    return Reaction("erasure", SOURCE, ("CustomerErasure",), obey, (VAULT, REQUESTS, *(store.resource for store in about)))
+    return Reaction("erasure", SOURCE, ("CustomerErasure",), obey, (VAULT, REQUESTS, ROWS, *(store.resource for store in about)))
 
 
 def hanging(stores: Iterable[Records]) -> list[Records]:
@@ -60,6 +61,7 @@ async def forget(database: Database, changes: Changes, stores: Sequence[Records]
         changes.write(store.resource, UpdateMany(query, {"$set": {SUBJECT_ERASED: True}, "$unset": {"blind": ""}}))
     answers = {"$set": {"erased": customer_id, "hash": ""}, "$unset": {"response": ""}}
     changes.write(REQUESTS, UpdateMany({"customer_ids": customer_id}, answers))
+    forget_customer(changes, customer_id)
     for collection in (OUTBOX, PARKED):
         async for row in database[collection].find({"headers.ce-customer": customer_id}, {"headers": 1, "payload": 1}):
             if (less := forgotten(row["headers"], row["payload"])) is not None:

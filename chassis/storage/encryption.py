@@ -209,6 +209,16 @@ def open_value(key: AESGCM, value: bytes, context: str) -> str | None:
         return None
 
 
+def seal_bytes(key: AESGCM, plain: bytes, context: str) -> bytes:
+    """As `seal`, of what is no text."""
+    return _sealed(key, plain, context.encode())
+
+
+def open_bytes(key: AESGCM, value: bytes, context: str) -> bytes:
+    """What `seal_bytes` sealed. Raises InvalidTag when it was changed, moved, or sealed under another key."""
+    return _opened(key, value, context.encode())
+
+
 def as_text(value: bytes) -> str:
     """A sealed value where only a text fits."""
     return _MARK + base64.b64encode(value).decode()

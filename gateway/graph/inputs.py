@@ -144,7 +144,7 @@ def _convert(value: Any, field: FieldDescriptor, path: str) -> Any:
         if name == "google.protobuf.Timestamp":
             return stamp(value)
         if name == "crm.common.v1.Money":
-            return money_pb2.Money(currency_code=value.currency_code, amount_micros=_micros(value.amount, path))
+            return money_of(value, path)
         if name == "crm.common.v1.Criteria":
             return to_criteria(value, _criteria_of(field))
         return to_request(value, field.message_type, f"{path}.")
@@ -156,6 +156,11 @@ def _convert(value: Any, field: FieldDescriptor, path: str) -> Any:
     if isinstance(value, str):
         return checked_text(value, path)
     return value
+
+
+def money_of(value: Any, path: str) -> money_pb2.Money:
+    """An amount that came in, as contracts have it. Raises Invalid."""
+    return money_pb2.Money(currency_code=value.currency_code, amount_micros=_micros(value.amount, path))
 
 
 def checked_text(value: str, path: str) -> str:

@@ -168,26 +168,31 @@ class Noun:
         takes = input_type(method.input_type, f"{name}Input")
 
         async def resolve(info: Info, input: Any) -> Any:
-            context: Context = info.context
-            context.forget()  # what an earlier command of this operation loaded may be changed by this one
-            try:
-                request: Any = to_request(input, method.input_type)
-                if "request_id" in method.input_type.fields_by_name and not request.request_id:
-                    request.request_id = context.command_id(str(info.path.key))
-                answer = await context.clients.write(
-                    self.department, self.service, method.name, request, context.token, context.request_id, context.address
-                )
-            except (CrmError, ValueError) as error:
-                refusal = _as_refusal(error)
-                log.info("refused", extra={"request_id": context.request_id, "code": refusal.code, "reason": refusal.message[:300]})
-                return {item.name: None for item in method.output_type.fields} | {"errors": [user_error(refusal)]}
-            finally:
-                context.forget()
-            return {item.name: getattr(answer, item.name) for item in method.output_type.fields} | {"errors": []}
+            return await commanded(info, method, lambda: (self.department, to_request(input, method.input_type)))
 
         return strawberry.field(
             resolver=signed(resolve, {"input": (takes, ...)}, payload), description=comment(method.full_name), metadata=by(method)
         )
+
+
+async def commanded(info: Info, method: MethodDescriptor, ask: Callable[[], tuple[str, Any]]) -> dict[str, Any]:
+    """The payload of a command: `ask` gives the department and the request, or raises the refusal."""
+    context: Context = info.context
+    context.forget()  # what an earlier command of this operation loaded may be changed by this one
+    try:
+        department, request = ask()
+        if "request_id" in method.input_type.fields_by_name and not request.request_id:
+            request.request_id = context.command_id(str(info.path.key))
+        answer = await context.clients.write(
+            department, method.containing_service, method.name, request, context.token, context.request_id, context.address
+        )
+    except (CrmError, ValueError) as error:
+        refusal = _as_refusal(error)
+        log.info("refused", extra={"request_id": context.request_id, "code": refusal.code, "reason": refusal.message[:300]})
+        return {item.name: None for item in method.output_type.fields} | {"errors": [user_error(refusal)]}
+    finally:
+        context.forget()
+    return {item.name: getattr(answer, item.name) for item in method.output_type.fields} | {"errors": []}
 
 
 NOUNS: dict[str, Noun] = {}
@@ -225,6 +230,10 @@ _WORDS = {
     "customer_id": "Id of the customer.",
     "action": 'What is to be done, e.g. "update".',
     "field": "A field of the record; the record as a whole when not given.",
+    "department": "Of one department; of all when not given.",
+    "job_id": "Id of the job.",
+    "result": "Only rows of this outcome; all when not given.",
+    "from_number": "Number of the first row wanted.",
     "person_id": "Whom it is about; yourself when not given.",
     "from_currency": "Currency of which one unit is meant.",
     "to_currency": "Currency in which it is told.",

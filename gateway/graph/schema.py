@@ -17,7 +17,7 @@ from chassis.kernel.errors import CrmError, unauthenticated
 from chassis.rpc import contract
 from gateway.departments.errors import field_error
 from gateway.departments.loaders import load_record
-from gateway.graph import access, disclosure, judged, sizes
+from gateway.graph import access, disclosure, jobs, judged, sizes
 from gateway.graph.contract import CONFIG, Node, from_global
 from gateway.graph.edges import of_contract
 from gateway.graph.judged import by
@@ -48,10 +48,11 @@ def build(extensions: Sequence[Callable[[], SchemaExtension]] = ()) -> strawberr
         "viewer": _viewer(),
         **access.queries(),
         **disclosure.queries(),
+        **jobs.queries(),
     }
     for module in special:
         queries |= getattr(module, "queries", dict)()
-    mutations: dict[str, Any] = {}
+    mutations: dict[str, Any] = jobs.mutations()
     for noun in NOUNS.values():
         noun.build()
         queries |= noun.queries()
@@ -82,6 +83,8 @@ def _node() -> Any:
             kind, identity = from_global(str(id))
         except CrmError as error:
             raise field_error(error, "gateway") from None
+        if kind == jobs.NAME:
+            return await jobs.loaded(info.context, identity)
         noun = NOUNS.get(kind)
         if noun is None or noun.by_id is None:
             return None
@@ -91,7 +94,7 @@ def _node() -> Any:
     return strawberry.field(
         resolver=signed(resolve, {"id": (strawberry.ID, ...)}, Node | None),
         description=words,
-        metadata=by(*(noun.by_id for noun in NOUNS.values())),
+        metadata=by(*(noun.by_id for noun in NOUNS.values()), jobs.BY_ID),
     )
 
 

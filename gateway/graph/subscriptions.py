@@ -23,6 +23,7 @@ from gateway.departments.errors import field_error
 from gateway.departments.following import Following, Wanted
 from gateway.departments.live import Fact
 from gateway.departments.loaders import load_record
+from gateway.graph import jobs
 from gateway.graph.contract import Node, from_global
 from gateway.graph.judged import by
 from gateway.graph.noun import NOUNS, described
@@ -52,6 +53,7 @@ def build() -> Any:
         "recordChanged": _field("id", _of_record, "Changes of one record that you may see."),
         "customerActivity": _field("customer_id", _of_customer, "Everything that any department does with a customer that you may see."),
         "ticketChanged": _field("", _of_tickets, "Changes of every ticket that you may see."),
+        "jobChanged": jobs.changed(_verified),
     }
     for shown, field in found.items():
         field.name = shown

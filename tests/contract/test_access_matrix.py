@@ -127,7 +127,9 @@ COMPOSED = {
     "exchangeRateOfDay": "BatchGetRates", "amountInCurrency": "ConvertAmount", "fiscalDay": "GetFiscalDay", "fiscalYear": "GetFiscalYear",
     "node": "GetCustomer", "viewer": "GetPerson", "grants": "ListGrants", "recordHistory": "ListRecordHistory", "accessExplain": "ExplainAccess",
     "session": "BatchGetSessions", "apiKey": "BatchGetApiKeys", "webhookDelivery": "BatchGetWebhookDeliveries", "webhookReceipt": "BatchGetWebhookReceipts",
-    "timelineEntry": "BatchGetTimelineEntries", "recordChanged": "BatchGetCustomers",
+    "job": "GetJob", "jobs": "ListJobs", "jobRows": "ListJobRows", "jobChanged": "GetJob", "importStart": "StartImport", "importAppend": "AppendJobRows",
+    "importClose": "CloseJob", "jobPause": "PauseJob", "jobResume": "ResumeJob", "jobCancel": "CancelJob", "jobRetryRows": "RetryJobRows",
+    "jobRebuildStart": "StartRebuild", "timelineEntry": "BatchGetTimelineEntries", "recordChanged": "BatchGetCustomers",
     "ticketChanged": "BatchGetTickets", "customerDisclosure": "DiscloseSubject", "personalDataReads": "ListPersonalDataReads", "customerActivity": "BatchGetTimelineEntries",
     "workingTime": "GetWorkingTime", "workCalendarMonth": "GetCalendarMonth",
 }  # fmt: skip

@@ -38,6 +38,9 @@ OPEN: dict[str, dict[str, Any]] = {
     "BatchGetRates": {"pairs": [{"from_currency": "EUR", "to_currency": "GBP"}]}, "GetFiscalDay": {}, "GetFiscalYear": {},
     "ConvertAmount": {"amount": {"currency_code": "EUR", "amount_micros": 1}, "to_currency": "GBP"},
     "GetWorkingTime": {"start_time": {"seconds": int(time.time())}}, "BatchGetEffectiveCalendars": {"person_ids": ["nobody"]},
+    # Whose job it is decides the rest: tests/component/chassis/test_jobs.py.
+    **{key: {"job_id": "none"} for key in ("GetJob", "ListJobRows", "CloseJob", "PauseJob", "ResumeJob", "CancelJob", "RetryJobRows")}, "ListJobs": {},
+    "AppendJobRows": {"job_id": "none", "rows": [b"x"]}, "StartImport": {"resource": "none"}, "StartRebuild": {"model": "none"},
     "CreateApiKey": {"name": "x", "roles": [1], "expire_time": {"seconds": int(time.time()) + 86_400}},
 }  # fmt: skip
 

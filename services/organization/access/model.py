@@ -49,6 +49,7 @@ def edit(scope: str, *more: str) -> dict[str, str]:
 PERSON: Rights = {
     "organization set-up": read(ALL), "sales set-up": read(ALL), "knowledge": read(ALL), "grants": read(ALL), "histories": read(ALL),
     "people": {"read": ALL, "password": OWN, "absence": OWN}, "personal": read(OWN, "update"), "explanations": read(OWN),
+    "jobs": read(OWN, "create", "update"),
 }  # fmt: skip
 
 ROLES: dict[str, Rights] = {
@@ -90,10 +91,12 @@ ROLES: dict[str, Rights] = {
         "support work": edit(ALL, "assign", "import"), "knowledge": edit(ALL, "import", "vote"), "sharing": read(ALL), "disclosures": read(ALL),
         "exchange_rates": edit(ALL, "import"), "fiscal_calendars": edit(ALL, "import"),
         "work_calendars": edit(ALL, "import"),
+        "jobs": read(ALL, "create", "update"),
     },
     "ADMINISTRATOR": {
         "organization set-up": rights(ALL, *EVERY_ACTION), "people": rights(ALL, *EVERY_ACTION), "integration": rights(ALL, *EVERY_ACTION),
         "sharing": edit(ALL), "personal": read(ALL, "update"), "explanations": read(ALL), "graph": read(ALL),
+        "jobs": read(ALL, "create", "update"), "read_models": rights(ALL, "rebuild"),
     },
 }  # fmt: skip
 
@@ -109,7 +112,7 @@ TITLES = {
 
 # What is somebody's own and no work: a deputy does not take it over. Of other resources, single rights that nobody lends.
 PERSONAL_FAMILIES = ("organization set-up", "sharing", "integration", "personal")
-PERSONAL = ("grants", "explanations", "graph", "directory", "disclosures", "customers.erase")
+PERSONAL = ("grants", "explanations", "graph", "directory", "disclosures", "jobs", "read_models", "customers.erase")
 
 # What services need beside what they own.
 SERVICES: dict[str, Rights] = {
@@ -121,5 +124,5 @@ SERVICES: dict[str, Rights] = {
 EVERY_DEPARTMENT: Rights = {"directory": read(ALL), "checkpoints": rights(ALL, "record"), "facts": read(ALL, "republish")}
 TOOL: Rights = {
     "grants": read(ALL), "explanations": read(ALL), "histories": read(ALL), "directory": read(ALL), "audits": read(ALL), "checkpoints": read(ALL),
-    "signing_keys": rights(ALL, "rotate"), "parked_events": read(ALL, "retry", "drop", "reconcile"),
+    "jobs": read(ALL, "create", "update"), "read_models": rights(ALL, "rebuild"), "signing_keys": rights(ALL, "rotate"), "parked_events": read(ALL, "retry", "drop", "reconcile"),
 }  # fmt: skip

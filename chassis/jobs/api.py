@@ -1,0 +1,194 @@
+"""JobService, which every department serves for the long work that it does itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from crm.common.v1 import job_pb2
+from crm.common.v1 import job_service_pb2 as contract
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from pymongo import UpdateOne
+
+from chassis.jobs import model, rows, store
+from chassis.jobs.imports import Imports
+from chassis.jobs.store import JOBS, ROWS, JobStore
+from chassis.jobs.worker import Jobs
+from chassis.kernel.errors import Conflict, Invalid, NotAllowed, NotFound
+from chassis.rpc.call import Call
+from chassis.rpc.documents import to_message
+from chassis.rpc.handlers import reads
+from chassis.rpc.service import Handler, Service, response_class
+from chassis.storage.records import Document
+
+DESCRIPTOR = contract.DESCRIPTOR.services_by_name["JobService"]
+PAGE = 100
+LOOK_SECONDS, COMMITTED_SECONDS = 0.1, 0.03
+LARGEST_ROW = 200_000
+
+
+def service(department: str, jobs: JobStore, worker: Jobs, imports: Imports, models: frozenset[str] = frozenset()) -> Service:
+    """The handlers. `models` are the read models that can be folded anew."""
+    feed = Feed(department, jobs, worker, imports)
+
+    async def start_rebuild(call: Call, request: Any) -> Any:
+        if request.model not in models:
+            known = ", ".join(sorted(models)) or "none"
+            raise NotFound(f"{department} has no read model «{request.model}» to be folded anew; it has {known}", field="model")
+        running = {"kind": "REBUILD", "resource": request.model, "state": {"$in": [*model.OPEN, model.PAUSED]}}
+        found = await call.database[JOBS].find(running).hint("by_state").limit(1).to_list()
+        job = found[0] if found else store.start(call, department, "REBUILD", request.model, label=request.model, due=True, closed=True)
+        return contract.StartRebuildResponse(job=told(job))
+
+    handlers: dict[str, Handler] = {
+        **reads(jobs, DESCRIPTOR), "ListJobRows": feed.list_rows, "StartImport": feed.start, "AppendJobRows": feed.append,
+        "CloseJob": feed.close, "RetryJobRows": feed.retry, "StartRebuild": start_rebuild,
+    }  # fmt: skip
+    for verb, action in (("pause", "JobPaused"), ("resume", "JobResumed"), ("cancel", "JobCancelled")):
+        handlers[f"{verb.capitalize()}Job"] = _turning(jobs, verb, action)
+    return Service(DESCRIPTOR, {name: _waking(worker, handler) for name, handler in handlers.items()}, jobs.duplicate_codes)
+
+
+def told(job: Mapping[str, Any]) -> Any:
+    """The message of a job."""
+    return to_message(job, job_pb2.Job.DESCRIPTOR)
+
+
+def _waking(worker: Jobs, handler: Handler) -> Handler:
+    """Whoever works on jobs looks at what a command has changed a moment later, when it is committed."""
+
+    async def handle(call: Call, request: Any) -> Any:
+        answer = await handler(call, request)
+        if not call.changes.empty:
+            asyncio.get_running_loop().call_later(COMMITTED_SECONDS, worker.work.ring)
+        return answer
+
+    return handle
+
+
+def _turning(jobs: JobStore, verb: str, action: str) -> Handler:
+    make = response_class(DESCRIPTOR.methods_by_name[f"{verb.capitalize()}Job"])
+
+    async def handle(call: Call, request: Any) -> Any:
+        job = await jobs.get(call, request.job_id, "update")
+        state = model.turned(job, verb)
+        if state:
+            job = store.turn(call, job, state, action, due=state == model.QUEUED)
+        return make(job=told(job))
+
+    return handle
+
+
+class Feed:
+    """Rows of imports on their way in, and what became of them."""
+
+    def __init__(self, department: str, jobs: JobStore, worker: Jobs, imports: Imports) -> None:
+        self.department, self.jobs, self.worker, self.imports = department, jobs, worker, imports
+
+    async def start(self, call: Call, request: Any) -> Any:
+        """StartImport."""
+        caller = call.caller
+        self.imports.permit(caller, call.directory, request.resource)
+        if not caller.is_service and caller.person_id not in call.directory.members:
+            raise NotAllowed("jobs run with the rights of people; an API key has none when it is not there: send BatchUpsert instead")
+        if request.fingerprint:
+            mark = {"owner_id": caller.person_id, "fingerprint": request.fingerprint, "resource": request.resource}
+            query = {**mark, "state": {"$in": list(model.UNENDED)}}
+            found = await call.database[JOBS].find(query).hint("by_fingerprint").sort("_id", -1).limit(1).to_list()
+            if found:
+                return contract.StartImportResponse(job=told(found[0]))
+        values = {name: getattr(request, name) for name in ("label", "purpose", "fingerprint") if getattr(request, name)}
+        if request.HasField("total"):
+            values["total"] = request.total
+        job = store.start(call, self.department, "IMPORT", request.resource, **values)
+        return contract.StartImportResponse(job=told(job))
+
+    async def _own(self, call: Call, job_id: str) -> Document:
+        """A job of the caller's: its rows are judged by the rights of who started it, so nobody else sends any."""
+        job = await self.jobs.get(call, job_id, "update")
+        if job["owner_id"] != call.caller.person_id or job["kind"] != "IMPORT":
+            raise NotAllowed("rows are sent by who started the import; start one of your own")
+        return job
+
+    async def append(self, call: Call, request: Any) -> Any:
+        """AppendJobRows: the rows are committed here; then their outcomes may be waited for."""
+        job = await self._own(call, request.job_id)
+        first, sent = request.first_number, list(request.rows)
+        for index, row in enumerate(sent):
+            if not 1 <= len(row) <= LARGEST_ROW:
+                raise Invalid(f"the row has {len(row):,} bytes; send 1 to {LARGEST_ROW:,}", field=f"rows[{index}]")
+        key = (await call.vault.keys([job["_id"]])).get(job["_id"])
+        if model.takes_rows(job, first, len(sent)):
+            await rows.keep(call, job["_id"], first, sent)
+            count = first + len(sent)
+            total = {"total": count} if job.get("total") is not None and job["total"] < count else {}
+            query = {"_id": job["_id"], "appended": first, "closed": False, "state": job["state"]}
+            values = {"appended": count, "due": True, "update_time": call.now, **total}
+            call.changes.must_match(JOBS, UpdateOne(query, {"$set": values}))
+            key = (await call.changes.keys_of([job["_id"]]))[job["_id"]]
+            await call.changes.commit()
+            call.changes = type(call.changes)(call.database)
+            self.worker.work.ring()
+        else:
+            batch = await call.database[ROWS].find_one({"_id": store.place(job["_id"], first)}, {"digest": 1})
+            if batch is None or batch["digest"] != rows.digest(sent):
+                words = (
+                    f"other rows were sent under {first} to {first + len(sent) - 1} before; is the file another one? start another import"
+                )
+                raise Conflict(words, code="JOB_ROWS_DIFFER", field="first_number", retryable=False)
+        found = await self._waited(call, job["_id"], first, request.wait_milliseconds / 1000, key)
+        return contract.AppendJobRowsResponse(job=told(await self.jobs.read(call, job["_id"])), rows=found)
+
+    async def _waited(self, call: Call, job_id: str, first: int, seconds: float, key: AESGCM | None) -> list[Any]:
+        """The rows of a batch with their outcomes, once they have them; none when that takes too long, or the job does not run."""
+        end = asyncio.get_running_loop().time() + min(seconds, call.milliseconds_left / 1000 - 0.5)
+        while True:
+            found = await rows.outcomes(call.database, store.place(job_id, first), key)
+            left = end - asyncio.get_running_loop().time()
+            if found or left <= 0:
+                return found
+            job = await call.database[JOBS].find_one({"_id": job_id}, {"state": 1})
+            if job is None or job["state"] not in model.OPEN:
+                return []
+            await self.worker.progress.wait(min(left, LOOK_SECONDS))
+
+    async def close(self, call: Call, request: Any) -> Any:
+        """CloseJob."""
+        job = await self._own(call, request.job_id)
+        if not job["closed"] and job["state"] in model.UNENDED:
+            values = {"closed": True, "total": job["appended"], "due": True}
+            job = store.turn(call, job, job["state"], "JobClosed", **values)
+        return contract.CloseJobResponse(job=told(job))
+
+    async def retry(self, call: Call, request: Any) -> Any:
+        """RetryJobRows."""
+        job = await self.jobs.get(call, request.job_id, "update")
+        state = model.turned(job, "retry")
+        numbers = set(request.numbers)
+        query = {"job_id": job["_id"], "refused": {"$gt": 0}}
+        fields = {"first": 1, "again": 1, "results.r": 1, "results.kept": 1}
+        count = 0
+        async for batch in call.database[ROWS].find(query, fields, max_time_ms=call.milliseconds_left).hint("refused"):
+            known, chosen = set(batch.get("again", ())), []
+            for index, one in enumerate(batch["results"]):
+                named = not numbers or batch["first"] + index in numbers
+                if one["r"] == rows.REFUSED and one.get("kept") and named and index not in known:
+                    chosen.append(index)
+            if chosen:
+                same = {"_id": batch["_id"], "again": batch.get("again", {"$exists": False})}
+                call.changes.must_match(ROWS, UpdateOne(same, {"$set": {"again": sorted(known | set(chosen))}}))
+                count += len(chosen)
+        if count and state:
+            state = job["state"] if job["state"] in (model.RUNNING, model.PAUSED) else state
+            job = store.turn(call, job, state, "JobRowsRetried", due=True)
+            call.changes.must_match(JOBS, UpdateOne({"_id": job["_id"]}, {"$inc": {"again": count}}))
+        return contract.RetryJobRowsResponse(job=told(job), count=count)
+
+    async def list_rows(self, call: Call, request: Any) -> Any:
+        """ListJobRows. Who did not start the job is not told the words of refusals: they may quote what only the starter may see."""
+        job = await self.jobs.read(call, request.job_id)
+        key = (await call.vault.keys([job["_id"]])).get(job["_id"]) if job["owner_id"] == call.caller.person_id else None
+        result = rows.name_of(request.result) if request.result else ""
+        found, following = await rows.page(call, job["_id"], result, request.from_number, request.page_size or PAGE, key)
+        return contract.ListJobRowsResponse(rows=found, next_number=following, resource=job["resource"])

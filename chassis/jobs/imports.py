@@ -1,0 +1,265 @@
+"""How imports are done: rows go through the noun's own BatchUpsert as if who started the job had sent them, and the job's place, counts and
+outcomes are written in the commit of the records."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from crm.common.v1 import outcome_pb2
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import DecodeError
+from pymongo import UpdateOne
+from pymongo.errors import PyMongoError
+
+from chassis.access.caller import ALL, Caller
+from chassis.access.directory import Directory
+from chassis.jobs import model, rows
+from chassis.jobs.store import JOBS, ROWS
+from chassis.jobs.worker import Jobs, Pace, Stopped
+from chassis.kernel.errors import CrmError, NotAllowed, NotFound
+from chassis.kernel.ids import from_source
+from chassis.rpc.call import Call
+from chassis.rpc.contract import contract_of, nouns
+from chassis.rpc.documents import message_class
+from chassis.rpc.service import Service, request_class, run
+from chassis.storage.records import Document
+
+log = logging.getLogger("crm.jobs")
+REFUSED = outcome_pb2.UPSERT_RESULT_REFUSED
+_COUNTS = {"CREATED": "created", "UPDATED": "updated", "UNCHANGED": "unchanged"}
+# A job asks no department in somebody's name; people and units are in the directory.
+_KNOWN = ("Person", "Department")
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the rows of a resource go."""
+
+    service: Service
+    method: MethodDescriptor
+    field: str
+
+    @property
+    def record(self) -> Any:
+        """The class of a row."""
+        return message_class(self.method.input_type.fields_by_name[self.field].message_type)
+
+
+def targets(services: Sequence[Service]) -> dict[str, Target]:
+    """Resource → target, for everything that these services import."""
+    found: dict[str, Target] = {}
+    for service in services:
+        for method in service.descriptor.methods:
+            if method.name.startswith("BatchUpsert") and service.records:
+                field = next(one for one in method.input_type.fields if one.message_type is service.records.descriptor)
+                found[service.records.resource] = Target(service, method, field.name)
+    return found
+
+
+@dataclass
+class Slice:
+    """The rows of one commit: a batch, the places in it, and what stands there. `again` says that they were refused before."""
+
+    batch: Document
+    indexes: list[int]
+    rows: list[bytes]
+    again: bool
+
+
+class Imports:
+    """The kind IMPORT."""
+
+    def __init__(self, department: str, services: Sequence[Service]) -> None:
+        self.department, self.targets = department, targets(services)
+        self._open: dict[str, tuple[str, list[bytes]]] = {}  # the batch that a job is at
+        self._most: dict[str, int] = {}  # how many rows a job may try at once, after a failure
+
+    def target(self, resource: str) -> Target:
+        """Where rows of a resource go. Raises NotFound."""
+        found = self.targets.get(resource)
+        if found is None:
+            known = ", ".join(sorted(self.targets))
+            raise NotFound(f"{self.department} imports no {resource[:50]}; it imports {known}", field="resource")
+        return found
+
+    def permit(self, caller: Caller, directory: Directory, resource: str) -> None:
+        """Refuse who may not import, and whose rows would have to be judged by another department in their name: a job has no token."""
+        record = self.target(resource).record.DESCRIPTOR
+        if not directory.allows(caller, resource, "import"):
+            raise NotAllowed(f"your roles do not allow «import» on {resource.replace('_', ' ')}; ask an administrator for the right")
+        for name in contract_of(record).references.values():
+            other = next((noun for noun in nouns() if noun.name == name), None)
+            if other is None or name in _KNOWN or other.department == self.department or caller.is_service:
+                continue
+            if directory.scope(caller.roles, other.resource, "read") != ALL:
+                words = (
+                    f"your roles show you only a part of {other.resource}, to which these rows refer; import them by BatchUpsert instead"
+                )
+                raise NotAllowed(words)
+
+    async def over(self, job: Document) -> list[str] | None:
+        """When every row has its outcome and no more will come."""
+        if not model.stands(job):
+            return None
+        self._open.pop(job["_id"], None)
+        self._most.pop(job["_id"], None)
+        return []
+
+    async def step(self, jobs: Jobs, job: Document, pace: Pace) -> bool:
+        """The next rows."""
+        most = pace.rows()
+        key = (await jobs.vault.keys([job["_id"]])).get(job["_id"])
+        found = await self._next(jobs, job, min(most, self._most.get(job["_id"], most)), key) if key else None
+        if found is None or key is None:
+            return False
+        call = await jobs.call_for(job, self.target(job["resource"]).method.name)
+        self.permit(call.caller, call.directory, job["resource"])
+        began = time.monotonic()
+        try:
+            await self._send(jobs, job, call, found, key, began)
+        except Stopped:
+            raise
+        except (CrmError, PyMongoError, OSError, TimeoutError) as error:
+            if isinstance(error, NotAllowed) or getattr(error, "retryable", True):
+                raise
+            await self._halve(jobs, job, call, found, key, error)
+        except Exception as error:
+            log.error("rows failed", extra={"job": job["_id"], "first": found.batch["first"], "count": len(found.rows)}, exc_info=error)
+            await self._halve(jobs, job, call, found, key, error)
+        else:
+            self._most[job["_id"]] = min(500, self._most.get(job["_id"], 500) * 2)
+        return True
+
+    async def _next(self, jobs: Jobs, job: Document, most: int, key: AESGCM) -> Slice | None:
+        if job["cursor"] < job["appended"]:
+            batch = await rows.batch_at(jobs.database, job["_id"], job["cursor"])
+            if batch is None or batch["filled"] != job["cursor"] - batch["first"]:
+                return None
+            known, sent = self._open.get(job["_id"], ("", []))
+            if known != batch["_id"]:
+                whole = await jobs.database[ROWS].find_one({"_id": batch["_id"]}, {"payload": 1})
+                if not whole or "payload" not in whole:
+                    return None
+                sent = rows.sent(whole, key)
+                self._open[job["_id"]] = (batch["_id"], sent)
+            indexes = list(range(batch["filled"], min(batch["filled"] + most, batch["count"])))
+            return Slice(batch, indexes, [sent[index] for index in indexes], again=False)
+        if not job["again"]:
+            return None
+        query = {"job_id": job["_id"], "again": {"$exists": True}}
+        found = await jobs.database[ROWS].find(query, {"payload": 0}).hint("again").sort("_id", 1).limit(1).to_list()
+        if not found:
+            return None
+        indexes = found[0]["again"][:most]
+        return Slice(found[0], indexes, [rows.kept_row(found[0], index, key) for index in indexes], again=True)
+
+    async def _send(self, jobs: Jobs, job: Document, call: Call, part: Slice, key: AESGCM, began: float) -> None:
+        """Through the noun's own handler, with everything that holds for a call."""
+        target = self.target(job["resource"])
+        handler = target.service.handlers[target.method.name]
+        messages, broken = _read(part.rows, target)
+
+        async def handle(call: Call, request: Any) -> Any:
+            await jobs.still(job)
+            answer = await handler(call, request)
+            outcomes = iter(answer.outcomes)
+            whole = [broken.get(place) or next(outcomes) for place in range(len(part.rows))]
+            self._note(jobs, job, call, part, whole, key, began)
+            return answer
+
+        if not messages:
+            call.changes = jobs.changes_for(job, target.method.name)
+            self._note(jobs, job, call, part, [broken[place] for place in range(len(part.rows))], key, began)
+            await call.changes.commit()
+            return
+        own = replace(target.service, handlers={**target.service.handlers, target.method.name: handle})
+        mark = f"{job['_id']}-{part.batch['first'] + part.indexes[0]}-{part.batch['tries']}"
+        request = request_class(target.method)(**{"request_id": mark, target.field: messages})
+        await run(target.method, own, call, request, lambda: jobs.changes_for(job, target.method.name))
+
+    async def _halve(self, jobs: Jobs, job: Document, call: Call, part: Slice, key: AESGCM, error: Exception) -> None:
+        """A batch on which the department fails as a whole is tried in halves, down to the row on which it fails: that one is refused."""
+        if len(part.rows) > 1:
+            self._most[job["_id"]] = len(part.rows) // 2
+            return
+        code, text, field = "INTERNAL", "the department failed on this row; its log has a line with the id of the job", ""
+        if isinstance(error, CrmError):
+            code, text, field = error.code, error.message, error.field
+        call.changes = jobs.changes_for(job, call.method)
+        outcome = outcome_pb2.UpsertOutcome(result=REFUSED, error_code=code, error_message=text, error_field=field)
+        self._note(jobs, job, call, part, [outcome], key, time.monotonic())
+        await call.changes.commit()
+
+    def _note(self, jobs: Jobs, job: Document, call: Call, part: Slice, outcomes: list[Any], key: AESGCM, began: float) -> None:
+        """What became of the rows, with the commit that makes it so."""
+        target, batch = self.target(job["resource"]), part.batch
+        customers = [_customer(row, target) if one.result == REFUSED else "" for row, one in zip(part.rows, outcomes, strict=True)]
+        results = [
+            rows.result_of(one, batch["_id"], index, row, customer, key)
+            for one, index, row, customer in zip(outcomes, part.indexes, part.rows, customers, strict=True)
+        ]
+        counts = {name: sum(one["r"] == result for one in results) for result, name in _COUNTS.items()}
+        refused = sum(one["r"] == rows.REFUSED for one in results) - (len(results) if part.again else 0)
+        call.changes.must_match(ROWS, UpdateOne(*_batch_change(part, results, refused, {one for one in customers if one})))
+        seconds = job["busy_seconds"] + time.monotonic() - began
+        ahead = 0 if part.again else len(results)
+        done = job["cursor"] + ahead
+        values: Document = {
+            "update_time": call.now, "cursor": done, "busy_seconds": seconds, "due": True,
+            "rate": round(job["rate"] * 0.7 + 0.3 * len(results) / max(time.monotonic() - began, 0.001), 1) if job["rate"]
+            else round(len(results) / max(time.monotonic() - began, 0.001), 1),
+        }  # fmt: skip
+        more = {"refused": refused, "done": sum(counts.values()), **counts}
+        if part.again:
+            more["again"] = -len(results)
+        call.changes.must_match(
+            JOBS,
+            UpdateOne(
+                jobs.mine(job),
+                {"$set": values, "$inc": {key: n for key, n in more.items() if n}} if any(more.values()) else {"$set": values},
+            ),
+        )
+
+
+def _batch_change(part: Slice, results: list[Document], refused: int, customers: set[str]) -> tuple[Document, Document]:
+    """The filter and the change of a batch's document."""
+    batch = part.batch
+    add: Document = {"$addToSet": {"customer_ids": {"$each": sorted(customers)}}} if customers else {}
+    if part.again:
+        left = batch["again"][len(results) :]
+        values: Document = {f"results.{index}": one for index, one in zip(part.indexes, results, strict=True)}
+        change: Document = {"$set": values | ({"again": left} if left else {}), "$inc": {"refused": refused, "tries": 1}, **add}
+        return {"_id": batch["_id"], "again": batch["again"]}, change | ({} if left else {"$unset": {"again": ""}})
+    filled = batch["filled"] + len(results)
+    change = {"$push": {"results": {"$each": results}}, "$set": {"filled": filled}, "$inc": {"refused": refused}, **add}
+    return {"_id": batch["_id"], "filled": batch["filled"]}, change | ({"$unset": {"payload": ""}} if filled == batch["count"] else {})
+
+
+def _read(sent: Sequence[bytes], target: Target) -> tuple[list[Any], dict[int, Any]]:
+    """The records of rows, and a refusal for each row that is none."""
+    messages, broken = [], {}
+    for place, row in enumerate(sent):
+        try:
+            if not row:
+                raise DecodeError("nothing")
+            messages.append(target.record.FromString(row))
+        except DecodeError:
+            text = f"the row is no {target.record.DESCRIPTOR.name}, or was forgotten; send it anew in another import"
+            broken[place] = outcome_pb2.UpsertOutcome(result=REFUSED, error_code="INVALID_ARGUMENT", error_message=text)
+    return messages, broken
+
+
+def _customer(row: bytes, target: Target) -> str:
+    """Id of the customer of whom a row tells; "" for none."""
+    try:
+        message = target.record.FromString(row)
+    except DecodeError:
+        return ""
+    if target.record.DESCRIPTOR.name == "Customer":
+        return from_source("customers", message.source_key)
+    return str(getattr(message, "customer_id", ""))

@@ -1,0 +1,102 @@
+"""The rules of jobs: in which state what may be done, whose turn it is, as whom one runs. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from chassis.access.caller import Caller
+from chassis.access.directory import Directory
+from chassis.kernel.errors import Conflict, NotAllowed
+
+Document = dict[str, Any]
+QUEUED, RUNNING, PAUSED, DONE, FAILED, CANCELLED = "QUEUED", "RUNNING", "PAUSED", "DONE", "FAILED", "CANCELLED"
+OPEN = (QUEUED, RUNNING)
+# Somebody may still go on with these.
+UNENDED = (QUEUED, RUNNING, PAUSED, FAILED)
+MOST_OF_PERSON, MOST_AT_ONCE = 2, 4
+# How long a job that ended is kept, and after how long one that nobody goes on with is cancelled.
+KEPT, LEFT = timedelta(days=30), timedelta(days=7)
+MOST_WAITING = 50_000
+_TURNS: dict[str, tuple[tuple[str, ...], str]] = {
+    "pause": ((QUEUED, RUNNING), PAUSED),
+    "resume": ((PAUSED, FAILED), QUEUED),
+    "cancel": (UNENDED, CANCELLED),
+    "retry": ((QUEUED, RUNNING, PAUSED, FAILED, DONE), QUEUED),
+}
+_HINTS = {
+    DONE: "it is through; start another one", CANCELLED: "it was cancelled; start another one",
+    FAILED: "it has failed; resume it first",
+}  # fmt: skip
+
+
+def turned(job: Mapping[str, Any], verb: str) -> str | None:
+    """The state that a verb brings a job to; None where it is there already. Raises Conflict JOB_STATE_NOT_ALLOWED."""
+    before, after = _TURNS[verb]
+    state = job["state"]
+    if state in before:
+        return after
+    if state == after or (verb == "resume" and state == RUNNING):
+        return None
+    raise refused(state, verb)
+
+
+def refused(state: str, verb: str) -> Conflict:
+    """The refusal to do something to a job in this state."""
+    words = f"a job that is {state} cannot be told to {verb}: {_HINTS.get(state, 'look at its state')}"
+    return Conflict(words, code="JOB_STATE_NOT_ALLOWED", retryable=False)
+
+
+def takes_rows(job: Mapping[str, Any], number: int, count: int) -> bool:
+    """Whether rows are the next ones; False where they came before. Raises Conflict where the job takes no more, or these are not next."""
+    if number + count <= job["appended"]:
+        return False
+    if job["state"] not in UNENDED or job["closed"]:
+        raise (
+            refused(job["state"], "take further rows")
+            if job["state"] not in UNENDED
+            else Conflict(
+                "it was said that no further rows would come; start another import", code="JOB_STATE_NOT_ALLOWED", retryable=False
+            )
+        )
+    if number != job["appended"]:
+        raise Conflict(
+            f"the next row has number {job['appended']}, not {number}; go on there", code="JOB_ROWS_DIFFER", field="first_number",
+            retryable=False,
+        )  # fmt: skip
+    if number + count - job["cursor"] > MOST_WAITING:
+        raise Conflict(f"{MOST_WAITING:,} rows wait already; send these when some have their outcome", code="BUSY")
+    return True
+
+
+def next_ones(queued: Sequence[Document], running: Sequence[Document]) -> list[str]:
+    """Ids of the queued jobs whose turn it is, the oldest first: at most four at once, two of one person. Tools are nobody: for them only
+    the four count."""
+    held = Counter(job["owner_id"] for job in running)
+    found: list[str] = []
+    for job in sorted(queued, key=lambda one: one["_id"].rpartition("-")[2]):
+        owner = job["owner_id"]
+        if len(running) + len(found) >= MOST_AT_ONCE:
+            break
+        if held[owner] < MOST_OF_PERSON or owner.startswith("service-"):
+            held[owner] += 1
+            found.append(job["_id"])
+    return found
+
+
+def starter(job: Mapping[str, Any], directory: Directory) -> Caller:
+    """As whom a job runs now: who started it, with the roles of this moment. Raises NotAllowed where they have left."""
+    person_id = str(job["owner_id"])
+    if person_id.startswith("service-"):
+        return Caller(person_id, frozenset((person_id,)))
+    member = directory.members.get(person_id)
+    if member is None or not member.active:
+        raise NotAllowed("who started it works here no more, so it has no rights left; let somebody else start it anew")
+    return Caller(person_id, member.roles, member.department_id, member.team_id)
+
+
+def stands(job: Mapping[str, Any]) -> bool:
+    """Whether an import is through: all rows were sent, each has its outcome, none is to be tried again."""
+    return bool(job["closed"]) and job["cursor"] == job["appended"] and not job["again"]

@@ -1,0 +1,100 @@
+"""Where jobs and their rows lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from crm.common.v1 import job_pb2
+from pymongo import ASCENDING, DESCENDING, DeleteMany, IndexModel, UpdateMany, UpdateOne
+
+from chassis.jobs import model
+from chassis.kernel.ids import new_id
+from chassis.rpc.call import Call
+from chassis.storage.changes import Changes
+from chassis.storage.records import Document, Records
+
+JOBS, ROWS = "jobs", "job_rows"
+_NEWEST = [("create_time", DESCENDING), ("_id", DESCENDING)]
+
+
+class JobStore(Records):
+    """The jobs of a department. Whose they are decides who sees them: `owner_id` is who started them, with team and department."""
+
+    def __init__(self) -> None:
+        owners = [IndexModel([(name, ASCENDING), *_NEWEST], name=f"by_{name}") for name in ("owner_id", "team_id", "department_id")]
+        by_state = IndexModel([("state", ASCENDING), ("update_time", ASCENDING)], name="by_state")
+        mark = IndexModel([("owner_id", ASCENDING), ("fingerprint", ASCENDING)], name="by_fingerprint", sparse=True)
+        super().__init__(job_pb2.Job, indexes=[*owners, by_state, mark])
+
+
+def row_indexes() -> list[IndexModel]:
+    """What rows are found by beside their place: refused ones, ones to be tried again, those about a customer."""
+    return [
+        IndexModel([("job_id", ASCENDING), ("_id", ASCENDING)], name="refused", partialFilterExpression={"refused": {"$gt": 0}}),
+        IndexModel([("job_id", ASCENDING), ("_id", ASCENDING)], name="again", partialFilterExpression={"again": {"$exists": True}}),
+        IndexModel([("customer_ids", ASCENDING)], name="customers", sparse=True),
+    ]
+
+
+def start(call: Call, department: str, kind: str, resource: str, **values: Any) -> Document:
+    """A new job of the caller's, with the commit."""
+    caller = call.caller
+    job: Document = {
+        "_id": f"{department}-{new_id()}", "version": 1, "create_time": call.now, "update_time": call.now, "kind": kind, "resource": resource,
+        "state": model.QUEUED, "starter_id": caller.person_id, "owner_id": caller.person_id, "done": 0, "refused": 0, "created": 0, "updated": 0, "unchanged": 0, "cursor": 0,
+        "appended": 0, "closed": False, "again": 0, "due": False, "rate": 0.0, "busy_seconds": 0.0, "findings": [], **values,
+    }  # fmt: skip
+    job |= {name: place for name, place in (("team_id", caller.team_id), ("department_id", caller.department_id)) if place}
+    call.changes.insert(JOBS, job)
+    note(call.changes, job, "JobStarted", {"state": [None, job["state"]], "resource": [None, resource]}, call)
+    return job
+
+
+def turn(call: Call, job: Document, state: str, action: str, **values: Any) -> Document:
+    """The job in another state, with the commit; a conflict where it has changed since it was read."""
+    after = {**job, "state": state, "version": job["version"] + 1, "update_time": call.now, **values}
+    if state == model.CANCELLED:
+        after["end_time"] = call.now
+        forget_waiting(call.changes, job["_id"])
+    elif job["state"] in (model.DONE, model.FAILED):
+        after |= {"end_time": None, "error_code": None, "error_message": None}
+    changed = {name: value for name, value in after.items() if value is not None and value != job.get(name)}
+    gone = {name: "" for name, value in after.items() if value is None and job.get(name) is not None}
+    operation: Document = {"$set": changed} | ({"$unset": gone} if gone else {})
+    call.changes.must_match(JOBS, UpdateOne({"_id": job["_id"], "version": job["version"], "state": job["state"]}, operation))
+    note(call.changes, after, action, {"state": [job["state"], state]}, call)
+    return after
+
+
+def note(changes: Changes, job: Mapping[str, Any], action: str, changed: Document, call: Call) -> None:
+    """A line of the audit."""
+    changes.audit(JOBS, job["_id"], job["version"], action, changed, call.now)
+
+
+def forget_waiting(changes: Changes, job_id: str) -> None:
+    """Drop what rows say, with the commit; what became of them stays."""
+    gone = {"payload": "", "again": "", "results.$[].kept": ""}
+    changes.write(ROWS, UpdateMany({**span(job_id), "results": {"$exists": True}}, {"$unset": gone}))
+    changes.write(ROWS, UpdateMany({**span(job_id), "payload": {"$exists": True}}, {"$unset": {"payload": ""}}))
+
+
+def forget_customer(changes: Changes, customer_id: str) -> None:
+    """Drop what refused rows say of a customer who is erased, with the commit."""
+    gone = {"results.$[one].kept": "", "results.$[one].text": ""}
+    changes.write(ROWS, UpdateMany({"customer_ids": customer_id}, {"$unset": gone}, array_filters=[{"one.customer_id": customer_id}]))
+
+
+def delete_rows(changes: Changes, job_id: str) -> None:
+    """Delete the rows of a job, with the commit."""
+    changes.write(ROWS, DeleteMany(span(job_id)))
+
+
+def place(job_id: str, number: int) -> str:
+    """Id of the batch that begins with a row; ids are in the order of the rows."""
+    return f"{job_id}:{number:010d}"
+
+
+def span(job_id: str) -> Document:
+    """The filter of all batches of a job."""
+    return {"_id": {"$gt": f"{job_id}:", "$lt": f"{job_id};"}}
