@@ -182,7 +182,7 @@ class Feed:
         if count and state:
             state = job["state"] if job["state"] in (model.RUNNING, model.PAUSED) else state
             job = store.turn(call, job, state, "JobRowsRetried", due=True)
-            call.changes.must_match(JOBS, UpdateOne({"_id": job["_id"]}, {"$inc": {"again": count}}))
+            call.changes.must_match(JOBS, UpdateOne({"_id": job["_id"]}, {"$inc": {"retrying": count}}))
         return contract.RetryJobRowsResponse(job=told(job), count=count)
 
     async def list_rows(self, call: Call, request: Any) -> Any:

@@ -149,7 +149,7 @@ class Imports:
                 self._open[job["_id"]] = (batch["_id"], sent)
             indexes = list(range(batch["filled"], min(batch["filled"] + most, batch["count"])))
             return Slice(batch, indexes, [sent[index] for index in indexes], again=False)
-        if not job["again"]:
+        if not job["retrying"]:
             return None
         query = {"job_id": job["_id"], "again": {"$exists": True}}
         found = await jobs.database[ROWS].find(query, {"payload": 0}).hint("again").sort("_id", 1).limit(1).to_list()
@@ -178,7 +178,7 @@ class Imports:
             await call.changes.commit()
             return
         own = replace(target.service, handlers={**target.service.handlers, target.method.name: handle})
-        mark = f"{job['_id']}-{part.batch['first'] + part.indexes[0]}-{part.batch['tries']}"
+        mark = f"{job['_id']}-{part.batch['first'] + part.indexes[0]}" + (f"-again{part.batch['tries']}" if part.again else "")
         request = request_class(target.method)(**{"request_id": mark, target.field: messages})
         await run(target.method, own, call, request, lambda: jobs.changes_for(job, target.method.name))
 
@@ -216,7 +216,7 @@ class Imports:
         }  # fmt: skip
         more = {"refused": refused, "done": sum(counts.values()), **counts}
         if part.again:
-            more["again"] = -len(results)
+            more["retrying"] = -len(results)
         call.changes.must_match(
             JOBS,
             UpdateOne(

@@ -99,4 +99,4 @@ def starter(job: Mapping[str, Any], directory: Directory) -> Caller:
 
 def stands(job: Mapping[str, Any]) -> bool:
     """Whether an import is through: all rows were sent, each has its outcome, none is to be tried again."""
-    return bool(job["closed"]) and job["cursor"] == job["appended"] and not job["again"]
+    return bool(job["closed"]) and job["cursor"] == job["appended"] and not job["retrying"]

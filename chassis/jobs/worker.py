@@ -250,7 +250,7 @@ class Jobs:
 
     async def _park(self, job: Document) -> None:
         """Nothing to do: make room, until rows come."""
-        same = {**self.mine(job), "appended": job["appended"], "closed": job["closed"], "again": job["again"]}
+        same = {**self.mine(job), "appended": job["appended"], "closed": job["closed"], "retrying": job["retrying"]}
         change = {"$set": {"state": model.QUEUED, "due": False}, "$inc": {"version": 1}}
         await self.database[JOBS].update_one(same, change)
 

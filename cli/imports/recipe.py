@@ -72,6 +72,7 @@ class Recipe:
     title: str
     files: list[File]
     constants: list[dict[str, Any]]
+    text: str = ""
 
     def file_for(self, names: list[str]) -> File | None:
         """The part that fits a header: every column that it needs is there."""
@@ -83,9 +84,10 @@ def load(name: str) -> Recipe:
     """The recipe of a name, or of a path ending in .toml. Raises EngineError saying what is wrong with it."""
     path = Path(name) if name.endswith(".toml") else _find(name)
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        raw = tomllib.loads(text)
         files = [_file(part, raw) for part in raw["files"]]
-        recipe = Recipe(raw["name"], raw.get("title", raw["name"]), files, raw.get("constants", []))
+        recipe = Recipe(raw["name"], raw.get("title", raw["name"]), files, raw.get("constants", []), text)
     except OSError as error:
         raise EngineError(f"{path}: {error.strerror}; `xietong recipes` lists those that there are") from error
     except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:

@@ -13,6 +13,7 @@ from chassis.rpc.documents import to_message
 from cli.batches import Batches, targets
 from cli.engines import EngineError
 from cli.imports import sheet as sheets
+from cli.imports.feeding import Feed, fingerprint
 from cli.imports.reader import Layout, look
 from cli.imports.recipe import File, Recipe, load, suggest, zone_of
 from cli.imports.sending import RESULTS, Import, Rehearsal
@@ -37,7 +38,8 @@ async def run_import(
     """
     recipe = load(recipe_name)
     files = sorted((_read(recipe, path, encoding, zone) for path in paths), key=lambda read: recipe.files.index(read[0]))
-    batches, rehearsal = Batches(plan), Rehearsal() if dry_run else None
+    rehearsal = Rehearsal() if dry_run else None
+    batches = Batches(plan) if dry_run else _feed(plan, recipe, [layout.path for _, layout, _ in files], encoding, zone)
     found: list[Sheet] = []
     stopped: BaseException | None = None
     with errors.open("w", newline="", encoding="utf-8-sig", errors="backslashreplace") as sink:
@@ -52,6 +54,8 @@ async def run_import(
                 found.append(await one.run())
                 if stopped := one.stopped:
                     break
+            if isinstance(batches, Feed) and not stopped:
+                await batches.finish()
         finally:
             await batches.close()
     for sheet, (part, *_) in zip(found, files, strict=False):
@@ -63,11 +67,19 @@ async def run_import(
         f"\n{'dry run, nothing was written; ' if dry_run else ''}{f'{refused:,} rows refused, see {errors}' if refused else 'no row refused'}"
     )
     if stopped:
+        for job in batches.jobs.values() if isinstance(batches, Feed) else ():
+            say(f"  job {job.id} does what it was sent; the same command goes on with it, `xietong jobs cancel {job.id}` ends it")
         raise stopped
     if refused or not all(sheet.agrees for sheet in found):
         sys.exit(1)
     errors.unlink()
     return found
+
+
+def _feed(plan: Plan, recipe: Recipe, paths: list[Path], encoding: str, zone: str) -> Feed:
+    """A sender into jobs, known by what is imported."""
+    mark = fingerprint(recipe.text, paths, encoding, zone or ZONE)
+    return Feed(plan, f"{recipe.name}: {', '.join(path.name for path in paths)}", mark)
 
 
 def _read(recipe: Recipe, path: Path, encoding: str, zone: str) -> Read:
@@ -95,7 +107,7 @@ async def _constants(batches: Batches, recipe: Recipe, rehearsal: Rehearsal | No
     for constant in recipe.constants:
         resource = constant["resource"]
         message: Any = to_message({"source_key": constant["key"], **constant["values"]}, targets()[resource].record.DESCRIPTOR)
-        outcome = (await batches.upsert(resource, [message], dry_run=rehearsal is not None))[0]
+        outcome = (await Batches.upsert(batches, resource, [message], dry_run=rehearsal is not None))[0]
         if RESULTS[outcome.result] == "REFUSED":
             raise EngineError(f"recipe {recipe.name}: {constant['key']} was refused: {outcome.error_message}")
         if rehearsal:

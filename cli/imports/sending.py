@@ -31,7 +31,8 @@ _INNER = re.compile(r"(\w+)\[(\d+)\]\.(\w+)")
 _MOST_LATE = 5_000
 RESULTS = {value.number: value.name.removeprefix("UPSERT_RESULT_") for value in outcome_pb2.UpsertResult.DESCRIPTOR.values}
 _REFUSED = outcome_pb2.UPSERT_RESULT_REFUSED
-_NO_RIGHT = ("NOT_ALLOWED", "UNAUTHENTICATED")
+# What ends an import, whatever is in its rows.
+_ENDS = ("NOT_ALLOWED", "UNAUTHENTICATED", "JOB_STATE_NOT_ALLOWED", "JOB_ROWS_DIFFER")
 Tell = Callable[[int, str, str], object]
 
 
@@ -249,7 +250,7 @@ class Import:
         try:
             return await self.batches.upsert(resource, batch, dry_run=self.rehearsal is not None)
         except CrmError as error:
-            if error.retryable or error.code in _NO_RIGHT:
+            if error.retryable or error.code in _ENDS:
                 raise
             if len(batch) > 1:
                 half = len(batch) // 2

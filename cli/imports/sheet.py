@@ -98,7 +98,7 @@ class Sheet:
         say(f"\n{self.label}: {self.rows:,} rows read: {told}")
         if self.ended:
             say(
-                f"  ended early ({self.ended}); {self.unreached:,} rows are left or not known of: run it again, what is stored stays unchanged"
+                f"  ended early ({self.ended}); {self.unreached:,} rows are left or not known of: run it again, it goes on where it stands"
             )
         for name, column in self.columns.items():
             how = f" ({column['read']})" if column["read"] else ""

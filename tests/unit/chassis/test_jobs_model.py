@@ -82,6 +82,6 @@ def test_a_job_runs_as_who_started_it_is_now() -> None:
 
 
 def test_an_import_is_through_when_nothing_can_come() -> None:
-    whole = {"closed": True, "cursor": 3, "appended": 3, "again": 0}
+    whole = {"closed": True, "cursor": 3, "appended": 3, "retrying": 0}
     assert model.stands(whole)
-    assert not any(model.stands(whole | change) for change in ({"closed": False}, {"cursor": 2}, {"again": 1}))
+    assert not any(model.stands(whole | change) for change in ({"closed": False}, {"cursor": 2}, {"retrying": 1}))
