@@ -11,6 +11,7 @@ import contextlib
 import csv
 import gzip
 import io
+import json
 import statistics
 import sys
 import tempfile
@@ -58,10 +59,11 @@ async def imported(plan: Plan, path: Path, *, by_jobs: bool) -> float:
     started = time.monotonic()
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
-            (sheet,) = await run.run_import(plan, "uci-online-retail", [path], dry_run=False, errors=path.with_suffix(".err"), report=None)
+            report = path.with_suffix(".json")
+            await run.run_import(plan, "uci-online-retail", [path], dry_run=False, errors=path.with_suffix(".err"), report=report)
     finally:
         run._feed = real
-    return float(sheet.rows / (time.monotonic() - started))
+    return float(json.loads(path.with_suffix(".json").read_text())[0]["rows"] / (time.monotonic() - started))
 
 
 async def commands(batches: Batches, count: int) -> list[float]:

@@ -15,6 +15,7 @@ from nats.js import JetStreamContext
 from chassis.access.identity import Identity
 from chassis.messaging.broker import MANAGED_API as API
 from chassis.messaging.broker import ensure_stream, live, stream_name
+from chassis.messaging.models import READERS, reader_name
 from chassis.messaging.reactions import Reaction, consumer_config, durable_name
 from chassis.runtime.department import Department
 from cli.authority import identity_uri
@@ -25,10 +26,11 @@ ACCOUNT = "CRM"
 
 @dataclass(frozen=True)
 class Interest:
-    """One durable: the department `owner` reacts to facts."""
+    """One durable: the department `owner` reacts to facts. Of those that keep a model it may `fold` the facts anew."""
 
     owner: str
     reaction: Reaction
+    folds: bool = False
 
     @property
     def durable(self) -> str:
@@ -43,7 +45,11 @@ class Interest:
 
 def interests(plan: Plan) -> list[Interest]:
     """What every department reacts to, asked of the departments themselves: built, not started."""
-    return [Interest(department.name, reaction) for department in departments_of(plan) for reaction in department.reactions]
+    found = []
+    for department in departments_of(plan):
+        folded = {durable_name(department.name, reaction) for model in department.models for reaction in model.reactions}
+        found += [Interest(department.name, one, durable_name(department.name, one) in folded) for one in department.reactions]
+    return found
 
 
 def departments_of(plan: Plan) -> list[Department]:
@@ -65,7 +71,8 @@ class Rights:
 
 
 def rights_of(name: str, wanted: Iterable[Interest]) -> Rights:
-    """A department publishes its own facts, deletes those about people who were erased, reads by its own durables, and hears the organization."""
+    """A department publishes its own facts, deletes those about people who were erased, reads by its own durables, and hears the organization.
+    Of a reaction that keeps a model it may read the facts once more, by consumers of given names, and pause its own durable meanwhile."""
     own = [interest for interest in wanted if interest.owner == name]
     requests = [f"crm.{name}.v1.>", f"$JS.API.STREAM.INFO.CRM_{name.upper()}"]
     if (
@@ -74,8 +81,13 @@ def rights_of(name: str, wanted: Iterable[Interest]) -> Rights:
         requests += [f"$JS.API.STREAM.MSG.{verb}.CRM_{name.upper()}" for verb in ("GET", "DELETE")]
     for interest in own:
         requests += [f"$JS.API.CONSUMER.INFO.{interest.stream}.{interest.durable}", f"$JS.ACK.{interest.stream}.{interest.durable}.>"]
-    feeds = tuple(f"$JS.API.CONSUMER.MSG.NEXT.{interest.stream}.{interest.durable}" for interest in own)
-    return Rights(tuple(requests), feeds, ("crm.organization.v1.>",))
+    feeds = [f"$JS.API.CONSUMER.MSG.NEXT.{interest.stream}.{interest.durable}" for interest in own]
+    for interest in (one for one in own if one.folds):
+        requests.append(f"$JS.API.CONSUMER.PAUSE.{interest.stream}.{interest.durable}")
+        for reader in (reader_name(interest.durable, turn) for turn in range(READERS)):
+            requests += [f"$JS.API.CONSUMER.{verb}.{interest.stream}.{reader}" for verb in ("DURABLE.CREATE", "INFO", "DELETE")]
+            feeds.append(f"$JS.API.CONSUMER.MSG.NEXT.{interest.stream}.{reader}")
+    return Rights(tuple(requests), tuple(feeds), ("crm.organization.v1.>",))
 
 
 async def prepare(context: JetStreamContext, departments: Sequence[str], wanted: Sequence[Interest], replicas: int = 1) -> None:

@@ -1,318 +1,44 @@
-"""`xietong rebuild MODEL`: fold a read model anew from the facts, beside live traffic, and put it in the place of the old one in one step.
-
-While it folds, the old model is read and kept as ever. At the end its consumers are paused for moments: both models are compared there,
-and where they differ MongoDB puts the new one in the old one's place ($out: all of it or nothing, indexes stay). Killed at any time,
-nothing was changed, and the consumers go on by themselves.
-"""
+"""`xietong rebuild MODEL`: has a department fold a read model anew from the facts, and watches. Ctrl-C ends the watching, not the job."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import hashlib
-import logging
-import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import bson
-from nats.errors import Error as NatsError
-from nats.js import JetStreamContext
-from nats.js.errors import Error as JetStreamError
-from pymongo.errors import PyMongoError
+from crm.common.v1 import job_pb2
+from crm.common.v1 import job_service_pb2 as contract
 
-from chassis.kernel.errors import Conflict
+from chassis.kernel.errors import CrmError, NotFound
 from chassis.kernel.ids import new_id
-from chassis.kernel.tasks import settle
-from chassis.messaging.broker import connect
-from chassis.messaging.models import Aside, Document, Fold, Model, aside_of
-from chassis.rpc.call import Call
-from chassis.runtime.department import Department
-from chassis.storage.changes import Changes
-from chassis.storage.client import ensure_collection
-from chassis.storage.lease import Lease
+from cli.batches import Batches
 from cli.engines import EngineError
-from cli.nats_accounts import departments_of
-from cli.plan import Plan
+from cli.jobs import SERVICE, until_ended
+from cli.plan import DEPARTMENTS, Plan
 from cli.words import say
 
-PAUSE_SECONDS, QUIET_SECONDS, SAY_SECONDS = 6, 30.0, 2.0
-# MongoDB may take so long to put a model in place, and goes on with it when we are killed: the consumers are paused for longer then.
-OUT_SECONDS, OUT_PAUSE_SECONDS, RESUME_SECONDS = 60, 90, 15.0
-MOST_SHOWN, AFTER = 5, 100
 
-
-@dataclass
-class Outcome:
-    """What a rebuild found: facts folded, documents compared, ids missing from the old model, too many in it, or other in it."""
-
-    facts: int = 0
-    unreadable: int = 0
-    seconds: float = 0.0
-    paused: float = 0.0
-    documents: int = 0
-    digest: str = ""
-    missing: list[str] = field(default_factory=list)
-    extra: list[str] = field(default_factory=list)
-    other: list[str] = field(default_factory=list)
-    differing: list[Document] = field(default_factory=list)
-
-    @property
-    def equal(self) -> bool:
-        """Whether nothing was wrong."""
-        return not (self.missing or self.extra or self.other)
-
-
-def models_of(plan: Plan) -> dict[str, tuple[Department, Model]]:
-    """Every model by its name, with its department: built, not started."""
-    return {model.name: (department, model) for department in departments_of(plan) for model in department.models}
-
-
-async def rebuild(plan: Plan, name: str) -> Outcome:
-    """Fold the model anew, tell what was found. Raises EngineError for a model that there is not, or that cannot be folded."""
-    known = models_of(plan)
-    if name not in known:
-        raise EngineError(f"there is no model «{name}»; there are {', '.join(sorted(known))}")
-    department, model = known[name]
-    lease, found = Lease(department.database, "rebuild"), Outcome()
-
-    async def anew() -> None:  # after a lost lease everything begins from nothing
-        nonlocal found
-        found = Outcome()
-        await Rebuild(department, model, connection.jetstream(timeout=15), found, lease).run()
-
+async def rebuild(plan: Plan, name: str) -> Any:
+    """The job, done. Raises EngineError for a model that there is not, or a job that did not end well."""
+    batches = Batches(plan)
     try:
-        if not await lease.hold():
-            raise EngineError(
-                f"a model of {department.name} is being folded anew already, or somebody was stopped at it just now; try again in seconds"
-            )
-        connection = await connect(plan.nats_url, "crm-rebuild", plan.identity("cli"))
-        logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of how nats-py ends a TLS connection
-        try:
-            await lease.while_held(anew)
-        finally:
-            with contextlib.suppress(PyMongoError):
-                await lease.release()
-            with contextlib.suppress(NatsError, OSError):
-                await connection.close()
-    except (NatsError, JetStreamError, PyMongoError, OSError, TimeoutError) as error:
-        raise EngineError(
-            f"the model was left as it is: {str(error)[:300] or type(error).__name__}; see that NATS and MongoDB run, and repeat it"
-        ) from error
+        job = await until_ended(batches, (await _started(batches, name)).id)
     finally:
-        await department.database.client.close()
-    tell(name, found)
-    return found
+        await batches.close()
+    for found in job.findings:
+        say(f"  {found}")
+    if job.state != job_pb2.JOB_STATE_DONE:
+        raise EngineError(f"the model was left as it is: {job.error_message or 'the job was cancelled'}")
+    return job
 
 
-def tell(name: str, found: Outcome) -> None:
-    """The outcome in lines."""
-    say(f"  {name}: {found.facts:,} facts in {found.seconds:.1f} s ({found.facts / max(found.seconds, 0.001):,.0f}/s)")
-    say(f"  {found.documents:,} documents, sha256 {found.digest[:16]}; reactions paused for {found.paused:.2f} s")
-    if found.unreadable:
-        say(f"  {found.unreadable:,} messages that this build cannot read were passed over, as by the reactions (xietong events parked)")
-    if found.equal:
-        say("  equal to the model that there was; nothing was changed")
-        return
-    for words, ids in (("were missing", found.missing), ("were too many", found.extra), ("were other", found.other)):
-        if ids:
-            say(f"  {len(ids):,} {words}: {', '.join(ids[:MOST_SHOWN])}{' …' if len(ids) > MOST_SHOWN else ''}")
-    say("  the new model is in place")
-
-
-class Rebuild:
-    """One model, folded anew, once: under a term of the lease."""
-
-    def __init__(self, department: Department, model: Model, context: JetStreamContext, found: Outcome, lease: Lease) -> None:
-        self.department, self.model, self.context, self.found, self.lease = department, model, context, found, lease
-        self.database, self.aside = department.database, aside_of(model.collection, lease.term)
-        self.pause_seconds = PAUSE_SECONDS
-        self.folds = [Fold(department.name, reaction, context) for reaction in model.reactions]
-
-    async def run(self) -> None:
-        """All of it. Raises Conflict where the facts are not all there, or the live model does not come to rest."""
-        begun = time.monotonic()
-        await ensure_collection(self.database, self.aside)
-        await self.database[self.aside].delete_many({})
-        if indexes := self.department.wanted_indexes().get(self.model.collection):
-            await self.database[self.aside].create_indexes(indexes)
+async def _started(batches: Batches, name: str) -> Any:
+    known = []
+    for department in DEPARTMENTS:
+        request = contract.StartRebuildRequest(request_id=new_id(), model=name)
         try:
-            total = sum([await fold.begin() for fold in self.folds])
-            await self._catch_up(total)
-            self.found.unreadable = sum(fold.unreadable for fold in self.folds)
-            self.found.facts, self.found.seconds = sum(fold.count for fold in self.folds), time.monotonic() - begun
-            await self._swap(total)
-        finally:
-            with contextlib.suppress(NatsError, JetStreamError, PyMongoError, OSError):  # what is left is emptied by the next one
-                for fold in self.folds:
-                    await fold.close()
-                await self.database[self.aside].delete_many({})  # a department may not drop what it has
-        if self.model.after and not self.found.equal:
-            await self._after()
-
-    async def _catch_up(self, total: int) -> None:
-        """Fold what the live model has heard so far."""
-        due = time.monotonic() + SAY_SECONDS
-        for fold in self.folds:
-            until = int((await self.context.consumer_info(fold.stream, fold.durable)).ack_floor.stream_seq)
-            while events := await fold.next(until):
-                await self._fold(fold, events)
-                if time.monotonic() > due:
-                    say(f"  {sum(one.count for one in self.folds):,} of {total:,} facts")
-                    due = time.monotonic() + SAY_SECONDS
-
-    async def _fold(self, fold: Fold, events: list[Any]) -> None:
-        call = self._call(Aside(self.database, {self.model.collection: self.aside}), frozenset((self.model.collection,)))
-        await call.aliases.fresh()
-        await fold.reaction.handle(call, events)
-        await call.changes.commit()
-
-    def _call(self, database: Any, only: frozenset[str] | None) -> Call:
-        call = self.department.own_call("rebuild")
-        call.database = database
-        call.changes = Changes(database, call.caller.person_id, call.request_id, "rebuild", only=only, aliases=self.department.aliases)
-        return call
-
-    async def _swap(self, total: int) -> None:
-        """Pause the live model, fold the rest of what it has heard, compare, and replace the old one where they differ."""
-        begun = time.monotonic()
-        keeping = asyncio.create_task(self._keep_paused())
-        try:
-            places = [await self._at_rest(fold) for fold in self.folds]
-            for fold, place in zip(self.folds, places, strict=True):
-                while events := await fold.next(place):
-                    await self._fold(fold, events)
-                await fold.must_be_whole(self.database)
-            await self._compare()
-            if not self.found.equal:
-                self.pause_seconds = OUT_PAUSE_SECONDS
-                await self._pause()
-                await self._must_rest(places)
-                await self._put_in_place()
-                await self._must_rest(places)
-        finally:
-            await settle([keeping])
-            await self._resume()
-            self.found.paused = time.monotonic() - begun
-
-    async def _resume(self) -> None:
-        """Let the consumers go on, unless another rebuild has the lease by now and has paused them for itself. Where the broker does not
-        answer they go on by themselves, when their pause is over."""
-        end = time.monotonic() + RESUME_SECONDS
-        while time.monotonic() < end:
-            with contextlib.suppress(NatsError, JetStreamError, OSError, TimeoutError):
-                if await self._taken():
-                    return
-                for fold in self.folds:
-                    await self.context.resume_consumer(fold.stream, fold.durable)
-                return
-            await asyncio.sleep(0.3)
-
-    async def _taken(self) -> bool:
-        try:
-            return not await self.lease.hold()
-        except PyMongoError:  # who cannot ask is not alone: nobody puts a model in place now
-            return False
-
-    async def _put_in_place(self) -> None:
-        """The new model in the place of the old one. When this ends, nothing of it is under way any more: what the consumers wrote into the
-        old model while MongoDB still copies the new one would be lost with it."""
-        mark = f"rebuild {self.model.name} {new_id()}"
-        if not await self.lease.hold():
-            raise Conflict(f"the lease is another one's by now; repeat `xietong rebuild {self.model.name}`")
-        copying = asyncio.create_task(self._copy(mark))
-        try:
-            await asyncio.shield(copying)
-        except asyncio.CancelledError:
-            await asyncio.gather(copying, return_exceptions=True)
-            raise
-
-    async def _copy(self, mark: str) -> None:
-        out = [{"$out": self.model.collection}]
-        try:
-            cursor = await self.database[self.aside].aggregate(out, maxTimeMS=OUT_SECONDS * 1000, comment=mark)
-            await cursor.to_list()
-        except PyMongoError:  # the connection is gone: the copying may not be
-            end = time.monotonic() + OUT_SECONDS
-            while time.monotonic() < end:
-                with contextlib.suppress(PyMongoError):
-                    mine: list[Document] = [{"$currentOp": {"allUsers": False}}, {"$match": {"command.comment": mark}}]
-                    if not await (await self.database.client.admin.aggregate(mine)).to_list():
-                        break
-                await asyncio.sleep(0.1)
-            raise
-
-    async def _keep_paused(self) -> None:
-        """Paused for seconds, again and again: without us the consumers go on by themselves."""
-        while True:
-            await self._pause()
-            await asyncio.sleep(PAUSE_SECONDS / 6)
-
-    async def _pause(self) -> None:
-        until = (datetime.now(UTC) + timedelta(seconds=self.pause_seconds)).isoformat().replace("+00:00", "Z")
-        for fold in self.folds:
-            await self.context.pause_consumer(fold.stream, fold.durable, until)
-
-    async def _at_rest(self, fold: Fold) -> int:
-        """Wait until nothing of a paused consumer is in the works; the place in the stream up to which it has had its effect."""
-        end = time.monotonic() + QUIET_SECONDS
-        while time.monotonic() < end:
-            info = await self.context.consumer_info(fold.stream, fold.durable)
-            if info.paused and not info.num_ack_pending:
-                return int(info.delivered.stream_seq)
-            await asyncio.sleep(0.05)
-        raise Conflict(f"{fold.durable} does not come to rest; look at `xietong events parked` and its department's log, then repeat it")
-
-    async def _must_rest(self, places: list[int]) -> None:
-        """Refuse where a consumer went on meanwhile, as after a restart of its department."""
-        for fold, place in zip(self.folds, places, strict=True):
-            if await self._at_rest(fold) != place:
-                raise Conflict(f"{fold.durable} went on in between; repeat `xietong rebuild {self.model.name}`")
-
-    async def _compare(self) -> None:
-        """Both models side by side, by id."""
-        digest = hashlib.sha256()
-        olds, news = self._rows(self.model.collection), self._rows(self.aside)
-        old, new = await anext(olds, None), await anext(news, None)
-        while old or new:
-            if new is None or (old and old["_id"] < new["_id"]):
-                self._differs(self.found.extra, old)
-                old = await anext(olds, None)
-                continue
-            digest.update(bson.encode(new))
-            self.found.documents += 1
-            if old is None or new["_id"] < old["_id"]:
-                self._differs(self.found.missing, new)
-            else:
-                if old != new:
-                    self._differs(self.found.other, old, new)
-                old = await anext(olds, None)
-            new = await anext(news, None)
-        self.found.digest = digest.hexdigest()
-
-    def _differs(self, ids: list[str], *rows: Document | None) -> None:
-        ids.append(next(row["_id"] for row in rows if row))
-        if self.model.after:
-            self.found.differing += [row for row in rows if row]
-
-    async def _rows(self, collection: str) -> AsyncIterator[Document]:
-        """Documents by id, their fields by name; a field without a value is as none."""
-        async for row in self.database[collection].find().sort("_id", 1).batch_size(1000):
-            yield {name: row[name] for name in sorted(row) if row[name] is not None}
-
-    async def _after(self) -> None:
-        """What was made of the model; whoever is faster than we is right, and we look again."""
-        assert self.model.after is not None
-        for start in range(0, len(self.found.differing), AFTER):
-            for _ in range(5):
-                call = self._call(self.database, None)
-                await self.model.after(call, self.found.differing[start : start + AFTER])
-                try:
-                    await call.changes.commit()
-                    break
-                except Conflict:
-                    await asyncio.sleep(0.1)
-            else:
-                raise EngineError(f"the model is in place, but what stands on it is busy; repeat `xietong rebuild {self.model.name}`")
+            return (await batches.call(department, SERVICE, "StartRebuild", request)).job
+        except NotFound as refusal:
+            known.append(refusal.message)
+        except CrmError as refusal:
+            if not refusal.retryable:
+                raise
+    raise EngineError(f"there is no model «{name}»: {'; '.join(known)}")

@@ -72,7 +72,7 @@ class Pace:
     """How fast a job may go: it yields to what people ask of the department meanwhile. `others` counts their calls."""
 
     def __init__(self, others: Callable[[], int]) -> None:
-        self._others, self._seen, self._began = others, others(), 0.0
+        self._others, self._seen, self._began = others, others(), time.monotonic()
         self._asked = False
 
     def rows(self) -> int:

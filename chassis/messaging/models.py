@@ -3,6 +3,7 @@ of the old one in one step."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import NotFoundError
 
 from chassis.kernel.errors import Conflict
 from chassis.messaging.broker import stream_name
@@ -25,6 +27,7 @@ BATCH = 500
 ASIDE = "__rebuild"
 ASIDES = 8
 FETCH_SECONDS = 2
+READERS, READER_SECONDS = 2, 120
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,11 @@ def aside_of(collection: str, term: int) -> str:
     return f"{collection}{ASIDE}{term % ASIDES}"
 
 
+def reader_name(durable: str, turn: int) -> str:
+    """The consumer by which a reaction's facts are folded anew; two take turns. Named, so that a department can be given the right to it."""
+    return f"{durable}-fold{turn % READERS}"
+
+
 def is_aside(collection: str) -> bool:
     """Whether a collection is one of those."""
     return collection[:-1].endswith(ASIDE)
@@ -66,13 +74,15 @@ def is_aside(collection: str) -> bool:
 class Fold:
     """The facts of one reaction in the order of their records' versions, from the first that the stream holds.
 
-    `position` is the last place in the stream that was read, `count` the facts that had their turn. `held` are facts whose predecessor has not come yet: one that was lost and
+    `turn` is the term under which it folds: two that fold at once read by consumers of their own. `position` is the last place in the
+    stream that was read, `count` the facts that had their turn. `held` are facts whose predecessor has not come yet: one that was lost and
     published again stands behind its successors.
     """
 
     owner: str
     reaction: Reaction
     context: JetStreamContext
+    turn: int = 0
     position: int = 0
     count: int = 0
     unreadable: int = 0
@@ -91,11 +101,18 @@ class Fold:
         """The consumer that keeps the model live."""
         return durable_name(self.owner, self.reaction)
 
+    @property
+    def reader(self) -> str:
+        """The consumer by which it reads, which may not be there."""
+        return reader_name(self.durable, self.turn)
+
     async def begin(self) -> int:
         """Open the stream at its first fact; how many there are."""
+        await self._let_go()
         config = ConsumerConfig(
-            deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE, filter_subject=self.reaction.subject, inactive_threshold=120
-        )
+            durable_name=self.reader, deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.NONE, filter_subject=self.reaction.subject,
+            inactive_threshold=READER_SECONDS, mem_storage=True, num_replicas=1,
+        )  # fmt: skip
         info = await self.context.add_consumer(self.stream, config)
         self._subscription = await self.context.pull_subscribe_bind(info.name, self.stream)
         return int(info.num_pending or 0)
@@ -104,6 +121,11 @@ class Fold:
         """Let the stream go."""
         if self._subscription:
             await self._subscription.unsubscribe()
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        with contextlib.suppress(NotFoundError):
+            await self.context.delete_consumer(self.stream, self.reader)
 
     async def next(self, until: int) -> list[Event]:
         """Facts up to a place in the stream, as many as come at once and have their turn; none when that place is reached."""
@@ -168,5 +190,6 @@ class Fold:
                 missing, first = missing + 1, first or f"of {record} version {self.seen.get(record, 0) + 1}"
         if missing:
             raise Conflict(
-                f"{self.stream} no longer holds every fact of {missing:,} records ({first}): the model cannot be folded from nothing, and stays as it is"
+                f"{self.stream} no longer holds every fact of {missing:,} records ({first}): the model cannot be folded from nothing, and stays as it is",
+                retryable=False,
             )

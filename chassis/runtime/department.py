@@ -17,6 +17,7 @@ from chassis.access.authority import Authority
 from chassis.access.caller import Caller
 from chassis.jobs import api as jobs_api
 from chassis.jobs.imports import Imports
+from chassis.jobs.rebuild import Rebuilds, Stand
 from chassis.jobs.store import JOBS, ROWS, JobStore, row_indexes
 from chassis.jobs.worker import Jobs
 from chassis.kernel.addresses import Network
@@ -155,10 +156,15 @@ class Department:
         """JobService, and who works on jobs."""
         imports = Imports(self.name, self.services)
         self.jobs = Jobs(
-            self.database, self.vault, lambda: self.authority.directory, self.changes, collaborations, {"IMPORT": imports},
+            self.database, self.vault, lambda: self.authority.directory, self.changes, collaborations, {"IMPORT": imports, "REBUILD": Rebuilds(self.stand)},
             lambda: self.server.asked, self.settings.time_zone, self.settings.seal,
         )  # fmt: skip
-        return jobs_api.service(self.name, JobStore(), self.jobs, imports)
+        return jobs_api.service(self.name, JobStore(), self.jobs, imports, frozenset(model.name for model in self.models))
+
+    def stand(self) -> Stand:
+        """What it has to fold its models anew."""
+        models = {model.name: model for model in self.models}
+        return Stand(self.name, self.database, models, self.own_call, self.wanted_indexes, lambda: self.jetstream)
 
     def _of_customers(self) -> tuple[str, list[str]]:
         """Where the owners of customers are known, and the resources that are open to them."""

@@ -97,9 +97,7 @@ class Sheet:
         told = ", ".join(f"{self.row_outcomes.get(name, 0):,} {name.lower()}" for name in reversed(ROW_OUTCOMES))
         say(f"\n{self.label}: {self.rows:,} rows read: {told}")
         if self.ended:
-            say(
-                f"  ended early ({self.ended}); {self.unreached:,} rows are left or not known of: run it again, it goes on where it stands"
-            )
+            say(f"  ended early ({self.ended}); {self.unreached:,} rows are left or not known of: run it again, it goes on where it stands")
         for name, column in self.columns.items():
             how = f" ({column['read']})" if column["read"] else ""
             shown = f": {' | '.join(column['samples'])}" if samples else ""

@@ -1,4 +1,4 @@
-"""`xietong rebuild`: a read model folded anew from the facts beside live traffic, in one step in the place of the old one."""
+"""A read model folded anew from the facts beside live traffic, in one step in the place of the old one."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 from pymongo import DeleteOne, UpdateOne
 
+from chassis.jobs import rebuild as rebuilding
+from chassis.jobs.rebuild import Outcome, fold_anew
 from chassis.kernel.errors import Conflict
 from chassis.messaging.models import is_aside
 from chassis.messaging.relay import publish_again
 from chassis.storage.lease import Lease
 from cli import rebuild
 from cli.engines import EngineError
+from tests.component.chassis.test_jobs import DONE, FAILED, PAUSED, Trial
 from tests.support.installation import Installation
 
 Document = dict[str, Any]
@@ -43,6 +46,15 @@ async def stored(crm: Installation, collection: str) -> dict[str, Document]:
     return {row["_id"]: {name: value for name, value in row.items() if value is not None} async for row in rows}
 
 
+async def folded(crm: Installation, name: str) -> Outcome:
+    """A model folded anew by its department, without a job."""
+
+    async def tell(done: int, total: int) -> None:
+        assert done <= total
+
+    return await fold_anew(crm.suite["customer"].stand(), name, tell)
+
+
 async def left_over(crm: Installation, collection: str) -> dict[str, int]:
     """What collections that were folded into still hold."""
     database = crm.suite["customer"].database
@@ -55,7 +67,7 @@ async def test_a_model_where_nothing_was_wrong_is_equal_and_stays(file_crm: Inst
     await populated(file_crm)
     for name, collection in (("timeline", "timeline_entries"), ("work", "open_work")):
         before = await stored(file_crm, collection)
-        first, second = await rebuild.rebuild(file_crm.plan, name), await rebuild.rebuild(file_crm.plan, name)
+        first, second = await folded(file_crm, name), await folded(file_crm, name)
         assert (first.equal, first.documents, first.digest) == (True, len(before), second.digest)
         assert await stored(file_crm, collection) == before
         assert await left_over(file_crm, collection) == {}
@@ -69,7 +81,7 @@ async def test_what_is_missing_too_many_or_other_is_put_right(file_crm: Installa
     entries = database["timeline_entries"]
     await entries.bulk_write([DeleteOne({"_id": lost}), UpdateOne({"_id": other}, {"$set": {"subject": "wrong"}})])
     await entries.insert_one({**right["timeline_entries"][lost], "_id": "zzz"})
-    found = await rebuild.rebuild(file_crm.plan, "timeline")
+    found = await folded(file_crm, "timeline")
     assert (found.missing, found.extra, found.other) == ([lost], ["zzz"], [other])
     assert await stored(file_crm, "timeline_entries") == right["timeline_entries"]
     wanted = {index.document["name"] for index in file_crm.suite["customer"].wanted_indexes()["timeline_entries"]} | {"_id_"}
@@ -78,7 +90,7 @@ async def test_what_is_missing_too_many_or_other_is_put_right(file_crm: Installa
     gone = next(iter(right["open_work"].values()))
     await database["open_work"].delete_one({"_id": gone["_id"]})
     await database["customer_accesses"].update_one({"_id": gone["customer_id"]}, {"$set": {"person_ids": []}})
-    assert (await rebuild.rebuild(file_crm.plan, "work")).missing == [gone["_id"]]
+    assert (await folded(file_crm, "work")).missing == [gone["_id"]]
     assert await stored(file_crm, "open_work") == right["open_work"]
     (access,) = [row for row in (await stored(file_crm, "customer_accesses")).values() if row["_id"] == gone["customer_id"]]
     assert access["person_ids"] == right["customer_accesses"][gone["customer_id"]]["person_ids"]
@@ -103,7 +115,7 @@ async def test_beside_live_traffic_nothing_is_missed_or_entered_twice(file_crm: 
 
     writers = [asyncio.create_task(write(number)) for number in range(4)]
     reader = asyncio.create_task(read())
-    found = await rebuild.rebuild(file_crm.plan, "timeline")
+    found = await folded(file_crm, "timeline")
     await asyncio.sleep(0.3)
     ended.set()
     await asyncio.gather(*writers, reader)
@@ -114,7 +126,7 @@ async def test_beside_live_traffic_nothing_is_missed_or_entered_twice(file_crm: 
     assert facts > 20
     assert await database["timeline_entries"].count_documents({"resource": "notes"}) == facts
     assert await database["parked_events"].count_documents({}) == 0
-    assert (await rebuild.rebuild(file_crm.plan, "timeline")).equal
+    assert (await folded(file_crm, "timeline")).equal
 
 
 @pytest.mark.parametrize("version", ["1", "2"])  # one with successors, the last of its record
@@ -126,7 +138,7 @@ async def test_facts_that_are_not_all_there_leave_the_model_as_it_is(file_crm: I
     assert row is not None
     await sales.jetstream.delete_msg("CRM_SALES", row["sequence"])
     with pytest.raises(Conflict, match="no longer holds every fact of 1 records"):
-        await rebuild.rebuild(file_crm.plan, "timeline")
+        await folded(file_crm, "timeline")
     assert await stored(file_crm, "timeline_entries") == before
     made = await file_crm.ask("CreateCustomer", role="COORDINATOR", kind=1, name="later")  # and the consumers go on
 
@@ -149,7 +161,7 @@ async def test_what_was_erased_does_not_come_back(file_crm: Installation) -> Non
     assert late is not None
     lost = await file_crm.suite["customer"].database["timeline_entries"].find_one_and_delete({"_id": late["_id"]})
     assert lost is not None
-    assert (await rebuild.rebuild(file_crm.plan, "timeline")).missing == [late["_id"]]
+    assert (await folded(file_crm, "timeline")).missing == [late["_id"]]
     assert await stored(file_crm, "timeline_entries") == before
 
 
@@ -162,7 +174,7 @@ async def test_facts_that_stand_behind_their_successors_are_folded_in_their_orde
     await sales.jetstream.delete_msg("CRM_SALES", row["sequence"])
     assert await publish_again(sales.database, {"_id": row["_id"]}) == 1
     await file_crm.settled()
-    assert (await rebuild.rebuild(file_crm.plan, "timeline")).equal
+    assert (await folded(file_crm, "timeline")).equal
     assert await stored(file_crm, "timeline_entries") == before
 
 
@@ -185,20 +197,20 @@ async def test_what_no_build_can_read_is_passed_over_as_by_the_reactions(file_cr
         return await file_crm.suite["customer"].database["parked_events"].count_documents({"reaction": "timeline"}) == 1
 
     await file_crm.until(parked, 60)
-    found = await rebuild.rebuild(file_crm.plan, "timeline")
+    found = await folded(file_crm, "timeline")
     assert (found.equal, found.unreadable) == (True, 1)
 
 
 async def test_two_at_once_are_one(file_crm: Installation) -> None:
     await populated(file_crm)
     before = await stored(file_crm, "timeline_entries")
-    found = await asyncio.gather(*(rebuild.rebuild(file_crm.plan, "timeline") for _ in range(3)), return_exceptions=True)
-    assert sorted(type(one).__name__ for one in found) == ["EngineError", "EngineError", "Outcome"]
+    found = await asyncio.gather(*(folded(file_crm, "timeline") for _ in range(3)), return_exceptions=True)
+    assert sorted(type(one).__name__ for one in found) == ["Conflict", "Conflict", "Outcome"]
     assert await stored(file_crm, "timeline_entries") == before
 
 
 async def test_a_model_that_there_is_not_is_refused_with_those_that_there_are(file_crm: Installation) -> None:
-    with pytest.raises(EngineError, match="there is no model «timelines»; there are timeline, work"):
+    with pytest.raises(EngineError, match=r"there is no model «timelines»: .*timeline, work"):
         await rebuild.rebuild(file_crm.plan, "timelines")
 
 
@@ -206,21 +218,21 @@ async def test_a_rebuild_that_loses_its_lease_begins_from_nothing_when_it_has_it
     file_crm: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await populated(file_crm)
-    before, held, swap = await stored(file_crm, "timeline_entries"), Lease._held, rebuild.Rebuild._swap
+    before, held, swap = await stored(file_crm, "timeline_entries"), Lease._held, rebuilding.Rebuild._swap
     turns: list[int] = []
 
     async def lost_once(self: Lease) -> bool:  # as while MongoDB is away
         return await held(self) if self.name != "rebuild" or len(turns) != 1 else turns.append(0) or False
 
-    async def late(self: rebuild.Rebuild, total: int) -> None:
+    async def late(self: rebuilding.Rebuild, total: int) -> None:
         turns.append(self.lease.term)
         if len(turns) == 1:
             await asyncio.sleep(60)
         await swap(self, total)
 
     monkeypatch.setattr(Lease, "_held", lost_once)
-    monkeypatch.setattr(rebuild.Rebuild, "_swap", late)
-    found = await rebuild.rebuild(file_crm.plan, "timeline")
+    monkeypatch.setattr(rebuilding.Rebuild, "_swap", late)
+    found = await folded(file_crm, "timeline")
     assert (len(turns), found.equal, found.documents) == (3, True, len(before))
     assert await stored(file_crm, "timeline_entries") == before
     assert await left_over(file_crm, "timeline_entries") == {}
@@ -230,11 +242,11 @@ async def test_one_that_lost_its_lease_and_does_not_know_it_takes_nothing_from_t
     file_crm: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await populated(file_crm)
-    before, swap = await stored(file_crm, "timeline_entries"), rebuild.Rebuild._swap
-    first: list[asyncio.Task[rebuild.Outcome]] = []
+    before, swap = await stored(file_crm, "timeline_entries"), rebuilding.Rebuild._swap
+    first: list[asyncio.Task[Outcome]] = []
     reached = asyncio.Event()
 
-    async def met(self: rebuild.Rebuild, total: int) -> None:
+    async def met(self: rebuilding.Rebuild, total: int) -> None:
         if not reached.is_set():
             reached.set()
             await asyncio.sleep(60)
@@ -242,10 +254,91 @@ async def test_one_that_lost_its_lease_and_does_not_know_it_takes_nothing_from_t
         await asyncio.gather(*first, return_exceptions=True)
         await swap(self, total)
 
-    monkeypatch.setattr(rebuild.Rebuild, "_swap", met)
-    first.append(asyncio.create_task(rebuild.rebuild(file_crm.plan, "timeline")))
+    monkeypatch.setattr(rebuilding.Rebuild, "_swap", met)
+    first.append(asyncio.create_task(folded(file_crm, "timeline")))
     await reached.wait()
     await file_crm.suite["customer"].database["leases"].update_one({"_id": "rebuild"}, {"$set": {"holder": "", "until": PAST}})
-    found = await rebuild.rebuild(file_crm.plan, "timeline")
+    found = await folded(file_crm, "timeline")
     assert (found.equal, found.documents) == (True, len(before))
     assert await stored(file_crm, "timeline_entries") == before
+
+
+# ---- as a job
+
+
+class Turn:
+    """A rebuild of the timeline that waits, after its first batch, for `go`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reached, self.go, fold = asyncio.Event(), asyncio.Event(), rebuilding.Rebuild._fold
+
+        async def slow(rebuild: rebuilding.Rebuild, *given: Any) -> None:
+            await fold(rebuild, *given)
+            self.reached.set()
+            await self.go.wait()
+
+        monkeypatch.setattr(rebuilding.Rebuild, "_fold", slow)
+        monkeypatch.setattr(rebuilding, "SAY_SECONDS", 0.0)
+
+
+START = 'mutation($model: String!) { jobRebuildStart(input: {department: "customer", model: $model}) { job { id state } errors { code } } }'
+
+
+async def test_an_administrator_has_a_model_folded_anew_and_nobody_else(file_crm: Installation) -> None:
+    await populated(file_crm)
+    entries = file_crm.suite["customer"].database["timeline_entries"]
+    lost = await entries.find_one_and_delete({})
+    assert lost is not None
+    for role in ("COORDINATOR", "SALES_LEAD"):
+        refused = (await file_crm.data(START, role, model="timeline"))["jobRebuildStart"]
+        assert [error["code"] for error in refused["errors"]] == ["NOT_ALLOWED"]
+    made = (await file_crm.data(START, "ADMINISTRATOR", model="timeline"))["jobRebuildStart"]["job"]["id"]
+    query = "query($id: ID!) { job(id: $id) { state findings total done starter { name } } }"
+
+    async def done() -> bool:
+        return bool((await file_crm.data(query, "ADMINISTRATOR", id=made))["job"]["state"] == "DONE")
+
+    await file_crm.until(done)
+    job = (await file_crm.data(query, "ADMINISTRATOR", id=made))["job"]
+    assert job["findings"][-1] == "the new model is in place" and f"1 were missing: {lost['_id']}" in job["findings"]
+    assert job["total"] == job["done"] > 0 and job["starter"] == {"name": "人 ADMINISTRATOR"}
+    assert await entries.find_one({"_id": lost["_id"]})
+
+
+async def test_one_that_is_paused_changes_nothing_and_begins_anew(file_crm: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    await populated(file_crm)
+    before, trial = await stored(file_crm, "timeline_entries"), Trial(file_crm, "ADMINISTRATOR")
+    turn = Turn(monkeypatch)
+    trial.id = (await trial.ask("StartRebuild", model="timeline")).job.id
+    assert (await trial.ask("StartRebuild", model="timeline")).job.id == trial.id  # one at a time
+    await turn.reached.wait()
+    await trial.ask("PauseJob")
+    turn.go.set()
+    await asyncio.sleep(0.5)
+    assert (await trial.job()).state == PAUSED
+    assert await stored(file_crm, "timeline_entries") == before
+    await trial.ask("ResumeJob")
+    assert (await trial.until(DONE)).findings[-1].startswith("equal to")
+    assert await left_over(file_crm, "timeline_entries") == {}
+
+
+async def test_one_whose_starter_lost_the_right_fails(file_crm: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    await populated(file_crm)
+    await file_crm.person("FOLDER", "ADMINISTRATOR")
+    directory = file_crm.suite["customer"].authority
+    await file_crm.until(lambda: file_crm.people["FOLDER"] in directory.directory.members)
+    trial, turn = Trial(file_crm, "FOLDER"), Turn(monkeypatch)
+    trial.id = (await trial.ask("StartRebuild", model="work")).job.id
+    await turn.reached.wait()
+    person = (await file_crm.ask("GetPerson", person_id=file_crm.people["FOLDER"])).person
+    await file_crm.ask("UpdatePerson", person_id=person.id, version=person.version, roles=[3], update_mask={"paths": ["roles"]})
+    await file_crm.until(lambda: "ADMINISTRATOR" not in directory.directory.members[person.id].roles)
+    turn.go.set()
+    assert (await trial.until(FAILED)).error_code == "NOT_ALLOWED"
+
+
+async def test_the_command_line_starts_one_and_tells_what_was_found(file_crm: Installation, capsys: pytest.CaptureFixture[str]) -> None:
+    await populated(file_crm)
+    assert (await rebuild.rebuild(file_crm.plan, "work")).state == DONE
+    told = capsys.readouterr().out
+    assert "rebuild work" in told and "equal to the model that there was" in told
