@@ -139,6 +139,8 @@ class Rebuilds:
                 raise Stopped("the job is not ours to go on with")
             jobs.progress.ring()
 
+        due = 0.0
+
         async def batch(done: int, total: int) -> None:
             nonlocal due
             await pace.rest()
@@ -147,7 +149,6 @@ class Rebuilds:
                 await tell(done, total)
                 due = time.monotonic() + SAY_SECONDS
 
-        due = 0.0
         await batch(0, 0)
         try:
             found = await fold_anew(self.stand(), job["resource"], batch)
