@@ -15,7 +15,7 @@ from chassis.kernel.errors import CrmError
 from chassis.kernel.ids import new_id
 from chassis.rpc.service import policy_of, request_class
 from cli.plan import DEPARTMENTS
-from tests.support.installation import ROLES
+from tests.support.installation import PATIENCE, ROLES
 from tests.support.matrix import OTHERS, Matrix, about, holder
 from tests.support.requests import FUTURE, filled, rows_of
 from tests.support.samples import sample
@@ -83,7 +83,9 @@ class Prober:
         request = request_class(method)(**fields)
         try:
             token = self.crm.tokens[role]
-            answer = await self.crm.channels[department].call(method.containing_service, method.name, request, token=token)
+            answer = await self.crm.channels[department].call(
+                method.containing_service, method.name, request, token=token, seconds=PATIENCE
+            )
             told = str(answer)
             self.seen += told.count("canary")
             self.leaks |= {f"{method.name} tells {role} {word}" for word in self.matrix.leaked(role, told)}
