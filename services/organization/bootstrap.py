@@ -24,7 +24,7 @@ from chassis.storage import client
 from chassis.storage.encryption import Vault
 from services.organization.access import api as access_api
 from services.organization.access import store as access_store
-from services.organization.access.parts import LoadPart
+from services.organization.access.parts import LoadPart, Parts
 from services.organization.api_keys import api as api_keys_api
 from services.organization.api_keys.store import ApiKeys
 from services.organization.departments import api as departments_api
@@ -117,7 +117,7 @@ def build(settings: Settings) -> Department:
 
     link = WebhookLink(settings.destinations)
     sender = WebhookSender(endpoints, deliveries, link, lambda method: department.own_call(method))
-    directory = partial(access_store.answer, database, parts, owner_sees_all=settings.owner_sees_all)
+    directory = partial(access_store.answer, database, Parts(parts), owner_sees_all=settings.owner_sees_all)
     authority = Authority(directory, keys)
     department = Department(
         name="organization",

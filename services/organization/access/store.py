@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -16,8 +16,7 @@ from chassis.rpc.call import Call
 from chassis.storage.client import Database
 from services.organization.access import catalogue
 from services.organization.access.model import Rights
-from services.organization.access.parts import ENOUGH_BYTES, LoadPart
-from services.organization.access.parts import load as parts_of
+from services.organization.access.parts import ENOUGH_BYTES, Parts
 from services.organization.access.policy import grants, personal, services
 from services.organization.people.model import every_role
 
@@ -44,7 +43,7 @@ async def begin(database: Database, parts: Iterable[str] = ()) -> None:
 
 
 async def answer(
-    database: Database, parts: Mapping[str, LoadPart], request: access_service_pb2.GetDirectoryRequest, *, owner_sees_all: bool
+    database: Database, parts: Parts, request: access_service_pb2.GetDirectoryRequest, *, owner_sees_all: bool
 ) -> access_service_pb2.GetDirectoryResponse:
     """What changed since the revisions that are known: the directory, and parts as far as there is room beside it. The revisions are read
     first: a change in between is fetched next time."""
@@ -54,7 +53,7 @@ async def answer(
     directory = await load(database, revision, owner_sees_all=owner_sees_all) if changed else None
     found = access_service_pb2.GetDirectoryResponse(directory=directory)
     if found.ByteSize() <= ENOUGH_BYTES:
-        found.parts.extend(await parts_of(database, parts, revisions, request.known_parts))
+        found.parts.extend(await parts.differing(database, revisions, request.known_parts))
     return found
 
 

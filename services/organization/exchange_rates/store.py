@@ -23,7 +23,7 @@ from services.organization.exchange_rates.model import pair_key
 
 log = logging.getLogger("crm.organization")
 COLLECTION = "exchange_rates"
-MOST_RATES = MOST_CURRENCIES * DAYS_BACK
+MOST_RATES = MOST_CURRENCIES * (DAYS_BACK + 1)
 _FIELDS = {"from_currency": 1, "to_currency": 1, "rate": 1, "first_date": 1}
 _MILLISECONDS = 10_000
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -29,13 +30,17 @@ class Organization:
         self.revisions = {"revision": 1, "words": 1, "number": 1}
         self.contents: dict[str, Message] = {"words": StringValue(value="a b"), "number": Int64Value(value=5)}
         self.sent: list[access_service_pb2.GetDirectoryResponse] = []
+        self.made: list[str] = []
+        self.parts = parts.Parts({name: partial(self._load, name) for name in self.contents})
 
     def change(self, name: str, content: Message | None = None) -> None:
         self.revisions[name] += 1
         if content is not None:
             self.contents[name] = content
 
-    async def _load(self, name: str) -> Message:
+    async def _load(self, name: str, _: object) -> Message:
+        self.made.append(name)
+        await asyncio.sleep(0)
         return self.contents[name]
 
     async def fetch(self, request: access_service_pb2.GetDirectoryRequest) -> access_service_pb2.GetDirectoryResponse:
@@ -48,8 +53,7 @@ class Organization:
             for number in range(PEOPLE):
                 answer.directory.members.add(person_id=f"p{number}", active=True)
         if not self.old and not (self.crowded and answer.HasField("directory")):
-            loaders = {name: lambda _, name=name: self._load(name) for name in self.contents}
-            answer.parts.extend(await parts.load(cast(Any, None), loaders, self.revisions, request.known_parts))
+            answer.parts.extend(await self.parts.differing(cast(Any, None), self.revisions, request.known_parts))
         self.sent.append(answer)
         return answer
 
@@ -160,6 +164,16 @@ async def test_a_part_at_fault_keeps_what_was_held_is_told_and_not_fetched_in_a_
     organization.change("number", Int64Value(value=4))
     await department.refresh()
     assert department.directory.parts.get(NUMBER) == 25
+
+
+async def test_many_departments_that_ask_at_once_cost_one_making_a_revision() -> None:
+    organization = Organization()
+    departments = [authority(organization, WORDS) for _ in range(6)]
+    await asyncio.gather(*(one.refresh() for one in departments))
+    organization.change("words", StringValue(value="c"))
+    await asyncio.gather(*(one.refresh() for one in departments))
+    assert [one.directory.parts.get(WORDS) for one in departments] == [["c"]] * 6
+    assert organization.made == ["words", "words"]
 
 
 async def test_parts_too_large_for_one_answer_come_in_several() -> None:
