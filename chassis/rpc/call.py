@@ -85,7 +85,7 @@ class Call:
 
     @property
     def rates(self) -> Rates:
-        """The exchange rates of the last 400 days, kept while the organization is away."""
+        """The exchange rates of the last 400 days, kept while the organization is away. Of earlier days the organization tells (BatchGetRates)."""
         return self.directory.parts.get(RATES)
 
     def fiscal(self, unit_id: str = "") -> Calendar:

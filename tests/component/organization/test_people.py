@@ -35,6 +35,18 @@ async def test_a_person_is_created_changed_and_read(crm: Installation) -> None:
     assert made.id in [one.id for one in (await crm.ask("ListPeople", role="SALES_REP", page_size=100, order_by=2)).people]
 
 
+async def test_the_day_of_a_person_is_known_in_every_department(crm: Installation) -> None:
+    far = (await crm.ask("CreatePerson", **values(crm, "p.far@example.com", time_zone="Pacific/Kiritimati"))).person
+    near = (await crm.ask("CreatePerson", **values(crm, "p.near@example.com", time_zone="Pacific/Pago_Pago"))).person
+
+    def days() -> set[str]:
+        call = crm.suite["sales"].own_call("test")
+        return {call.today_of(one.id).isoformat() for one in (far, near)}
+
+    # 25 hours apart they are never on one day; one day apart or two.
+    await crm.until(lambda: len(days()) == 2)
+
+
 async def test_a_person_that_cannot_be_is_refused(crm: Installation) -> None:
     taken = (await crm.ask("CreatePerson", **values(crm, "p.two@example.com"))).person
     for more, code, field in (
