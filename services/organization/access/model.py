@@ -23,7 +23,7 @@ OWN, TEAM, DEPARTMENT, BELOW, ALL = "OWN", "TEAM", "DEPARTMENT", "DEPARTMENT_AND
 Rights = dict[str, dict[str, str]]
 NOTHING: dict[str, str] = {}
 EDIT = ("read", "create", "update", "archive")
-EVERY_ACTION = (*EDIT, "assign", "import", "record", "vote", "password", "absence", "rotate", "erase")
+EVERY_ACTION = (*EDIT, "assign", "import", "record", "vote", "password", "absence", "rotate", "erase", "merge", "unmerge")
 # What services and tools do, and no person.
 OF_SERVICES = ("republish", "retry", "drop", "reconcile")
 # Actions that no method asks for by its policy, but some code by name.
