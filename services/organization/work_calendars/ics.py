@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from chassis.kernel.errors import Invalid
@@ -114,7 +114,7 @@ def _begin_and_end(event: dict[str, tuple[str, str]]) -> tuple[date, date]:
 
 def _day(text: str) -> date:
     try:
-        return datetime.strptime(text[:8], "%Y%m%d").date()
+        return date(int(text[:4]), int(text[4:6]), int(text[6:8]))
     except ValueError:
         raise _unreadable(f"«{text[:30]}» is no date of iCalendar; it is written 20260101") from None
 

@@ -178,7 +178,9 @@ def test_facts_without_customer_or_interest_leave_none() -> None:
 
 
 def test_whose_facts_are_told_stands_in_the_contracts() -> None:
-    assert sources()["customer"] == {"SegmentMember": "segments", "Customer": "customers", "Contact": "contacts", "Note": "notes"}
+    assert sources()["customer"] == {
+        "SegmentMember": "segments", "Customer": "customers", "Contact": "contacts", "Note": "notes", "CustomerMerge": "customer_merges",
+    }  # fmt: skip
     assert sources()["sales"].items() >= {"Opportunity": "opportunities", "Order": "orders"}.items()
     assert sources()["marketing"].items() >= {"CampaignMessage": "campaign_messages"}.items()
     assert sources()["support"].items() >= {"Ticket": "tickets", "TicketReply": "ticket_replies"}.items()
