@@ -132,6 +132,7 @@ class Imports:
             log.error("rows failed", extra={"job": job["_id"], "first": found.batch["first"], "count": len(found.rows)}, exc_info=error)
             await self._halve(jobs, job, call, found, key, error)
         else:
+            pace.did(len(found.rows))
             self._most[job["_id"]] = min(500, self._most.get(job["_id"], 500) * 2)
         return True
 

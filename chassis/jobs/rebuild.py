@@ -39,7 +39,7 @@ PAUSE_SECONDS, QUIET_SECONDS, SAY_SECONDS = 6, 30.0, 1.0
 # MongoDB may take so long to put a model in place, and goes on with it when we are killed: the consumers are paused for longer then.
 OUT_SECONDS, OUT_PAUSE_SECONDS, RESUME_SECONDS = 60, 90, 15.0
 MOST_SHOWN, AFTER = 5, 100
-RIGHT = ("read_models", "rebuild")
+RIGHT = ("jobs", "rebuild")
 Tell = Callable[[int, int], Awaitable[None]]
 
 

@@ -37,8 +37,8 @@ log = logging.getLogger("crm.jobs")
 LOOK_SECONDS, TIDY_SECONDS = 0.5, 60.0
 IDLE_SECONDS = 5.0
 LONGEST_WAIT = 30.0
-# While others ask, a batch has so many rows, and the job rests as long as it took, at most so long.
-BATCH, SMALL, LONGEST_REST = 500, 50, 0.5
+# While others ask, a batch takes about a moment and has at most so many rows, and the job rests twice as long as it took, at most so long.
+BATCH, SMALL, MOMENT_SECONDS, LONGEST_REST = 500, 50, 0.02, 0.5
 TIDIED = 100
 
 
@@ -73,19 +73,26 @@ class Pace:
 
     def __init__(self, others: Callable[[], int]) -> None:
         self._others, self._seen, self._began = others, others(), time.monotonic()
-        self._asked = False
+        self._asked, self._each = False, 0.0
 
     def rows(self) -> int:
-        """How many rows the next batch may have."""
+        """How many rows the next batch may have: while others ask, as many as take a moment."""
         seen = self._others()
         self._asked, self._seen, self._began = seen > self._seen, seen, time.monotonic()
-        return SMALL if self._asked else BATCH
+        if not self._asked:
+            return BATCH
+        return max(1, min(SMALL, int(MOMENT_SECONDS / self._each))) if self._each else SMALL
+
+    def did(self, rows: int) -> None:
+        """So many rows were done since."""
+        each = (time.monotonic() - self._began) / rows
+        self._each = 0.5 * self._each + 0.5 * each if self._each else each
 
     async def rest(self) -> None:
         """After a batch: let others have their turn."""
         took = time.monotonic() - self._began
         self._asked |= self._others() > self._seen
-        await asyncio.sleep(min(took, LONGEST_REST) if self._asked else 0)
+        await asyncio.sleep(min(2 * took, LONGEST_REST) if self._asked else 0)
 
 
 class Kind(Protocol):

@@ -10,6 +10,7 @@ from crm.common.v1 import disclosure_service_pb2
 
 from chassis.access.caller import READ, refused
 from chassis.access.fields import told
+from chassis.jobs.store import ROWS
 from chassis.kernel.errors import Invalid
 from chassis.rpc import audits
 from chassis.rpc.call import Call
@@ -23,6 +24,9 @@ DESCRIPTOR = disclosure_service_pb2.DESCRIPTOR.services_by_name["DisclosureServi
 MOST = 500
 _SEALED = "as long as the record; personal fields encrypted under the customer's key until it is erased"
 _AUDIT = "for good, sealed in a chain; personal values masked"
+_ROWS = (
+    "30 days after the end of the import; what refused rows say is sealed under the import's key, and dropped when the customer is erased"
+)
 _READS = {"action": ACTION}
 _UNSEEN = frozenset(("id", "version", "update_time"))
 
@@ -48,6 +52,9 @@ def service(department: str, stores: Sequence[Records]) -> Service:
             call.seen += [(store.resource, row["_id"], names) for row in rows if (names := tuple(name for name in clear if row.get(name)))]
             if count:
                 places.append(_place(department, store.resource, count, [_record(store, row, limits) for row in rows], _SEALED))
+        kept = await call.database[ROWS].count_documents({"customer_ids": request.customer_id}, maxTimeMS=call.milliseconds_left)
+        if kept:
+            places.append(_place(department, ROWS, kept, [], _ROWS))
         audited = await call.database[AUDIT].count_documents({"record_id": {"$in": touched}}, maxTimeMS=call.milliseconds_left)
         audited += await call.database[AUDIT].count_documents({"read_ids": {"$in": touched}, **_READS}, maxTimeMS=call.milliseconds_left)
         if audited:

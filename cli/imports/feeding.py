@@ -71,13 +71,17 @@ class Feed(Batches):
             start += len(batch)
         return [found[index] for index in range(len(records))]
 
-    async def finish(self) -> None:
-        """Say that no further rows will come, and wait until every job is through."""
-        for resource, job in self.jobs.items():
-            await self._job_call(resource, contract.CloseJobRequest(request_id=new_id(), job_id=job.id))
-        for resource in self.jobs:
-            while (await self._look(resource)).state != job_pb2.JOB_STATE_DONE:
-                await asyncio.sleep(LOOK_SECONDS)
+    async def finish(self) -> CrmError | None:
+        """Say that no further rows will come, and wait until every job is through; what kept one from it."""
+        try:
+            for resource, job in self.jobs.items():
+                await self._job_call(resource, contract.CloseJobRequest(request_id=new_id(), job_id=job.id))
+            for resource in self.jobs:
+                while (await self._look(resource)).state != job_pb2.JOB_STATE_DONE:
+                    await asyncio.sleep(LOOK_SECONDS)
+        except CrmError as error:
+            return error
+        return None
 
     # ---- inside
 

@@ -55,7 +55,7 @@ async def run_import(
                 if stopped := one.stopped:
                     break
             if isinstance(batches, Feed) and not stopped:
-                await batches.finish()
+                stopped = await batches.finish()
         finally:
             await batches.close()
     for sheet, (part, *_) in zip(found, files, strict=False):

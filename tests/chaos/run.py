@@ -21,10 +21,11 @@ from cli.audit import prove
 from cli.batches import Batches
 from cli.plan import DEPARTMENTS
 from gateway.graph.contract import to_global
-from tests.chaos.checker import MOST_TOLD, Checker
+from tests.chaos.checker import MOST_TOLD, Checker, Findings
 from tests.chaos.cluster import Cluster
 from tests.chaos.edges import Edges, Opened, judge_edges, open_edges
 from tests.chaos.follower import Follower
+from tests.chaos.importer import Importer, judge_imports
 from tests.chaos.leaders import Leaders, leader_schedule
 from tests.chaos.ledger import Command
 from tests.chaos.nemesis import Nemesis
@@ -120,8 +121,8 @@ async def _torment(stack: Stack, folder: Path, drawn: list[Fault], report: Repor
     workers += [pulse] if pulse else []
     ended = asyncio.Event()
     follower = Follower(len(workers), stack, folder, report.seed)
-    edges = Edges(stack, folder, report.seed, opened)
-    tasks = [asyncio.create_task(client.run(ended)) for client in [*workers, follower]] + [asyncio.create_task(edges.run(ended))]
+    edges, importer = Edges(stack, folder, report.seed, opened), Importer(len(workers) + 1, stack, folder, report.seed)
+    tasks = [asyncio.create_task(client.run(ended)) for client in [*workers, follower, importer]] + [asyncio.create_task(edges.run(ended))]
     campaign = asyncio.create_task(_launch(stack))
     if pulse:
         await stack.until(lambda: pulse.told)
@@ -148,6 +149,7 @@ async def _torment(stack: Stack, folder: Path, drawn: list[Fault], report: Repor
         await stack.until(lambda: _renewed(stack), 40)
         report.settled = await _quiet(stack, checker, healed, report)
         await _judge(stack, checker, commands, report, mailbox, edges)
+        await _imported(checker, importer, report)
         await _followed(checker, follower, report)
     finally:
         await checker.close()
@@ -250,6 +252,8 @@ async def _unrest(stack: Stack, checker: Checker) -> str:
             for collection in ("outbox", "audit_entries"):
                 if await database[collection].find_one({"pending": True}):
                     return f"{collection} of {name}"
+            if await database["jobs"].find_one({"state": {"$in": ["QUEUED", "RUNNING"]}, "due": True}):
+                return f"jobs of {name}"
         if await checker.databases["marketing"]["campaign_messages"].find_one({"state": "PLANNED"}):
             return "mails"
         if await checker.databases["support"]["tickets"].find_one({"state": "PENDING", "wait_until_time": {"$exists": True}}):
@@ -266,6 +270,13 @@ async def _unrest(stack: Stack, checker: Checker) -> str:
     except (PyMongoError, NatsError, OSError, TimeoutError) as error:
         return type(error).__name__
     return ""
+
+
+async def _imported(checker: Checker, importer: Importer, report: Report) -> None:
+    found = Findings()
+    await judge_imports(importer, checker, found)
+    report.counts |= found.counts
+    report.violations += found.violations + [f"an import was refused: {one}" for one in importer.unexpected]
 
 
 async def _followed(checker: Checker, follower: Follower, report: Report) -> None:

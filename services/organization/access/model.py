@@ -26,6 +26,8 @@ EDIT = ("read", "create", "update", "archive")
 EVERY_ACTION = (*EDIT, "assign", "import", "record", "vote", "password", "absence", "rotate", "erase", "merge", "unmerge")
 # What services and tools do, and no person.
 OF_SERVICES = ("republish", "retry", "drop", "reconcile")
+# What administrators and tools do, and services do not.
+OF_ADMINISTRATORS = ("rebuild",)
 # Actions that no method asks for by its policy, but some code by name.
 ADDED_ACTIONS = {"graph": ("read",), "role_definitions": ("assign",), "directory": ("read",)}
 
@@ -96,7 +98,7 @@ ROLES: dict[str, Rights] = {
     "ADMINISTRATOR": {
         "organization set-up": rights(ALL, *EVERY_ACTION), "people": rights(ALL, *EVERY_ACTION), "integration": rights(ALL, *EVERY_ACTION),
         "sharing": edit(ALL), "personal": read(ALL, "update"), "explanations": read(ALL), "graph": read(ALL),
-        "jobs": read(ALL, "create", "update"), "read_models": rights(ALL, "rebuild"),
+        "jobs": read(ALL, "create", "update", "rebuild"),
     },
 }  # fmt: skip
 
@@ -112,7 +114,7 @@ TITLES = {
 
 # What is somebody's own and no work: a deputy does not take it over. Of other resources, single rights that nobody lends.
 PERSONAL_FAMILIES = ("organization set-up", "sharing", "integration", "personal")
-PERSONAL = ("grants", "explanations", "graph", "directory", "disclosures", "jobs", "read_models", "customers.erase")
+PERSONAL = ("grants", "explanations", "graph", "directory", "disclosures", "jobs", "customers.erase")
 
 # What services need beside what they own.
 SERVICES: dict[str, Rights] = {
@@ -124,5 +126,5 @@ SERVICES: dict[str, Rights] = {
 EVERY_DEPARTMENT: Rights = {"directory": read(ALL), "checkpoints": rights(ALL, "record"), "facts": read(ALL, "republish")}
 TOOL: Rights = {
     "grants": read(ALL), "explanations": read(ALL), "histories": read(ALL), "directory": read(ALL), "audits": read(ALL), "checkpoints": read(ALL),
-    "jobs": read(ALL, "create", "update"), "read_models": rights(ALL, "rebuild"), "signing_keys": rights(ALL, "rotate"), "parked_events": read(ALL, "retry", "drop", "reconcile"),
+    "jobs": read(ALL, "create", "update", "rebuild"), "signing_keys": rights(ALL, "rotate"), "parked_events": read(ALL, "retry", "drop", "reconcile"),
 }  # fmt: skip

@@ -316,6 +316,9 @@ async def test_what_refused_rows_say_is_sealed_and_forgotten_with_their_customer
     batch = await trial.crm.suite["customer"].database[ROWS].find_one({"job_id": trial.id, "first": 1})
     assert batch is not None
     assert "王秘密".encode() not in str(batch).encode() and b"13800001234" not in batch["results"][0]["kept"]
+    query = "query($id: ID!) { customerDisclosure(customerId: $id) { place recordCount } }"
+    places = (await trial.crm.data(query, id=_global("Customer", customer)))["customerDisclosure"]
+    assert {"place": "job_rows", "recordCount": 1} in places
     await trial.crm.ask("EraseCustomer", role="COORDINATOR", customer_id=customer, reason="请求")
     batch = await trial.crm.suite["customer"].database[ROWS].find_one({"job_id": trial.id, "first": 1})
     assert batch is not None

@@ -13,7 +13,7 @@ from crm.organization.v1 import person_pb2
 
 from chassis.kernel.errors import Invalid, NotAllowed, WrongState
 from chassis.rpc.documents import enum_numbers
-from services.organization.access.model import EVERY_ACTION, OF_SERVICES, TITLES
+from services.organization.access.model import EVERY_ACTION, OF_ADMINISTRATORS, OF_SERVICES, TITLES
 from services.organization.access.policy import families, grants, personal, roles, services, spread
 from services.organization.departments.model import DEEPEST, placed_below
 from services.organization.people import model as people
@@ -131,7 +131,7 @@ def test_the_policy_has_the_contracts_roles_and_known_scopes_only() -> None:
     assert set(ROLES) == set(TITLES) == set(enum_numbers(person_pb2.Role.DESCRIPTOR))
     lines = list(grants({**ROLES, **services()}))
     assert {scope for _, _, _, scope in lines} <= SCOPES
-    assert {action for _, _, action, _ in lines} <= {*EVERY_ACTION, *OF_SERVICES}
+    assert {action for _, _, action, _ in lines} <= {*EVERY_ACTION, *OF_ADMINISTRATORS, *OF_SERVICES}
     assert not {action for _, _, action, _ in grants(ROLES)} & set(OF_SERVICES)
     assert len({line[:3] for line in lines}) == len(lines)
 
