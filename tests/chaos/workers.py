@@ -123,7 +123,7 @@ class Worker:
             response = await self.http.post(
                 "/graphql",
                 json={"query": query, "variables": {"i": fields}},
-                headers={"Authorization": f"Bearer {token}", "X-Request-Id": fields["requestId"]},
+                headers={"Authorization": f"Bearer {token}", "X-Request-Id": fields.get("requestId") or new_id()},
             )
             body = response.json()
         except (httpx.HTTPError, ValueError, LookupError):
