@@ -56,7 +56,7 @@ async def rows_by_key(
     if projection:
         inner.append({"$project": projection})
     pipeline: list[Document] = [
-        {"$documents": [{"key": identity} for identity in ids]},
+        {"$documents": [{"key": {"$literal": identity}} for identity in ids]},
         {"$lookup": {"from": collection, "localField": "key", "foreignField": key, "pipeline": inner, "as": "rows"}},
     ]
     groups = await database.aggregate(pipeline, maxTimeMS=milliseconds)

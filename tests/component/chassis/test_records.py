@@ -178,6 +178,11 @@ async def test_hundred_pages_of_a_hundred_rows_are_one_command(store: Store) -> 
     assert {identity: len(page.rows) for identity, page in found.items() if len(page.rows) != 30} == {"c000": 0, "c050": 0}
 
 
+async def test_a_key_that_reads_like_an_expression_of_the_database_is_a_key(store: Store) -> None:
+    pages = await DEALS.batch_page(store.call(), "customer_id", ["$where", "$_id", "x"])
+    assert {key: page.rows for key, page in pages.items()} == {"$where": [], "$_id": [], "x": []}
+
+
 async def test_batch_goes_on_with_the_token_of_a_single_key(store: Store) -> None:
     found = await DEALS.batch_page(store.call(), "customer_id", ["c001", "c002"], size=20)
     following = await DEALS.batch_page(store.call(), "customer_id", ["c001"], size=20, token=found["c001"].next_token)
