@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from chassis.kernel.errors import Invalid
 
 HOME = "Asia/Shanghai"
+MILLISECOND = timedelta(milliseconds=1)
 
 
 def now() -> datetime:
@@ -31,6 +34,38 @@ def read_day(text: str, field: str) -> date:
 def numbered(number: int) -> date:
     """The day of a number that counts days, as `date.toordinal` gives it: for tables of days, which are compared as numbers."""
     return date.fromordinal(number)
+
+
+def start_of(on: date, zone: str = HOME) -> datetime:
+    """The first instant, UTC, at which a zone has come to a day; of a day that a zone leaves out, that of the next one."""
+    return turns(on, zone)[0]
+
+
+@lru_cache(maxsize=10_000)
+def turns(on: date, zone: str) -> tuple[datetime, ...]:
+    """The instants, UTC, at which a zone comes to a day or falls back before it: one, or three where clocks are put back over midnight.
+
+    Raises OverflowError where they lie outside of the years 1 to 9999.
+    """
+    local = datetime(on.year, on.month, on.day)
+    midnights = [local.replace(tzinfo=ZoneInfo(zone), fold=fold).astimezone(UTC) for fold in (0, 1)]
+    marks = sorted({mark for midnight in midnights for mark in (midnight - MILLISECOND, midnight)})
+    return tuple(_turn(on, zone, *pair) for pair in pairwise(marks) if _has_come(on, zone, pair[0]) != _has_come(on, zone, pair[1]))
+
+
+def _has_come(on: date, zone: str, moment: datetime) -> bool:
+    return day(moment, zone) >= on
+
+
+def _turn(on: date, zone: str, before: datetime, after: datetime) -> datetime:
+    """Between two moments, the first at which it is as at the second."""
+    while after - before > MILLISECOND:
+        middle = to_milliseconds(before + (after - before) / 2)
+        if _has_come(on, zone, middle) == _has_come(on, zone, after):
+            after = middle
+        else:
+            before = middle
+    return after
 
 
 def to_milliseconds(moment: datetime) -> datetime:

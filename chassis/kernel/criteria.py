@@ -1,21 +1,26 @@
 """One filter language with two compilers: a MongoDB query and a Python predicate that mean the same. Pure.
 
-A criteria document mirrors `crm.common.v1.Criteria`: {"all": {"items": […]}}, {"any": …}, {"negated": …}, {"condition": …}.
+A criteria document mirrors `crm.common.v1.Criteria`: {"all": {"items": […]}}, {"any": …}, {"negated": …}, {"condition": …}. Its values may
+count from now; then both mean a moment, and a third compiler tells when a document changes sides by time alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from chassis.kernel.errors import Invalid
 from chassis.kernel.money import HOME
 from chassis.kernel.pages import value_at
+from chassis.kernel.relative import MOST_DAYS, MOST_SECONDS, Relative, When
 
 Criteria = Mapping[str, Any]
 Predicate = Callable[[Mapping[str, Any]], bool]
+# When, after a moment, a document comes in or goes out by time alone; None for never, or not within a hundred years.
+Flips = Callable[[Mapping[str, Any], datetime], datetime | None]
+_Judge = Callable[[Mapping[str, Any], When | None], bool]
 
 DEEPEST = 6
 MOST_CONDITIONS = 50
@@ -29,7 +34,7 @@ _VALUE_OF = {"text": "text", "enum": "text", "number": "number", "money": "numbe
 class Field:
     """A field that criteria may name: its document path, kind (text, enum, number, money, flag, time, sealed) and enum values.
 
-    A sealed one is found by its whole value only; `blind` gives what is stored for a value.
+    A sealed one is found by its whole value only; `blind` gives what is stored for a value. `day` says that a text is one ("2026-11-30").
     """
 
     path: str
@@ -37,6 +42,7 @@ class Field:
     values: frozenset[str] = frozenset()
     repeated: bool = False
     blind: Callable[[str], str] | None = None
+    day: bool = False
 
 
 Schema = Mapping[str, Field]
@@ -47,20 +53,47 @@ def refuse(why: str) -> Invalid:
     return Invalid(why, code="CRITERIA_INVALID", field="filter")
 
 
-def to_query(criteria: Criteria | None, schema: Schema) -> dict[str, Any]:
-    """The MongoDB filter; {} for no criteria. Raises Invalid with the place and the mending."""
+def to_query(criteria: Criteria | None, schema: Schema, when: When | None = None) -> dict[str, Any]:
+    """The MongoDB filter at a moment; {} for no criteria. Raises Invalid with the place and the mending."""
     if not criteria:
         return {}
     _measure(criteria)
-    return _query(criteria, schema)
+    return _query(criteria, schema, when)
 
 
-def to_predicate(criteria: Criteria | None, schema: Schema) -> Predicate:
-    """The test of one document; always true for no criteria. Raises as `to_query` does."""
+def to_predicate(criteria: Criteria | None, schema: Schema, when: When | None = None) -> Predicate:
+    """The test of one document at a moment; always true for no criteria. Raises as `to_query` does."""
     if not criteria:
         return lambda _: True
     _measure(criteria)
-    return _predicate(criteria, schema)
+    judge = _predicate(criteria, schema)
+    return lambda document: judge(document, when)
+
+
+def to_flips(criteria: Criteria | None, schema: Schema, zone: str) -> Flips | None:
+    """What tells when a document changes sides by time alone; None where no value counts from now. Raises as `to_query` does.
+
+    From a moment until the one that it tells, and not longer, `to_predicate` answers the same.
+    """
+    if not criteria:
+        return None
+    _measure(criteria)
+    judge, counting = _predicate(criteria, schema), list(_counting(criteria, schema))
+
+    def flips(document: Mapping[str, Any], now: datetime) -> datetime | None:
+        turns = {turn for field, value in counting for turn in value.turns(value_at(dict(document), field.path), zone, of_day=field.day)}
+        inside = judge(document, When(now, zone))
+        coming = sorted(turn for turn in turns if now < turn <= now + timedelta(seconds=MOST_SECONDS))
+        return next((turn for turn in coming if judge(document, When(turn, zone)) is not inside), None)
+
+    return flips if counting else None
+
+
+def to_pending(criteria: Criteria, schema: Schema, when: When) -> dict[str, Any]:
+    """The MongoDB filter of all documents that may change sides by time alone after a moment, and of few others; {} where no value counts
+    from now."""
+    found = [{field.path: {"$gte": value.from_which(when, of_day=field.day)}} for field, value in _counting(criteria, schema)]
+    return {"$or": found} if found else {}
 
 
 def named(criteria: Criteria | None) -> set[str]:
@@ -109,14 +142,23 @@ def _children(node: Criteria) -> list[Criteria]:
     return [node["negated"]] if "negated" in node else []
 
 
-def _query(node: Criteria, schema: Schema) -> dict[str, Any]:
+def _counting(node: Criteria, schema: Schema) -> Iterator[tuple[Field, Relative]]:
+    """The comparisons with values that count from now."""
+    if "condition" in node:
+        field, _, values = _checked(node["condition"], schema)
+        yield from ((field, value) for value in values if isinstance(value, Relative))
+    for child in _children(node):
+        yield from _counting(child, schema)
+
+
+def _query(node: Criteria, schema: Schema, when: When | None) -> dict[str, Any]:
     if "condition" in node:
         field, operator, values = _checked(node["condition"], schema)
-        found = _condition_query(field, operator, values)
+        found = _condition_query(field, operator, values, when)
         if field.kind != "money" or operator == "IS_SET":
             return found
         return {"$and": [found, {_currency_of(field): _code(node["condition"])}]}
-    parts = [_query(child, schema) for child in _children(node)]
+    parts = [_query(child, schema, when) for child in _children(node)]
     if not parts:
         raise refuse("a group without items; give at least one")
     if "negated" in node:
@@ -124,23 +166,23 @@ def _query(node: Criteria, schema: Schema) -> dict[str, Any]:
     return {"$and" if "all" in node else "$or": parts}
 
 
-def _predicate(node: Criteria, schema: Schema) -> Predicate:
+def _predicate(node: Criteria, schema: Schema) -> _Judge:
     if "condition" in node:
         field, operator, values = _checked(node["condition"], schema)
         test = _condition_predicate(field, operator, values)
         if field.kind != "money" or operator == "IS_SET":
             return test
         path, code = _currency_of(field), _code(node["condition"])
-        return lambda document: value_at(dict(document), path) == code and test(document)
+        return lambda document, when: value_at(dict(document), path) == code and test(document, when)
     parts = [_predicate(child, schema) for child in _children(node)]
     if not parts:
         raise refuse("a group without items; give at least one")
     if "negated" in node:
         inner = parts[0]
-        return lambda document: not inner(document)
+        return lambda document, when: not inner(document, when)
     if "all" in node:
-        return lambda document: all(part(document) for part in parts)
-    return lambda document: any(part(document) for part in parts)
+        return lambda document, when: all(part(document, when) for part in parts)
+    return lambda document, when: any(part(document, when) for part in parts)
 
 
 def _currency_of(field: Field) -> str:
@@ -165,6 +207,9 @@ def _checked(condition: Mapping[str, Any], schema: Schema) -> tuple[Field, str, 
     kind = "flag" if operator == "IS_SET" else _VALUE_OF[field.kind]
     values = []
     for value in condition.get("values", ()):
+        if "relative_seconds" in value or "relative_days" in value:
+            values.append(_relative(name, field, operator, value))
+            continue
         if set(value) != {kind}:
             raise refuse(f"«{name}» with {operator or 'no operator'} is compared with a {kind} value; got {', '.join(value) or 'none'}")
         values.append(value[kind])
@@ -172,6 +217,24 @@ def _checked(condition: Mapping[str, Any], schema: Schema) -> tuple[Field, str, 
         raise refuse(f"«{name}» with {operator} takes {'1 to 100 values' if operator == 'IN' else 'one value'}, not {len(values)}")
     _check_enum(name, field, operator, values)
     return field, operator, values
+
+
+def _relative(name: str, field: Field, operator: str, value: Mapping[str, Any]) -> Relative:
+    """A value that counts from now. Raises Invalid where it makes no sense."""
+    kind = next(iter(value))
+    if len(value) > 1:
+        raise refuse(f"a value of «{name}» has {' and '.join(sorted(value))}; give one of them")
+    if field.repeated or not (field.kind == "time" or field.day):
+        raise refuse(f"«{name}» is no time, so {kind} says nothing about it; give a {_VALUE_OF[field.kind]} value")
+    if field.day and kind == "relative_seconds":
+        raise refuse(f"«{name}» is a day and has no time; use relative_days")
+    if operator not in _ORDERED and (operator != "EQUALS" or kind == "relative_seconds"):
+        also = " or EQUALS" if kind == "relative_days" else ""
+        raise refuse(f"«{name}» with {operator} takes no {kind}; use {', '.join(_ORDERED)}{also}, and join several by «any»")
+    most = MOST_DAYS if kind == "relative_days" else MOST_SECONDS
+    if abs(value[kind]) > most:
+        raise refuse(f"{kind} {value[kind]} of «{name}» lies more than a hundred years away; use -{most} to {most}")
+    return Relative(days=value[kind]) if kind == "relative_days" else Relative(seconds=value[kind])
 
 
 def _check_enum(name: str, field: Field, operator: str, values: list[Any]) -> None:
@@ -187,7 +250,15 @@ def _check_enum(name: str, field: Field, operator: str, values: list[Any]) -> No
             raise refuse(f"«{unknown[0]}» is no value of «{name}»; use one of {', '.join(sorted(field.values))}")
 
 
-def _condition_query(field: Field, operator: str, values: list[Any]) -> dict[str, Any]:
+def _bounds(value: Relative, field: Field, operator: str, when: When | None) -> list[tuple[str, Any]]:
+    if when is None:
+        raise RuntimeError("criteria that count from now mean something at a moment only; give it")
+    return value.bounds(operator, when, of_day=field.day)
+
+
+def _condition_query(field: Field, operator: str, values: list[Any], when: When | None) -> dict[str, Any]:
+    if isinstance(values[0], Relative):
+        return {field.path: {_ORDERED.get(one, "$eq"): value for one, value in _bounds(values[0], field, operator, when)}}
     if field.blind and operator != "IS_SET":
         values = [field.blind(value) for value in values]
     value = values[0]
@@ -215,16 +286,31 @@ def _prefix_range(prefix: str) -> dict[str, Any]:
     return {"$gte": prefix}
 
 
-def _condition_predicate(field: Field, operator: str, values: list[Any]) -> Predicate:
-    path, value = field.path, values[0]
+def _condition_predicate(field: Field, operator: str, values: list[Any]) -> _Judge:
+    value, path = values[0], field.path
+    if isinstance(value, Relative):
+        return lambda document, when: all(
+            _holds(value_at(dict(document), path), one, fixed) for one, fixed in _bounds(value, field, operator, when)
+        )
+    test = _fixed(field, operator, values)
+    return lambda document, _: test(value_at(dict(document), path))
+
+
+def _holds(found: Any, operator: str, value: Any) -> bool:
+    return bool(found == value) if operator == "EQUALS" else _compare(found, operator, value)
+
+
+def _fixed(field: Field, operator: str, values: list[Any]) -> Callable[[Any], bool]:
+    """The test of a stored value by values that are the same at every moment."""
+    value = values[0]
     if operator in ("EQUALS", "IN"):
         wanted = set(values) | ({None} if field.kind == "flag" and False in values else set())
-        return lambda document: _any_in(value_at(dict(document), path), wanted)
+        return lambda stored: _any_in(stored, wanted)
     if operator == "IS_SET":
-        return lambda document: (value_at(dict(document), path) not in (None, [])) is value
+        return lambda stored: (stored not in (None, [])) is value
     if operator == "STARTS_WITH":
-        return lambda document: _any(value_at(dict(document), path), lambda found: isinstance(found, str) and found.startswith(value))
-    return lambda document: _compare(value_at(dict(document), path), operator, value)
+        return lambda stored: _any(stored, lambda found: isinstance(found, str) and found.startswith(value))
+    return lambda stored: _compare(stored, operator, value)
 
 
 def _any(found: Any, test: Callable[[Any], bool]) -> bool:

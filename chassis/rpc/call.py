@@ -14,6 +14,7 @@ from chassis.access.parts import FISCAL_CALENDARS, RATES
 from chassis.kernel.clock import HOME, day, now
 from chassis.kernel.fiscal import Calendar
 from chassis.kernel.rates import Rates
+from chassis.kernel.relative import When
 from chassis.storage.aliases import Aliases
 from chassis.storage.changes import Changes
 from chassis.storage.client import Database
@@ -92,6 +93,11 @@ class Call:
         """The fiscal calendar of a unit; the company's where none is named or it has none, kept while the organization is away."""
         units = (unit_id, *self.directory.above.get(unit_id, ())) if unit_id else ()
         return self.directory.parts.get(FISCAL_CALENDARS).of(units)
+
+    @property
+    def when(self) -> When:
+        """The moment at which criteria are judged, and the zone of their days."""
+        return When(self.now, self.zone)
 
     @property
     def vault(self) -> Vault:

@@ -88,7 +88,7 @@ def schema_of(descriptor: Descriptor) -> dict[str, Field]:
         if traits(field).filterable:
             kind, values = _kind(field)
             path = {"money": f"{field.name}.amount_micros", "sealed": f"blind.{field.name}"}.get(kind, field.name)
-            found[field.name] = Field(path, kind, values, field.is_repeated)
+            found[field.name] = Field(path, kind, values, field.is_repeated, day=traits(field).date)
     return found
 
 

@@ -28,6 +28,7 @@ from chassis.storage.records import Records
 log = logging.getLogger("crm.timers")
 Document = dict[str, Any]
 Fire = Callable[[Call, Document], Awaitable[None]]
+Prepare = Callable[[Call, Sequence[Document]], Awaitable[Fire]]
 LOOK_SECONDS = 0.5
 BATCH = 100
 LONGEST_SECONDS = 300.0
@@ -40,14 +41,16 @@ class Timer:
 
     `fire` gets a call of the department and the record as it is, and adds its writes to `call.changes`; among them one after which the
     record has other values than `where`, or a later due time. It has its effect once: the record's version guards it. Up to 100 records
-    are fired with one commit, so it must not count on what it wrote for another one, nor do anything outside of the database.
+    are fired with one commit, so it must not count on what it wrote for another one, nor do anything outside of the database. In place of
+    `fire` one may give `prepare`, which reads at once what the records of a commit need and gives what fires each of them.
     """
 
     name: str
     store: Records
     due: str
     where: Mapping[str, Any]
-    fire: Fire
+    fire: Fire | None = None
+    prepare: Prepare | None = None
 
     @property
     def index(self) -> IndexModel:
@@ -59,6 +62,14 @@ class Timer:
         """Whether it is to fire; another hand may have moved or ended it since it was found."""
         due = record.get(self.due)
         return due is not None and due <= moment and all(record.get(name) == value for name, value in self.where.items())
+
+    async def firing(self, call: Call, records: Sequence[Document]) -> Fire:
+        """What fires these records."""
+        if self.prepare:
+            return await self.prepare(call, records)
+        if self.fire is None:
+            raise RuntimeError(f"the timer «{self.name}» does nothing; give it fire or prepare")
+        return self.fire
 
 
 class Timers:
@@ -134,7 +145,9 @@ class Timers:
         call.now = max(call.now, moment)  # nothing happens before it was due, whatever this machine's clock says
         rows = await self.database[timer.store.resource].find({"_id": {"$in": ids}}, comment="timers").to_list()
         due = [row for row in await timer.store.opened(call, rows) if timer.is_due(row, moment)]
-        reach = timer.store.reach(call, "update")
+        if not due:
+            return due
+        reach, fire = timer.store.reach(call, "update"), await timer.firing(call, due)
         for record in due:
             one = self.own_call(call.method)
             one.now = call.now
@@ -143,7 +156,7 @@ class Timers:
             one.changes.correlation_id = one.request_id
             if not reach.admits(record):
                 raise refused(timer.store.label, "update")
-            await timer.fire(one, record)
+            await fire(one, record)
             call.changes.join(one.changes)
         await call.changes.commit()
         return due

@@ -356,7 +356,7 @@ class Records(Owned):
 
     def _query(self, call: Call, opening: Opening, criteria: Criteria | None, after: Document, *asked: str) -> Document:
         names = named(criteria)
-        parts = [opening.filter((*names, *asked)), to_query(self._as_counts(call, criteria), self.filterable(call)), after]
+        parts = [opening.filter((*names, *asked)), to_query(self._as_counts(call, criteria), self.filterable(call), call.when), after]
         if self.archivable and "archive_time" not in names:
             parts.append({"archive_time": None})
         parts = [part for part in parts if part]

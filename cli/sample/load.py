@@ -84,21 +84,24 @@ async def _company(batches: Batches, staff: Staff, maker: Maker, logins: dict[st
     await _send(batches, "campaigns", campaigns(staff, maker.start), counts)
     await _send(batches, "articles", articles(staff), counts)
     if logins["demo"]:
-        await _segment(batches, staff)
+        await _segments(batches, staff)
 
 
-async def _segment(batches: Batches, staff: Staff) -> None:
-    """One segment to begin with: key accounts and A customers that are being cared for."""
-    criteria = criteria_pb2.Criteria()
+async def _segments(batches: Batches, staff: Staff) -> None:
+    """Two segments to begin with: key accounts and A customers that are being cared for; and who is new, which ends by time alone."""
+    criteria, new = criteria_pb2.Criteria(), criteria_pb2.Criteria()
     for field, values in (("level", ("KEY", "A")), ("lifecycle", ("MAINTAIN",))):
         condition = criteria.all.items.add().condition
         condition.field, condition.operator = field, criteria_pb2.OPERATOR_IN
         for value in values:
             condition.values.add().text = value
-    request = segment_service_pb2.CreateSegmentRequest(
-        request_id=f"sample-{staff.seed}-segment", name="重点维护客户", criteria=criteria, owner_id=staff.marketers[0]
-    )
-    await batches.call("customer", _SEGMENTS, "CreateSegment", request)
+    new.condition.field, new.condition.operator = "create_time", criteria_pb2.OPERATOR_GREATER_OR_EQUAL
+    new.condition.values.add().relative_days = -90
+    for key, name, wanted in (("segment", "重点维护客户", criteria), ("segment-new", "近90天新增客户", new)):
+        request = segment_service_pb2.CreateSegmentRequest(
+            request_id=f"sample-{staff.seed}-{key}", name=name, criteria=wanted, owner_id=staff.marketers[0]
+        )
+        await batches.call("customer", _SEGMENTS, "CreateSegment", request)
 
 
 async def _department(batches: Batches, life: Life, resources: Iterable[str], counts: dict[str, int]) -> None:

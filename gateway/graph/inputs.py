@@ -25,11 +25,18 @@ _HIDDEN = frozenset(("update_mask", "page_size", "page_token", "read_mask", "fil
 _OPERATORS = {
     "eq": "OPERATOR_EQUALS", "in_": "OPERATOR_IN", "lt": "OPERATOR_LESS", "lte": "OPERATOR_LESS_OR_EQUAL", "gt": "OPERATOR_GREATER",
     "gte": "OPERATOR_GREATER_OR_EQUAL", "is_set": "OPERATOR_IS_SET", "starts_with": "OPERATOR_STARTS_WITH",
+    "eq_relative": "OPERATOR_EQUALS", "lt_relative": "OPERATOR_LESS", "lte_relative": "OPERATOR_LESS_OR_EQUAL",
+    "gt_relative": "OPERATOR_GREATER", "gte_relative": "OPERATOR_GREATER_OR_EQUAL",
 }  # fmt: skip
 _WORDS = {
     "eq": "Equals.", "in_": "Is one of these, 1 to 100.", "lt": "Is less (earlier).", "lte": "Is less (earlier) or equal.",
     "gt": "Is greater (later).", "gte": "Is greater (later) or equal.", "is_set": "Has a value (true) or none (false).",
     "starts_with": "Begins with, as written.",
+    "eq_relative": "Falls on the day that is so many days from today; takes days only.",
+    "lt_relative": "Is earlier than a moment, or than a day as a whole, that counts from now.",
+    "lte_relative": "Is earlier than a moment that counts from now, or equal; or before the end of a day.",
+    "gt_relative": "Is later than a moment that counts from now; or after the end of a day.",
+    "gte_relative": "Is later than a moment that counts from now, or equal; or not before a day.",
     "currency_code": "The currency that is compared, CNY when not given; what is in another one does not meet the condition.",
 }  # fmt: skip
 
@@ -40,6 +47,19 @@ class MoneyInput:
 
     currency_code: str = strawberry.field(description="ISO 4217 code, three capital letters.")
     amount: Decimal = strawberry.field(description="Exact amount in units of the currency.")
+
+
+@strawberry.input(description="A moment that counts from now. Give one of both.")
+class RelativeTimeInput:
+    """Time that comes in as a distance."""
+
+    days: int | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="So many days from today in the company's time zone, -7 for a week ago; it stands for the whole day. At most a hundred years.",
+    )
+    seconds: Long | None = strawberry.field(
+        default=strawberry.UNSET, description="So many seconds from now, -3600 for an hour ago; not of a date. At most a hundred years."
+    )
 
 
 # ---- request → input type
@@ -199,6 +219,7 @@ def _condition(name: str, kind: Any, operators: tuple[str, ...]) -> Any:
     namespace: dict[str, Any] = {"__annotations__": annotations}
     for operator in operators:
         shape: Any = list[kind] if operator == "in_" else {"is_set": bool, "currency_code": str}.get(operator, kind)
+        shape = RelativeTimeInput if operator in _RELATIVE else shape
         annotations[operator] = shape | None
         namespace[operator] = strawberry.field(
             default=strawberry.UNSET, description=_WORDS[operator], name="in" if operator == "in_" else None
@@ -207,6 +228,7 @@ def _condition(name: str, kind: Any, operators: tuple[str, ...]) -> Any:
 
 
 _ORDER = ("lt", "lte", "gt", "gte")
+_RELATIVE = ("eq_relative", "lt_relative", "lte_relative", "gt_relative", "gte_relative")
 
 
 def _condition_for(field: FieldDescriptor) -> Any:
@@ -215,12 +237,12 @@ def _condition_for(field: FieldDescriptor) -> Any:
     if field.message_type is not None:
         if field.message_type.full_name == "crm.common.v1.Money":
             return _condition("AmountCondition", Decimal, ("eq", *_ORDER, "is_set", "currency_code"))
-        return _condition("DateTimeCondition", datetime, (*_ORDER, "is_set"))
+        return _condition("DateTimeCondition", datetime, (*_ORDER, *_RELATIVE, "is_set"))
     mark = traits(field)
     if mark.refers_to:
         return _condition("IDCondition", strawberry.ID, ("eq", "in_", "is_set"))
     if mark.date:
-        return _condition("DateCondition", date, ("eq", "in_", *_ORDER, "is_set"))
+        return _condition("DateCondition", date, ("eq", "in_", *_ORDER, *_RELATIVE, "is_set"))
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
         return _condition("BooleanCondition", bool, ("eq",))
     if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
@@ -287,7 +309,19 @@ def _parts(value: Any, descriptor: Descriptor, level: int) -> Iterator[criteria_
                 yield criteria_pb2.Criteria(condition=made)
 
 
+def _relative(value: RelativeTimeInput, field: FieldDescriptor) -> criteria_pb2.Value:
+    given = {
+        name: number for name in ("days", "seconds") if (number := getattr(value, name)) is not strawberry.UNSET and number is not None
+    }
+    if len(given) != 1:
+        words = f"{field.name}: a moment that counts from now has {'both days and seconds' if given else 'neither days nor seconds'}; give one of them"
+        raise Invalid(words, code="CRITERIA_INVALID", field=f"filter.{field.name}")
+    return criteria_pb2.Value(**{f"relative_{name}": number for name, number in given.items()})
+
+
 def _value(value: Any, field: FieldDescriptor, flag: bool) -> criteria_pb2.Value:
+    if isinstance(value, RelativeTimeInput):
+        return _relative(value, field)
     if flag or isinstance(value, bool):
         return criteria_pb2.Value(flag=value)
     if isinstance(value, Enum):

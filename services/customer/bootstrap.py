@@ -50,6 +50,7 @@ def build(settings: Settings) -> Department:
     )
     department.closing = [*department.closing, *(channel.close for channel in owners)]
     department.indexes = {WORK: [WORK_INDEX, index_of_alias("customer_id")]}
+    department.timers = [segment_reactions.time_passing(segments, customers)]
     accesses = Accesses()
     department.places = places(accesses)
     department.models = [timeline_reactions.model(timeline), access_reactions.model(accesses)]

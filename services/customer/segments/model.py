@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from crm.customer.v1 import customer_pb2
 
-from chassis.kernel.criteria import Predicate, Schema, to_predicate
+from chassis.kernel.criteria import Flips, Predicate, Schema, to_flips, to_predicate
 from chassis.kernel.errors import Invalid
+from chassis.kernel.relative import When
 from chassis.rpc.documents import schema_of
 
 Document = dict[str, Any]
@@ -34,10 +37,35 @@ def criteria_refusal(segment: Document, known: Schema) -> Invalid | None:
     return None
 
 
-def belongs(segment: Document) -> Predicate:
-    """The test of one customer: in use, and within the criteria."""
-    inside = to_predicate(segment["criteria"], SCHEMA)
+def belongs(segment: Document, when: When) -> Predicate:
+    """The test of one customer at a moment: in use, and within the criteria."""
+    inside = to_predicate(segment["criteria"], SCHEMA, when)
     return lambda customer: not customer.get("archive_time") and inside(customer)
+
+
+def flips(segment: Document, when: When) -> Flips | None:
+    """What tells when a customer comes in or goes out by time alone; None where the criteria do not count from now."""
+    told = to_flips(segment["criteria"], SCHEMA, when.zone)
+    return told and (lambda customer, now: None if customer.get("archive_time") else told(customer, now))
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A segment as customers are judged by it at a moment."""
+
+    segment_id: str
+    when: When
+    belongs: Predicate
+    flips: Flips | None
+
+    @classmethod
+    def of(cls, segment: Document, when: When) -> Judge:
+        """The judge of a segment."""
+        return cls(segment["_id"], when, belongs(segment, when), flips(segment, when))
+
+    def next(self, customer: Document) -> datetime | None:
+        """When the customer comes in or goes out by time alone."""
+        return self.flips(customer, self.when.now) if self.flips else None
 
 
 def member_id(segment_id: str, customer_id: str) -> str:

@@ -1,17 +1,20 @@
-"""Segments are kept current by facts: a changed customer is judged anew, a new segment is filled."""
+"""Segments are kept current by facts and by time: a changed customer is judged anew, and so is one at the moment at which it comes in or goes
+out by time alone; a new segment is filled."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from chassis.kernel.errors import Conflict
 from chassis.messaging.envelope import Event
 from chassis.messaging.reactions import Reaction
 from chassis.rpc.call import Call
+from chassis.runtime.timers import Fire, Timer
 from services.customer.customers.store import Customers
 from services.customer.segments import model
-from services.customer.segments.store import Segments
+from services.customer.segments.store import FLIP, Segments
 
 BATCH = 200
 # Facts after which a customer may be somebody else's.
@@ -27,17 +30,10 @@ def reactions(segments: Segments, customers: Customers, own_call: OwnCall) -> li
         """Compare each changed customer, as it is now, with every segment. Costs the same however many customers there are."""
         ids = list({event.aggregate_id for event in announced})
         found = await customers.batch_get(call, ids)
-        active = await segments.active(call)
+        judges = [model.Judge.of(segment, call.when) for segment in await segments.active(call)]
         stored = await segments.memberships(call, found)
-        for segment in active:
-            belongs = model.belongs(segment)
-            for identity, customer in found.items():
-                before = stored.get(model.member_id(segment["_id"], identity))
-                inside = bool(before) and not (before or {}).get("leave_time")
-                if belongs(customer) and not inside:
-                    segments.enter(call, segment["_id"], customer, before)
-                elif inside and before and not belongs(customer):
-                    segments.leave(call, before, customer)
+        for customer in found.values():
+            _keep(segments, call, judges, stored, customer)
         for identity in {event.aggregate_id for event in announced if event.name in MOVED} & set(found):
             segments.set_owner_of(call, found[identity])
 
@@ -57,32 +53,65 @@ def reactions(segments: Segments, customers: Customers, own_call: OwnCall) -> li
 
     writes = (segments.resource, segments.members.resource)
     return [
-        Reaction("segments", "customer", ("Customer",), judge, writes),
+        Reaction("segments", "customer", ("Customer",), judge, (*writes, customers.resource)),
         Reaction("segment-builds", "customer", ("Segment",), build, writes),
     ]
 
 
+def time_passing(segments: Segments, customers: Customers) -> Timer:
+    """Judges customers at the moment at which they come into a segment or go out by time alone."""
+
+    async def prepare(call: Call, due: Sequence[Document]) -> Fire:
+        all_of_them = [model.Judge.of(segment, call.when) for segment in await segments.active(call)]
+        judges = [judge for judge in all_of_them if judge.flips]
+        stored = await segments.memberships(call, [customer["_id"] for customer in due])
+
+        async def fire(one: Call, customer: Document) -> None:
+            segments.waited(one, customer, _judge(segments, one, judges, stored, customer))
+
+        return fire
+
+    return Timer("segments", customers, FLIP, {}, prepare=prepare)
+
+
+def _judge(
+    segments: Segments, call: Call, judges: Sequence[model.Judge], stored: Mapping[str, Document], customer: Document
+) -> datetime | None:
+    """Let a customer into segments and out of them, as it is now; when time alone would next do so."""
+    turns = []
+    for judge in judges:
+        before = stored.get(model.member_id(judge.segment_id, customer["_id"]))
+        inside, belongs = before is not None and not before.get("leave_time"), judge.belongs(customer)
+        if belongs and not inside:
+            segments.enter(call, judge.segment_id, customer, before)
+        elif before and inside and not belongs:
+            segments.leave(call, before, customer)
+        turns.append(judge.next(customer))
+    return min((turn for turn in turns if turn), default=None)
+
+
+def _keep(segments: Segments, call: Call, judges: Sequence[model.Judge], stored: Mapping[str, Document], customer: Document) -> None:
+    """Judge a customer, and keep when to do so again."""
+    if turn := _judge(segments, call, judges, stored, customer):
+        segments.wait(call, customer["_id"], turn)
+
+
 async def _fill(segments: Segments, own_call: OwnCall, segment: Document) -> None:
-    belongs = model.belongs(segment)
-    async for batch in segments.matching(own_call("segments:fill"), segment, BATCH):
-        await _batch(segments, own_call, segment, batch)
+    """Judge all whom the criteria concern, and all who are in it; each batch at its own moment."""
+    async for batch in segments.concerned(own_call("segments:fill"), segment, BATCH):
+        call = own_call("segments:fill")
+        stored = await segments.memberships(call, [customer["_id"] for customer in batch], segment["_id"])
+        judges = [model.Judge.of(segment, call.when)]
+        for customer in batch:
+            _keep(segments, call, judges, stored, customer)
+        await _settle(call)
     async for members in segments.no_longer(own_call("segments:fill"), segment["_id"], BATCH):
         call = own_call("segments:fill")
+        judges = [model.Judge.of(segment, call.when)]
         for member in members:
             customer = member.pop("customer")
-            if not belongs(customer):
-                segments.leave(call, member, customer)
+            _keep(segments, call, judges, {member["_id"]: member}, customer)
         await _settle(call)
-
-
-async def _batch(segments: Segments, own_call: OwnCall, segment: Document, batch: list[Document]) -> None:
-    call = own_call("segments:fill")
-    stored = await segments.memberships(call, [customer["_id"] for customer in batch], segment["_id"])
-    for customer in batch:
-        before = stored.get(model.member_id(segment["_id"], customer["_id"]))
-        if before is None or before.get("leave_time"):
-            segments.enter(call, segment["_id"], customer, before)
-    await _settle(call)
 
 
 async def _settle(call: Call) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from crm.customer.v1 import segment_events_pb2 as events
@@ -12,7 +13,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateMany, UpdateOne
 from chassis.access.caller import Reach
 from chassis.access.contracts import Opening
 from chassis.access.fields import KEPT
-from chassis.kernel.criteria import to_query
+from chassis.kernel.criteria import to_pending, to_query
 from chassis.kernel.errors import NotAllowed
 from chassis.kernel.ids import new_id
 from chassis.kernel.pages import Sort
@@ -26,6 +27,8 @@ from services.customer.segments import model
 
 Document = dict[str, Any]
 MEMBERS = "segment_members"
+# Of a customer: when it next comes into a segment or goes out by time alone, or before. Neither field of the record nor change of it.
+FLIP, FLIP_MARK = "flip_time", "flip_mark"
 MOST_COUNTED = 100_000
 
 
@@ -203,9 +206,22 @@ class Segments(Records):
         values = {name: customer.get(name) for name in OWNER_FIELDS}
         call.changes.write(MEMBERS, UpdateMany({"customer_id": customer["_id"]}, {"$set": values}))
 
-    async def matching(self, call: Call, segment: Document, size: int) -> AsyncIterator[list[Document]]:
-        """All customers within the criteria, in bounded batches by id."""
-        query: Document = {"$and": [to_query(segment["criteria"], model.SCHEMA), {"archive_time": None}]}
+    def wait(self, call: Call, customer_id: str, until: datetime) -> None:
+        """Judge a customer anew at a moment, or before: one moment is kept for all segments, the first. The mark tells whoever judges them
+        now by the time that they are judged here too, maybe by a segment that is new: both cannot be right."""
+        kept = {"$min": {FLIP: until}, "$set": {FLIP_MARK: new_id()}}
+        call.changes.write(self.customers.resource, UpdateOne({"_id": customer_id}, kept))
+
+    def waited(self, call: Call, customer: Document, until: datetime | None) -> None:
+        """The moment of a customer has come: keep the next one. A conflict where the customer, or what is waited for, changed meanwhile."""
+        seen = {"_id": customer["_id"], "version": customer["version"], FLIP: customer[FLIP], FLIP_MARK: customer.get(FLIP_MARK)}
+        then: Document = {"$set": {FLIP: until}} if until else {"$unset": {FLIP: "", FLIP_MARK: ""}}
+        call.changes.must_match(self.customers.resource, UpdateOne(seen, then))
+
+    async def concerned(self, call: Call, segment: Document, size: int) -> AsyncIterator[list[Document]]:
+        """All customers within the criteria, and all who may come in or go out by time alone, in bounded batches by id."""
+        inside, pending = (to(segment["criteria"], model.SCHEMA, call.when) for to in (to_query, to_pending))
+        query: Document = {"$and": [{"$or": [inside, pending]} if pending else inside, {"archive_time": None}]}
         last = ""
         while True:
             page = {"$and": [query, {"_id": {"$gt": last}}]} if last else query

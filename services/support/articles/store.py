@@ -53,7 +53,7 @@ class Articles(Records):
         limits = call.limits(self.resource)
         if any(limits.get(name, READ) < READ for name in ("title", "body")):
             return []  # what is found tells what stands in it
-        parts = [self.reach(call, "read").filter(), to_query(criteria, self.filterable(call)), {"archive_time": None}]
+        parts = [self.reach(call, "read").filter(), to_query(criteria, self.filterable(call), call.when), {"archive_time": None}]
         within = [part for part in parts if part]
         for terms_asked in terms.asked(question):
             if found := await self._best(call, terms_asked[:MOST_ASKED], within):

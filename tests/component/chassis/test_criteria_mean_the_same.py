@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
-from chassis.kernel.criteria import Field, to_predicate, to_query
+from chassis.kernel.criteria import Field, to_flips, to_pending, to_predicate, to_query
+from chassis.kernel.relative import When
 from tests.support.installation import Engines
+from tests.unit.chassis import test_relative_criteria as relative
 
 SCHEMA = {
     "name": Field("name", "text"),
@@ -124,6 +126,25 @@ def test_database_and_predicate_find_the_same_documents(
 def test_beginning_of_a_text_is_found_alike(collection: Collection[dict[str, Any]], names: list[str], prefix: str) -> None:
     asked = {"condition": {"field": "name", "operator": "STARTS_WITH", "values": [{"text": prefix}]}}
     _agree(collection, [{"name": name} for name in names], asked)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    stored=st.lists(relative.documents, min_size=1, max_size=5), asked=relative.criteria, now=relative.near, zone=st.sampled_from(relative.ZONES),
+)  # fmt: skip
+def test_database_and_predicate_agree_on_values_that_count_from_now(
+    collection: Collection[dict[str, Any]], stored: list[dict[str, Any]], asked: dict[str, Any], now: datetime, zone: str
+) -> None:
+    """And so does the search for those who may change sides, with when each of them does."""
+    collection.delete_many({})
+    rows = [{**document, "_id": index} for index, document in enumerate(stored)]
+    collection.insert_many(rows)
+    schema, when = relative.SCHEMA, When(now, zone)
+    by_predicate = {row["_id"] for row in rows if to_predicate(asked, schema, when)(row)}
+    assert {row["_id"] for row in collection.find(to_query(asked, schema, when))} == by_predicate
+    if flips := to_flips(asked, schema, zone):
+        changing = {row["_id"] for row in rows if flips(row, now)}
+        assert changing <= {row["_id"] for row in collection.find(to_pending(asked, schema, when))}
 
 
 def test_beginning_of_an_item_must_be_one_items_own(collection: Collection[dict[str, Any]]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from chassis.kernel.errors import Invalid, WrongState
+from chassis.kernel.relative import When
 from chassis.messaging.envelope import Event
 from services.customer.accesses.model import begun, people_of, work_of
 from services.customer.contacts import model as contacts
@@ -134,7 +135,7 @@ def test_criteria_that_cannot_be_judged_are_refused(wrong: dict[str, Any]) -> No
 
 
 def test_who_is_archived_belongs_to_no_segment() -> None:
-    belongs = segments.belongs({"criteria": criteria()})
+    belongs = segments.belongs({"criteria": criteria()}, When(NOW))
     assert belongs({"industry": "软件"})
     assert not belongs({"industry": "汽车"})
     assert not belongs({})
