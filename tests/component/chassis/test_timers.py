@@ -152,10 +152,11 @@ async def test_two_workers_at_once_fire_each_record_once(crm: Installation) -> N
 
 
 async def many(crm: Installation, mark: str, count: int) -> list[str]:
-    """So many waiting tickets of a product, the first due first: copies of one that was made by the doors."""
+    """So many waiting tickets of a product, the first due first: copies of one that was made by the doors. Nothing was told of them, so the
+    first fact about each is that of its first version: whoever hears it waits for no other."""
     model = await ticket(crm, await waiting(crm, later(LONG), product=mark))
     rows = [
-        {**model, "_id": f"{mark}-{number:03}", "number": f"{mark}-{number}", "wait_until_time": later(LONG + number * SOON)}
+        {**model, "_id": f"{mark}-{number:03}", "version": 0, "number": f"{mark}-{number}", "wait_until_time": later(LONG + number * SOON)}
         for number in range(count)
     ]
     tickets = crm.suite["support"].database["tickets"]
