@@ -30,7 +30,8 @@ class Call:
     of personal data that leaves by another way than in its record.
 
     `contracts` are those that open records of the method's own resource, in a question only; none where `by_roles` says that only roles
-    and collaboration count. `zone` is the company's time zone. `shown_by` has, of each record that was shown by contracts alone, which these were."""
+    and collaboration count. `zone` is the company's time zone. `shown_by` has, of each record that was shown by contracts alone, which these were.
+    `meant` has the ids of merged customers by which a command named those that count: what it writes was written for them."""
 
     caller: Caller
     directory: Directory
@@ -51,6 +52,7 @@ class Call:
     by_roles: bool = False
     shown_by: dict[str, tuple[Contract, ...]] = field(default_factory=dict)
     zone: str = HOME
+    meant: Mapping[str, str] = field(default_factory=dict)
 
     def reach(self, resource: str, action: str, customer_key: str = "") -> Reach:
         """How far the caller's right reaches; raises NotAllowed when there is none.

@@ -105,7 +105,7 @@ async def run(method: MethodDescriptor, service: Service, call: Call, request: M
     await call.aliases.fresh()
     if action not in ("read", PUBLIC):
         refuse_writes(request, _row_of(method, resource), call.limits(resource))
-    request = survivors.meant(method, asked := request, call.aliases)
+    request, call.meant = survivors.meant(method, asked := request, call.aliases)
     answer = await _answer(method, service, call, request, Repeat(method, call, asked) if is_repeatable(asked) else None, fresh)
     if request is not asked:
         survivors.as_asked(asked, request, answer)

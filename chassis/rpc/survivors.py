@@ -6,6 +6,8 @@ What commands name the customer record itself (CustomerService) is not: who chan
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -13,24 +15,28 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescri
 from google.protobuf.message import Message
 
 from chassis.rpc.documents import traits
-from chassis.storage.aliases import CUSTOMER_ID, Aliases
+from chassis.storage.aliases import CUSTOMER_ID, NOTHING, Aliases
 
 OWNER = "CustomerService"
 _KEYS = (CUSTOMER_ID, "customer_ids")
 _PARENTS = ("parent_id", "parent_ids")
 
 
-def meant(method: MethodDescriptor, request: Message, aliases: Aliases) -> Message:
-    """The request as it is meant: itself where it names no alias, else a changed copy."""
+def meant(method: MethodDescriptor, request: Message, aliases: Aliases) -> tuple[Message, Mapping[str, str]]:
+    """The request as it is meant: itself where it names no alias, else a changed copy; and by which alias it named each customer, where it did so
+    by one id alone."""
     if not len(aliases) or not _places(method.input_type):
-        return request
+        return request, NOTHING
     aside = CUSTOMER_ID if method.containing_service.name == OWNER else ""
-    if not _named(request, aliases, aside, change=False):
-        return request
+    named: dict[str, str] = {}
+    _named(request, aliases, aside, named, change=False)
+    if all(one == counts for one, counts in named.items()):
+        return request, NOTHING
     copy = type(request)()
     copy.CopyFrom(request)
-    _named(copy, aliases, aside, change=True)
-    return copy
+    _named(copy, aliases, aside, named, change=True)
+    several = Counter(named.values())
+    return copy, {counts: one for one, counts in named.items() if several[counts] == 1 and one != counts}
 
 
 def as_asked(asked: Any, request: Any, answer: Any) -> None:
@@ -65,26 +71,20 @@ def _places(descriptor: Descriptor, above: frozenset[str] = frozenset()) -> tupl
     return tuple(found)
 
 
-def _named(message: Any, aliases: Aliases, aside: str, *, change: bool) -> bool:
-    """Whether a message names an alias; changed to what it leads to, in place, where that is wanted."""
-    found = False
+def _named(message: Any, aliases: Aliases, aside: str, named: dict[str, str], *, change: bool) -> None:
+    """Note the ids by which a message names customers, with what they lead to; with `change` they are changed to that, in place."""
     for field in _places(message.DESCRIPTOR):
         if field.name == aside:
             continue
         value = getattr(message, field.name)
         if field.message_type is not None:
-            if field.is_repeated:
-                for one in value:
-                    found = _named(one, aliases, "", change=change) or found
-            elif message.HasField(field.name):
-                found = _named(value, aliases, "", change=change) or found
+            for one in value if field.is_repeated else [value] if message.HasField(field.name) else []:
+                _named(one, aliases, "", named, change=change)
             continue
         given = list(value) if field.is_repeated else [value]
-        counts = [aliases.resolve(one) for one in given]
-        if counts != given:
-            found = True
-            if change and field.is_repeated:
-                value[:] = counts
-            elif change:
-                setattr(message, field.name, counts[0])
-    return found
+        if not change:
+            named |= {one: aliases.resolve(one) for one in given if one}
+        elif field.is_repeated:
+            value[:] = [named.get(one, one) for one in given]
+        elif value:
+            setattr(message, field.name, named[value])

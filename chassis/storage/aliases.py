@@ -29,6 +29,7 @@ INDEXES = [
     IndexModel([("time", ASCENDING)], name="by_time"),
     IndexModel([("due_time", ASCENDING)], name="by_due_time", partialFilterExpression={"due_time": {"$exists": True}}),
 ]
+NOTHING: Mapping[str, str] = {}
 LOOK_SECONDS = 1.0
 # Who has not looked for so long looks before it answers or writes.
 STALE_SECONDS = 10.0
@@ -115,15 +116,19 @@ class Aliases:
     def __len__(self) -> int:
         return len(self._edges)
 
-    def place(self, document: Document, *fields: str) -> None:
+    def place(self, document: Document, *fields: str, meant: Mapping[str, str] = NOTHING) -> None:
         """Let a document that is written anew name, in place, the customers that count, each with the id of writing beside it where that is
-        another one."""
+        another one. `meant` says of customers under which id the command named them."""
         for field in fields if self._edges else ():
             given = document.get(field)
-            if given and (counts := self.resolve(given)) != given:
-                document[field], document[alias_of(field)] = counts, document.get(alias_of(field)) or given
+            if not given:
+                continue
+            counts = self.resolve(given)
+            origin = document.get(alias_of(field)) or (given if counts != given else meant.get(given))
+            if origin:
+                document[field], document[alias_of(field)] = counts, origin
 
-    def rename(self, before: Mapping[str, Any], after: Document, *fields: str) -> None:
+    def rename(self, before: Mapping[str, Any], after: Document, *fields: str, meant: Mapping[str, str] = NOTHING) -> None:
         """A record that is given to another customer names, in place, the one that counts; one that is given to the customer it has, by
         whichever of its ids, stays as it was written."""
         for field in fields:
@@ -132,7 +137,7 @@ class Aliases:
                 after[field] = old
             elif old != new:
                 after.pop(alias_of(field), None)
-                self.place(after, field)
+                self.place(after, field, meant=meant)
 
     # ---- how it is known
 

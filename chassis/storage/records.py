@@ -262,7 +262,7 @@ class Records(Owned):
         document.setdefault("create_time", call.now)
         if owner_of is not None:
             document |= {name: owner_of[name] for name in OWNER_FIELDS if owner_of.get(name)}
-        call.aliases.place(document, *self.named_customers)
+        call.aliases.place(document, *self.named_customers, meant=call.meant)
         self._admit(call, action, document, inherited=owner_of is not None)
         if assign_to:
             self.set_owner(call, document, assign_to)
@@ -290,7 +290,7 @@ class Records(Owned):
             raise erased(before["_id"])
         after = {key: value for key, value in {**before, **values}.items() if value is not None}
         after |= {"version": before["version"] + 1, "update_time": call.now, "updater_id": call.caller.person_id}
-        call.aliases.rename(before, after, *self.named_customers)
+        call.aliases.rename(before, after, *self.named_customers, meant=call.meant)
         self._hold(call, after)
         self.complete(call, after)
         call.changes.update(self.resource, before, after, self.personal)

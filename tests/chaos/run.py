@@ -254,6 +254,8 @@ async def _unrest(stack: Stack, checker: Checker) -> str:
                     return f"{collection} of {name}"
             if await database["jobs"].find_one({"state": {"$in": ["QUEUED", "RUNNING"]}, "due": True}):
                 return f"jobs of {name}"
+            if await database["customer_aliases"].find_one({"sweeps": 0}):
+                return f"aliases of {name}"
         if await checker.databases["marketing"]["campaign_messages"].find_one({"state": "PLANNED"}):
             return "mails"
         if await checker.databases["support"]["tickets"].find_one({"state": "PENDING", "wait_until_time": {"$exists": True}}):

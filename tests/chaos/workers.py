@@ -37,7 +37,7 @@ class Worker:
         self.ledger = Ledger(folder / f"worker-{number}.jsonl")
         self.role = ("COORDINATOR", "SALES_LEAD")[number % 2]
         self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{stack.plan.gateway_port}", timeout=4, trust_env=False)
-        self.known: dict[str, list[dict[str, Any]]] = {"Customer": [], "Opportunity": [], "Order": [], "Ticket": []}
+        self.known: dict[str, list[dict[str, Any]]] = {"Customer": [], "Opportunity": [], "Order": [], "Ticket": [], "CustomerMerge": []}
         self.repeated = 0
         self.differed: list[str] = []
         self.unexpected: list[str] = []
@@ -61,6 +61,7 @@ class Worker:
         choices: list[tuple[int, Callable[[], tuple[str, dict[str, Any]] | None]]] = [
             (4, self._customer), (3, self._opportunity), (6, self._move), (6, self._move_shared), (2, self._order), (2, self._confirm),
             (3, self._ticket), (2, self._reply), (2, self._resolve), (2, self._wait), (2, self._note), (2, self._nonsense), (1, self._assign),
+            (2, self._merge), (2, self._unmerge),
         ]  # fmt: skip
         made = self.dice.choices([make for _, make in choices], [weight for weight, _ in choices])[0]()
         if made is not None:
@@ -230,6 +231,16 @@ class Worker:
         role = self.dice.choice(("SALES_REP", "SALES_LEAD"))
         person = to_global("Person", self.stack.people[role])
         return customer and ("customerAssign", {"customerId": customer["id"], "ownerId": person, "version": customer["version"]})
+
+    def _merge(self) -> tuple[str, dict[str, Any]] | None:
+        if len(self.known["Customer"]) < 2:
+            return None
+        survivor, loser = self.dice.sample(self.known["Customer"], 2)
+        return "customersMerge", {"survivorId": survivor["id"], "loserId": loser["id"]}
+
+    def _unmerge(self) -> tuple[str, dict[str, Any]] | None:
+        merge = self._any("CustomerMerge")
+        return merge and ("customerUnmerge", {"customerMergeId": merge["id"], "version": merge["version"]})
 
     def _nonsense(self) -> tuple[str, dict[str, Any]]:
         return "customerCreate", {"kind": "COMPANY", "name": self._tag(), "countryCode": "xx"}

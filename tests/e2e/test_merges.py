@@ -114,16 +114,17 @@ async def test_customers_merged_by_mistake_are_one_everywhere_and_two_again(crm:
     assert told >= both["opportunities"] | both["tickets"] | both["orders"] | both["contacts"]
     assert node["customerMerges"]["nodes"] == [{"loserName": "云溪", "reason": "同一家", "state": "DONE"}]
 
-    since = (await crm.ask("CreateNote", **BOSS, customer_id=loser, text="合并之后")).note
-    assert since.customer_id == survivor
+    since = (await crm.ask("CreateNote", **BOSS, customer_id=survivor, text="合并之后")).note
+    named = (await crm.ask("CreateNote", **BOSS, customer_id=loser, text="按旧编号")).note
+    assert (since.customer_id, named.customer_id) == (survivor, survivor)
     changed = next(iter(others["tickets"]))
     await crm.ask("CreateTicketReply", **BOSS, ticket_id=changed, text="合并期间的答复", author=1)
     undone = await unmerged(crm, merge, version=merge.version, reason="弄错了")
     assert undone.version == 2
     assert (await crm.ask("GetCustomer", **BOSS, customer_id=loser)).customer.id == loser
     await swept(crm, loser)
-    assert await found(crm, survivor) == own | {"notes": own["notes"] | {since.id}}, "what was written since stays"
-    assert await found(crm, loser) == others
+    assert await found(crm, survivor) == own | {"notes": own["notes"] | {since.id}}, "what was written for it since stays"
+    assert await found(crm, loser) == others | {"notes": others["notes"] | {named.id}}, "what named the other goes with that one"
     replies = await crm.suite["support"].database["ticket_replies"].find({"ticket_id": changed}).to_list()
     assert {row["customer_id"] for row in replies} == {loser}, "what hangs on a record of one goes with it"
     for name in KEEPING:

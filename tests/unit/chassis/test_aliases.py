@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from crm.common.v1 import criteria_pb2, disclosure_service_pb2
@@ -22,6 +22,16 @@ BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 NOTES = note_service_pb2.DESCRIPTOR.services_by_name["NoteService"]
 CUSTOMERS = customer_service_pb2.DESCRIPTOR.services_by_name["CustomerService"]
 DISCLOSURES = disclosure_service_pb2.DESCRIPTOR.services_by_name["DisclosureService"]
+
+
+def test_what_a_command_names_by_an_alias_was_written_for_that_one() -> None:
+    aliases = known(row("a", "c", 1))
+    made: Document = {"customer_id": "c"}
+    aliases.place(made, "customer_id", meant={"c": "a"})
+    assert made == {"customer_id": "c", "customer_alias": "a"}
+    moved: Document = {"customer_id": "c"}
+    aliases.rename({"customer_id": "x"}, moved, "customer_id", meant={"c": "a"})
+    assert moved == made
 
 
 def row(loser: str, into: str, minute: int = 0, *, undone: bool = False) -> Document:
@@ -196,7 +206,7 @@ def test_a_question_by_an_alias_is_meant_of_the_survivor_and_answered_under_the_
     aliases = known(row("a", "c", 1))
     method = NOTES.methods_by_name["BatchListNotes"]
     asked = note_service_pb2.BatchListNotesRequest(customer_ids=["a", "x", "c"])
-    meant: Any = survivors.meant(method, asked, aliases)
+    meant, _ = cast(Any, survivors.meant(method, asked, aliases))
     assert (list(meant.customer_ids), list(asked.customer_ids)) == (["c", "x", "c"], ["a", "x", "c"])
     answer: Any = note_service_pb2.BatchListNotesResponse(groups=[{"key": "c", "next_page_token": "t"}, {"key": "x"}])
     survivors.as_asked(asked, meant, answer)
@@ -206,23 +216,25 @@ def test_a_question_by_an_alias_is_meant_of_the_survivor_and_answered_under_the_
 def test_what_names_no_alias_is_not_even_copied() -> None:
     asked = note_service_pb2.BatchListNotesRequest(customer_ids=["x"])
     method = NOTES.methods_by_name["BatchListNotes"]
-    assert survivors.meant(method, asked, known(row("a", "c"))) is asked
-    assert survivors.meant(method, asked, known()) is asked
+    assert survivors.meant(method, asked, known(row("a", "c")))[0] is asked
+    assert survivors.meant(method, asked, known())[0] is asked
 
 
 def test_records_within_a_command_are_meant_of_the_survivor_too() -> None:
     method = NOTES.methods_by_name["BatchUpsertNotes"]
     asked = note_service_pb2.BatchUpsertNotesRequest(notes=[{"customer_id": "a"}, {"customer_id": "x"}])
-    meant: Any = survivors.meant(method, asked, known(row("a", "c")))
-    assert [note.customer_id for note in meant.notes] == ["c", "x"]
+    meant, named = cast(Any, survivors.meant(method, asked, known(row("a", "c"))))
+    assert ([note.customer_id for note in meant.notes], dict(named)) == (["c", "x"], {"c": "a"})
+    both = note_service_pb2.BatchUpsertNotesRequest(notes=[{"customer_id": "a"}, {"customer_id": "c"}])
+    assert survivors.meant(method, both, known(row("a", "c")))[1] == {}, "which row was meant by which id nobody can say"
     request = disclosure_service_pb2.DiscloseSubjectRequest(customer_id="a")
-    meant = survivors.meant(DISCLOSURES.methods_by_name["DiscloseSubject"], request, known(row("a", "c")))
+    meant, _ = cast(Any, survivors.meant(DISCLOSURES.methods_by_name["DiscloseSubject"], request, known(row("a", "c"))))
     assert meant.customer_id == "c"
 
 
 def test_a_command_on_the_customer_itself_is_not_turned_to_another_one() -> None:
     asked = customer_service_pb2.UpdateCustomerRequest(customer_id="a", parent_id="a")
-    meant: Any = survivors.meant(CUSTOMERS.methods_by_name["UpdateCustomer"], asked, known(row("a", "c")))
+    meant, _ = cast(Any, survivors.meant(CUSTOMERS.methods_by_name["UpdateCustomer"], asked, known(row("a", "c"))))
     assert (meant.customer_id, meant.parent_id) == ("a", "c")
 
 
