@@ -377,7 +377,7 @@ def noun_of(mutation: str) -> str:
     """The noun of a mutation, e.g. "TicketReply" of "ticketReplyCreate"."""
     if mutation in ("customersMerge", "customerUnmerge"):
         return "CustomerMerge"
-    nouns = ("Customer", "Opportunity", "Order", "TicketReply", "Ticket", "Note")
+    nouns = ("Customer", "Opportunity", "Order", "TicketReply", "Ticket", "Note", "Person")
     return next(noun for noun in nouns if mutation.lower().startswith(noun.lower()))
 
 

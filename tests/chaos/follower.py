@@ -86,7 +86,7 @@ class Follower(Worker):
     def _take(self, message: dict[str, object]) -> None:
         for code in _codes(message):
             if code == "UNAUTHENTICATED":
-                self._token_until = 0.0
+                self._tokens.clear()
             elif code not in OPEN | {"OVERLOADED"}:
                 self.refused.append(str(message)[:400])
         data = message.get("payload")

@@ -53,7 +53,7 @@ class Pulse(Worker):
         """Until told to end; what is under way then is brought to its outcome."""
         beside = [asyncio.create_task(self._watch()), asyncio.create_task(self._stay_signed_in())]
         commands: set[asyncio.Task[None]] = set()
-        while not self._token:
+        while not self._tokens:
             await asyncio.sleep(LOOK_SECONDS)
         while not ended.is_set():
             task = asyncio.create_task(self._command("customerCreate", {"kind": "COMPANY", "name": self._tag()}))
@@ -71,15 +71,14 @@ class Pulse(Worker):
             self.told[command.record[1]] = time.monotonic()
 
     async def _signed_in(self) -> str:
-        return self._token
+        return self._tokens[self.role][0]
 
     async def _stay_signed_in(self) -> None:
         """Nobody waits for a sign-in: it would be part of the gap."""
         while True:
-            self._token_until = 0.0
             with contextlib.suppress(httpx.HTTPError, ValueError, LookupError):
-                await super()._signed_in()
-            await asyncio.sleep(SIGN_IN_SECONDS if self._token else LOOK_SECONDS)
+                await self._sign_in()
+            await asyncio.sleep(SIGN_IN_SECONDS if self._tokens else LOOK_SECONDS)
 
     async def _watch(self) -> None:
         """Note when each customer's first fact has had its effect."""

@@ -27,6 +27,7 @@ from tests.chaos.edges import Edges, Opened, judge_edges, open_edges
 from tests.chaos.follower import Follower
 from tests.chaos.importer import Importer, judge_imports
 from tests.chaos.leaders import Leaders, leader_schedule
+from tests.chaos.leavers import Leavers
 from tests.chaos.ledger import Command
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.pulse import Gap, Pulse
@@ -118,7 +119,7 @@ async def _torment(stack: Stack, folder: Path, drawn: list[Fault], report: Repor
     many = BESIDE if isinstance(stack, Cluster) else WORKERS
     workers = [Worker(number, stack, folder, report.seed, shared) for number in range(many)]
     pulse = Pulse(many, stack, folder, report.seed) if isinstance(stack, Cluster) else None
-    workers += [pulse] if pulse else []
+    workers += [pulse] if pulse else [Leavers(many, stack, folder, report.seed, shared)]
     ended = asyncio.Event()
     follower = Follower(len(workers), stack, folder, report.seed)
     edges, importer = Edges(stack, folder, report.seed, opened), Importer(len(workers) + 1, stack, folder, report.seed)

@@ -37,11 +37,18 @@ class Worker:
         self.ledger = Ledger(folder / f"worker-{number}.jsonl")
         self.role = ("COORDINATOR", "SALES_LEAD")[number % 2]
         self.http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{stack.plan.gateway_port}", timeout=4, trust_env=False)
-        self.known: dict[str, list[dict[str, Any]]] = {"Customer": [], "Opportunity": [], "Order": [], "Ticket": [], "CustomerMerge": []}
+        self.known: dict[str, list[dict[str, Any]]] = {
+            "Customer": [],
+            "Opportunity": [],
+            "Order": [],
+            "Ticket": [],
+            "CustomerMerge": [],
+            "Person": [],
+        }
         self.repeated = 0
         self.differed: list[str] = []
         self.unexpected: list[str] = []
-        self._token, self._token_until = "", 0.0
+        self._tokens: dict[str, tuple[str, float]] = {}
 
     async def run(self, ended: asyncio.Event) -> None:
         """Until told to end; what is under way then is brought to its outcome."""
@@ -58,14 +65,17 @@ class Worker:
             made = [self._moved(record) for _ in range(3)]  # three colleagues who press the button at once: one of them is first
             await asyncio.gather(*(self._command(*one) for one in made if one))
             return
+        if (made := self._choice()) is not None:
+            await self._command(*made)
+
+    def _choice(self) -> tuple[str, dict[str, Any]] | None:
+        """What to ask for next."""
         choices: list[tuple[int, Callable[[], tuple[str, dict[str, Any]] | None]]] = [
             (4, self._customer), (3, self._opportunity), (6, self._move), (6, self._move_shared), (2, self._order), (2, self._confirm),
             (3, self._ticket), (2, self._reply), (2, self._resolve), (2, self._wait), (2, self._note), (2, self._nonsense), (1, self._assign),
             (2, self._merge), (2, self._unmerge),
         ]  # fmt: skip
-        made = self.dice.choices([make for _, make in choices], [weight for weight, _ in choices])[0]()
-        if made is not None:
-            await self._command(*made)
+        return self.dice.choices([make for _, make in choices], [weight for weight, _ in choices])[0]()
 
     async def _command(self, mutation: str, fields: dict[str, Any]) -> None:
         command = Command(new_id(), mutation, self._tag_of(fields), details=fields.pop("_details", {}))
@@ -133,7 +143,7 @@ class Worker:
         if body.get("errors") or not answer:
             codes = {error.get("extensions", {}).get("code") for error in body.get("errors", [])}
             if "UNAUTHENTICATED" in codes:
-                self._token_until = 0.0
+                self._tokens.clear()
             if not codes <= OPEN:
                 self.unexpected.append(str(body.get("errors"))[:400])
             return None
@@ -142,15 +152,18 @@ class Worker:
         return dict(answer)
 
     async def _signed_in(self) -> str:
-        if time.monotonic() > self._token_until:
-            query = "mutation In($i: SessionCreateInput!) { answer: sessionCreate(input: $i) { tokens { accessToken } errors { code } } }"
-            email = f"{self.role.lower()}@example.com"
-            body = {"query": query, "variables": {"i": {"email": email, "password": PASSWORD}}}
-            answer = ((await self.http.post("/graphql", json=body)).json().get("data") or {}).get("answer") or {}
-            if not answer.get("tokens"):
-                raise LookupError("not signed in")
-            self._token, self._token_until = answer["tokens"]["accessToken"], time.monotonic() + TOKEN_SECONDS
-        return self._token
+        if self.role not in self._tokens or time.monotonic() > self._tokens[self.role][1]:
+            await self._sign_in()
+        return self._tokens[self.role][0]
+
+    async def _sign_in(self) -> None:
+        query = "mutation In($i: SessionCreateInput!) { answer: sessionCreate(input: $i) { tokens { accessToken } errors { code } } }"
+        email = f"{self.role.lower()}@example.com"
+        body = {"query": query, "variables": {"i": {"email": email, "password": PASSWORD}}}
+        answer = ((await self.http.post("/graphql", json=body)).json().get("data") or {}).get("answer") or {}
+        if not answer.get("tokens"):
+            raise LookupError("not signed in")
+        self._tokens[self.role] = answer["tokens"]["accessToken"], time.monotonic() + TOKEN_SECONDS
 
     # ---- commands: (mutation, fields), or None when there is nothing to do it to
 
