@@ -10,8 +10,8 @@ from graphql import GraphQLError, ListTypeNode, NamedTypeNode, NonNullTypeNode, 
 from chassis.kernel.criteria import MOST_CONDITIONS
 
 MOST_NESTING = 40
-# A condition is two objects, with what joins it to others four at most; what is beyond is refused by every department.
-MOST_FILTER_OBJECTS = 4 * MOST_CONDITIONS
+# A condition is two objects, three where it counts from now, with what joins it to others five at most; what is beyond is refused by every department.
+MOST_FILTER_OBJECTS = 5 * MOST_CONDITIONS
 MOST_STRANGER_VALUES = 200  # who is not signed in has a sign-in to send
 _COUNTED = 100_000
 
