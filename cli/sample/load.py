@@ -68,7 +68,7 @@ async def load_sample(
 async def _company(batches: Batches, staff: Staff, maker: Maker, logins: dict[str, Login | None], counts: dict[str, int]) -> None:
     await _send(batches, "work_calendars", calendars(staff), counts)
     await _send(batches, "departments", units(staff), counts)
-    await _send(batches, "fiscal_calendars", fiscal_calendars(staff, maker.start.year), counts)
+    await _send(batches, "fiscal_calendars", fiscal_calendars(staff), counts)
     await _send(batches, "exchange_rates", exchange_rates(staff, maker.start.date(), maker.until.date()), counts)
     await _send(batches, "people", list(people(staff, *(login[0] if login else "" for login in logins.values()))), counts)
     for key, login in logins.items():
