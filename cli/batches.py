@@ -59,7 +59,9 @@ def targets() -> dict[str, Target]:
 
 
 class Batches:
-    """A sender with the tool's own token. Not shared between event loops."""
+    """A sender with the tool's own token. Not shared between event loops. `rows` is how many records one call takes at most."""
+
+    rows = ROWS
 
     def __init__(self, plan: Plan) -> None:
         self.channels = {name: Channel(name, plan.address(name), plan.identity("cli")) for name in DEPARTMENTS}
@@ -69,7 +71,7 @@ class Batches:
         """Send all records of one resource, in as many calls as needed; an outcome for each, in order."""
         target = targets()[resource]
         outcomes: list[outcome_pb2.UpsertOutcome] = []
-        for batch in batched(records):
+        for batch in batched(records, self.rows):
             request = request_class(target.method)(**{"request_id": new_id(), "validate_only": dry_run, target.rows: batch})
             answer = await self._send(target, request)
             outcomes += answer.outcomes
@@ -96,13 +98,13 @@ class Batches:
             await channel.close()
 
 
-def batched(records: Sequence[Any]) -> list[list[Any]]:
-    """Records in batches that one call takes."""
+def batched(records: Sequence[Any], rows: int = ROWS) -> list[list[Any]]:
+    """Records in batches that one call takes: at most so many, and not too large."""
     found: list[list[Any]] = []
     size = BYTES
     for record in records:
         length = record.ByteSize()
-        if size + length > BYTES or len(found[-1]) >= ROWS:
+        if size + length > BYTES or len(found[-1]) >= rows:
             found.append([])
             size = 0
         found[-1].append(record)

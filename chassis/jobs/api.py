@@ -144,6 +144,7 @@ class Feed:
         """The rows of a batch with their outcomes, once they have them; none when that takes too long, or the job does not run."""
         end = asyncio.get_running_loop().time() + min(seconds, call.milliseconds_left / 1000 - 0.5)
         while True:
+            since = self.worker.progress.rung
             found = await rows.outcomes(call.database, store.place(job_id, first), key)
             left = end - asyncio.get_running_loop().time()
             if found or left <= 0:
@@ -151,7 +152,7 @@ class Feed:
             job = await call.database[JOBS].find_one({"_id": job_id}, {"state": 1})
             if job is None or job["state"] not in model.OPEN:
                 return []
-            await self.worker.progress.wait(min(left, LOOK_SECONDS))
+            await self.worker.progress.wait(min(left, LOOK_SECONDS), since)
 
     async def close(self, call: Call, request: Any) -> Any:
         """CloseJob."""

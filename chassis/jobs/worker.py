@@ -49,18 +49,20 @@ class Stopped(CrmError):
 
 
 class Bell:
-    """Wakes whoever waits now."""
+    """Wakes whoever waits. `rung` counts how often: who looks, and then waits for it to ring `since` the look, misses nothing."""
 
     def __init__(self) -> None:
-        self._event = asyncio.Event()
+        self._event, self.rung = asyncio.Event(), 0
 
     def ring(self) -> None:
         """Wake them."""
         self._event.set()
-        self._event = asyncio.Event()
+        self._event, self.rung = asyncio.Event(), self.rung + 1
 
-    async def wait(self, seconds: float) -> None:
-        """Until it rings, at most so long."""
+    async def wait(self, seconds: float, since: int) -> None:
+        """Until it has rung, at most so long."""
+        if self.rung != since:
+            return
         try:
             async with asyncio.timeout(seconds):
                 await self._event.wait()
@@ -124,6 +126,7 @@ class Jobs:
         self.holder, tidied = new_id(), 0.0
         try:
             while True:
+                since = self.work.rung
                 try:
                     await self._look()
                     if time.monotonic() - tidied > TIDY_SECONDS:
@@ -131,7 +134,7 @@ class Jobs:
                         await self._tidy(now())
                 except (PyMongoError, Conflict) as error:
                     log.warning("jobs wait", extra={"reason": str(error)[:200]})
-                await self.work.wait(LOOK_SECONDS)
+                await self.work.wait(LOOK_SECONDS, since)
         finally:
             await settle(self._tasks.values())
             self._tasks.clear()
@@ -198,6 +201,7 @@ class Jobs:
     async def _do(self, job_id: str) -> None:
         """Batch after batch, until it is not ours any more."""
         pace, wait, idle = Pace(self.others), 0.1, time.monotonic()
+        since = self.work.rung
         while job := await self._read(job_id):
             kind = self.kinds[job["kind"]]
             purpose.begin(str(job.get("purpose") or ""))
@@ -211,11 +215,12 @@ class Jobs:
                 elif self._waiting or time.monotonic() - idle > IDLE_SECONDS:
                     await self._park(job)
                 else:
-                    await self.work.wait(LOOK_SECONDS)
+                    await self.work.wait(LOOK_SECONDS, since)
             except Stopped:
                 continue
             except Exception as error:  # one job's trouble must not become another's
                 wait = await self._trouble(job, error, wait)
+            since = self.work.rung
         self.progress.ring()
 
     async def _read(self, job_id: str) -> Document | None:

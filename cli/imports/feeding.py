@@ -41,6 +41,8 @@ class Feed(Batches):
     `jobs` are those that were opened, by resource.
     """
 
+    rows = 500
+
     def __init__(self, plan: Plan, label: str, mark: str) -> None:
         super().__init__(plan)
         self.label, self.mark = label[:200], mark
@@ -60,7 +62,7 @@ class Feed(Batches):
             found = {index: _outcome(records[index], rows[number]) for index, number in numbers.items()}
         fresh = [(index, record) for index, record in enumerate(records) if index not in numbers]
         start = 0
-        for batch in batched([record for _, record in fresh]):
+        for batch in batched([record for _, record in fresh], self.rows):
             first = self._next.get(resource, 0)
             rows_sent = await self._append(resource, first, [record.SerializeToString() for record in batch])
             self._next[resource] = first + len(batch)

@@ -16,7 +16,7 @@ from chassis.kernel.errors import CrmError
 from chassis.kernel.ids import from_source
 from chassis.rpc.contract import contract_of
 from chassis.rpc.documents import personal_fields
-from cli.batches import ROWS, Batches, batched, targets
+from cli.batches import Batches, batched, targets
 from cli.imports import sheet as sheets
 from cli.imports.reader import Broken, Layout, rows
 from cli.imports.recipe import File
@@ -125,7 +125,7 @@ class Import:
                 for found in self.builder.take(number, row):
                     self._keep(found)
             progress.add(1)
-            if any(len(built) >= ROWS for built in self.waiting.values()):
+            if any(len(built) >= self.batches.rows for built in self.waiting.values()):
                 await self._send()
         await self._send()
         await self._send_late()
@@ -243,7 +243,7 @@ class Import:
         return [refusal or next(rest) for refusal in known]
 
     async def _sent(self, resource: str, messages: list[Any]) -> list[Outcome]:
-        return [outcome for batch in batched(messages) for outcome in await self._whole(resource, batch)]
+        return [outcome for batch in batched(messages, self.batches.rows) for outcome in await self._whole(resource, batch)]
 
     async def _whole(self, resource: str, batch: list[Any]) -> list[Outcome]:
         """A batch; where the department fails on it as a whole, halves of it, down to the row on which it fails."""
