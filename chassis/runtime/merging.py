@@ -14,14 +14,14 @@ from pymongo import UpdateMany
 from pymongo.errors import PyMongoError
 
 from chassis.kernel.clock import now
-from chassis.kernel.errors import Conflict
+from chassis.kernel.errors import Conflict, CrmError
 from chassis.messaging.envelope import Event
 from chassis.messaging.models import is_aside
 from chassis.messaging.reactions import Reaction
 from chassis.rpc.call import Call
 from chassis.storage import aliases
 from chassis.storage.aliases import CUSTOMER_ID, Aliases, alias_of
-from chassis.storage.changes import REQUESTS
+from chassis.storage.changes import REQUESTS, Duplicate
 from chassis.storage.records import Records
 
 log = logging.getLogger("crm.merging")
@@ -80,7 +80,7 @@ class Sweep:
             try:
                 while await self.turn():
                     continue
-            except (PyMongoError, Conflict, TimeoutError) as error:
+            except (PyMongoError, CrmError, TimeoutError) as error:
                 log.info("sweep waits", extra={"reason": str(error)[:200]})
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -137,6 +137,6 @@ class Sweep:
             await place.moved(call, rows, counts)
         try:
             await call.changes.commit()
-        except Conflict:
+        except (Conflict, Duplicate):
             return BATCH  # somebody changed what this looked at: read again
         return len(rows)

@@ -74,6 +74,7 @@ class Aliases:
         self._below: dict[str, set[str]] = {}
         self._latest: datetime | None = None
         self._looked = 0.0
+        self._looking = asyncio.Lock()
 
     # ---- what is known
 
@@ -118,15 +119,14 @@ class Aliases:
 
     def place(self, document: Document, *fields: str, meant: Mapping[str, str] = NOTHING) -> None:
         """Let a document that is written anew name, in place, the customers that count, each with the id of writing beside it where that is
-        another one. `meant` says of customers under which id the command named them."""
-        for field in fields if self._edges else ():
-            given = document.get(field)
-            if not given:
-                continue
-            counts = self.resolve(given)
-            origin = document.get(alias_of(field)) or (given if counts != given else meant.get(given))
-            if origin:
-                document[field], document[alias_of(field)] = counts, origin
+        another one. `meant` says of customers under which id the command named them: what that leads to may be known better by now."""
+        for field in fields if self._edges or meant else ():
+            if given := document.get(field):
+                known = document.pop(alias_of(field), None)
+                origin = known or meant.get(given, given)
+                document[field] = self.resolve(given if known else origin)
+                if document[field] != origin:
+                    document[alias_of(field)] = origin
 
     def rename(self, before: Mapping[str, Any], after: Document, *fields: str, meant: Mapping[str, str] = NOTHING) -> None:
         """A record that is given to another customer names, in place, the one that counts; one that is given to the customer it has, by
@@ -145,11 +145,12 @@ class Aliases:
         """Read what is new."""
         if self.database is None:
             return
-        news = {} if self._latest is None else {"time": {"$gte": self._latest - OVERLAP}}
-        rows = await self.database[COLLECTION].find(news, dict.fromkeys(("into", "since", "undone", "time"), 1)).to_list()
-        self.take(rows)
-        self._latest = max((row["time"] for row in rows), default=self._latest)
-        self._looked = time.monotonic()
+        async with self._looking:  # what was read earlier must not come later
+            news = {} if self._latest is None else {"time": {"$gte": self._latest - OVERLAP}}
+            rows = await self.database[COLLECTION].find(news, dict.fromkeys(("into", "since", "undone", "time"), 1)).to_list()
+            self.take(rows)
+            self._latest = max((row["time"] for row in rows), default=self._latest)
+            self._looked = time.monotonic()
 
     async def fresh(self) -> None:
         """Look first, where nobody has for too long: what is written then is found by the last sweep at the latest."""

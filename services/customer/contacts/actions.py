@@ -10,6 +10,7 @@ from pymongo import UpdateOne
 from chassis.kernel.errors import CrmError
 from chassis.rpc.call import Call
 from chassis.rpc.noun import references
+from chassis.storage.aliases import CUSTOMER_ALIAS, CUSTOMER_ID
 from chassis.storage.ownership import OWNER_FIELDS
 from services.customer.contacts.store import Contacts
 from services.customer.customers.store import Customers
@@ -23,7 +24,10 @@ async def inherit(customers: Customers, call: Call, batch: list[Document]) -> li
 
     The customer is guarded: a change of owner at the same moment makes one of both run again.
     """
-    found, refusals = await references(call, batch, customers, "customer_id")
+    found, refusals = await references(call, batch, customers, CUSTOMER_ID)
+    if any(found.get(document.get(CUSTOMER_ID, ""), {}).get("merged_into_id") for document in batch):
+        await _lead(customers, call, batch)  # merged a moment ago, and not known to this replica
+        found, refusals = await references(call, batch, customers, CUSTOMER_ID)
     touched: set[str] = set()
     for document, refusal in zip(batch, refusals, strict=True):
         if refusal:
@@ -34,6 +38,14 @@ async def inherit(customers: Customers, call: Call, batch: list[Document]) -> li
             touched.add(customer["_id"])
             call.changes.guard(customers.resource, {"_id": customer["_id"], "owner_id": customer.get("owner_id")})
     return refusals
+
+
+async def _lead(customers: Customers, call: Call, batch: list[Document]) -> None:
+    """Let documents name, in place, the customers that count, with those for which they are written beside."""
+    _, leads = await customers.with_survivors(call, (document[CUSTOMER_ID] for document in batch))
+    for document in batch:
+        if (counts := leads.get(document[CUSTOMER_ID])) is not None:
+            document[CUSTOMER_ID], document[CUSTOMER_ALIAS] = counts, document.get(CUSTOMER_ALIAS) or document[CUSTOMER_ID]
 
 
 async def join(contacts: Contacts, customers: Customers, call: Call, batch: list[Document]) -> list[CrmError | None]:
