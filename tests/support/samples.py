@@ -24,6 +24,11 @@ def sample(items: Sequence[Item], most: int, name: str = "") -> list[Item]:
     return [item for index, item in enumerate(items) if index in chosen]
 
 
+def part(items: Sequence[Item], divisor: int, name: str = "") -> list[Item]:
+    """One in so many of the items, at least one; all of them in a long run."""
+    return sample(items, -(-len(items) // divisor), name)
+
+
 def rounds(short: int, long: int, name: str = "") -> list[int]:
     """Seeds for so many rounds: others in every run, the first ones in a long run."""
     return list(range(long)) if LONG else [random.Random(f"{SEED} {name} {number}").randrange(10**6) for number in range(short)]

@@ -79,7 +79,7 @@ async def compare(schema: GraphQLSchema, engine: Engine, made: Operations, seed:
     return True
 
 
-@pytest.mark.parametrize("chunk", sample(range(CHUNKS), 4, "equality"))
+@pytest.mark.parametrize("chunk", sample(range(CHUNKS), 2, "equality"))
 def test_random_operations_over_faulty_data(chunk: int) -> None:
     faults = (0.0, 0.03, 0.15)[chunk % 3]
     schema = world.build(faults)
