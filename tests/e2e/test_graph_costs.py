@@ -30,7 +30,6 @@ SLOW = 0.1  # for all of a request, with its client, and with what all departmen
 @pytest.fixture(autouse=True)
 def no_collection() -> Iterator[None]:
     """Garbage of the whole test run is not collected while these tests look at the clock."""
-    gc.collect()
     gc.disable()
     yield
     gc.enable()
@@ -260,21 +259,21 @@ async def test_beside_an_attack_a_normal_client_is_answered_as_before(crm: Insta
             await asyncio.sleep(0.05)
         return count
 
-    async def normal() -> list[float]:
+    async def normal(times: int = 25) -> list[float]:
         taken = []
-        for _ in range(60):
+        for _ in range(times):
             started = time.perf_counter()
             await crm.data("{ customers(first: 5) { nodes { id name } } }")
             taken.append(time.perf_counter() - started)
         return sorted(taken)
 
-    await normal()
+    await normal(3)
     alone = await normal()
     attacking = asyncio.create_task(attack())
     beside = await normal()
     over.set()
     assert await attacking > 2
     print(
-        f"{name}: p50 {statistics.median(alone) * 1e3:.1f} → {statistics.median(beside) * 1e3:.1f} ms, p95 {alone[56] * 1e3:.1f} → {beside[56] * 1e3:.1f} ms"
+        f"{name}: p50 {statistics.median(alone) * 1e3:.1f} → {statistics.median(beside) * 1e3:.1f} ms, p95 {alone[-2] * 1e3:.1f} → {beside[-2] * 1e3:.1f} ms"
     )
-    assert beside[56] < 5 * alone[56] + 0.05
+    assert beside[-2] < 5 * alone[-2] + 0.05

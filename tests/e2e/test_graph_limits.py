@@ -18,7 +18,6 @@ SECONDS = 0.2  # of processor time: other programs on the machine, and waiting f
 @pytest.fixture(autouse=True)
 def no_collection() -> Iterator[None]:
     """Garbage of the whole test run is not collected while these tests look at the clock."""
-    gc.collect()
     gc.disable()
     yield
     gc.enable()
