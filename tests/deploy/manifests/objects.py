@@ -6,9 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tests.deploy.manifests.rendering import Objects
+from tests.deploy.manifests.rendering import Objects, objects
 
 NAME, COMPONENT = "app.kubernetes.io/name", "app.kubernetes.io/component"
+
+
+def service(name: str, environment: str) -> Objects:
+    """A service's objects in an environment; the caller may change them."""
+    return [item for item in objects(f"environments/{environment}") if item["metadata"].get("labels", {}).get(NAME) == name]
 
 
 @dataclass

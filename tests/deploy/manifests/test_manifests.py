@@ -13,8 +13,20 @@ import yaml
 
 from cli.plan import new_master
 from tests.deploy.manifests import belongings, declared, networks, workloads
-from tests.deploy.manifests.objects import NAME, named, of, one, plain, pods
-from tests.deploy.manifests.rendering import ENVIRONMENTS, ROOT, SERVICES, SUBSETS, Objects, ahead, combination, objects, overlays, text
+from tests.deploy.manifests.objects import NAME, named, of, one, plain, pods, service
+from tests.deploy.manifests.rendering import (
+    APART,
+    ENVIRONMENTS,
+    ROOT,
+    SERVICES,
+    SUBSETS,
+    Objects,
+    ahead,
+    combination,
+    objects,
+    overlays,
+    text,
+)
 from tests.deploy.manifests.rules import RULES, broken
 
 VERSIONS = ("1.35", "1.36", "1.37")  # those that Kubernetes supports; matchLabelKeys of 1.34 is the newest thing that we use
@@ -59,6 +71,8 @@ def test_a_whole_environment_breaks_no_rule_and_is_what_its_overlays_are(path: s
     whole = objects(path)
     assert broken(whole) == {}
     environment = path.rpartition("/")[2]
+    if environment not in APART:
+        return
     parts = [f"platform/overlays/{environment}", *(f"services/{name}/overlays/{environment}" for name in SERVICES)]
     apart = [item for part in parts for item in objects(part)]
     assert sorted(map(str, whole)) == sorted(map(str, apart))
@@ -80,7 +94,7 @@ def test_every_combination_of_components_renders_is_valid_and_breaks_no_rule(opt
 
 
 @pytest.mark.parametrize("name", SERVICES)
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("environment", APART)
 def test_an_overlay_names_only_its_own_departments_objects(name: str, environment: str) -> None:
     for item in objects(f"services/{name}/overlays/{environment}"):
         assert item["metadata"]["name"] == name or item["metadata"]["name"].startswith(f"{name}-"), named(item)
@@ -107,7 +121,7 @@ def test_the_declared_callers_and_the_settings_are_one_graph() -> None:
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_starts_with_exactly_the_settings_that_it_is_given(name: str, environment: str) -> None:
-    found = objects(f"services/{name}/overlays/{environment}")
+    found = service(name, environment)
     secret = {"service-secret": "s", "service-secrets": "customer=s", "master-keys": new_master()}
     for item in pods(found):
         given = dict(one(found, "ConfigMap", f"{name}-settings")["data"])
@@ -124,11 +138,11 @@ def test_a_service_starts_with_exactly_the_settings_that_it_is_given(name: str, 
 
 def test_a_changed_setting_gets_another_name_so_that_replicas_are_rolled() -> None:
     names = {
-        environment: {item["metadata"]["name"] for item in of(objects(f"services/customer/overlays/{environment}"), "ConfigMap")}
+        environment: {item["metadata"]["name"] for item in of(service("customer", environment), "ConfigMap")}
         for environment in ("dev", "prod")
     }
     assert len(names["dev"] | names["prod"]) == 2
-    assert {plain(item) for item in of(objects("services/customer/overlays/dev"), "ConfigMap")} == {"customer-settings"}
+    assert {plain(item) for item in of(service("customer", "dev"), "ConfigMap")} == {"customer-settings"}
 
 
 def test_each_overlay_names_its_own_image_tag() -> None:
@@ -136,9 +150,7 @@ def test_each_overlay_names_its_own_image_tag() -> None:
         for environment in ENVIRONMENTS:
             overlay = yaml.safe_load((ROOT / f"deploy/services/{name}/overlays/{environment}/kustomization.yaml").read_text())
             assert [image["name"] for image in overlay["images"]] == [f"xietong/{name}"]
-            assert re.search(
-                rf"image: xietong/{name}:{overlay['images'][0]['newTag']}$", text(f"services/{name}/overlays/{environment}"), re.M
-            )
+            assert re.search(rf"image: xietong/{name}:{overlay['images'][0]['newTag']}$", text(f"environments/{environment}"), re.M)
 
 
 def test_every_rule_says_what_it_is_for() -> None:

@@ -10,8 +10,8 @@ import pytest
 from cli import platform
 from cli.installation import Installation
 from tests.deploy.manifests import declared
-from tests.deploy.manifests.objects import one, pods
-from tests.deploy.manifests.rendering import SERVICES, objects
+from tests.deploy.manifests.objects import one, pods, service
+from tests.deploy.manifests.rendering import SERVICES
 
 
 def made(folder: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, str]]:
@@ -22,7 +22,7 @@ def made(folder: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str
 def test_every_key_that_a_service_reads_is_made_and_it_starts_with_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = made(tmp_path, capsys)
     for name in SERVICES:
-        found = objects(f"services/{name}/overlays/prod")
+        found = service(name, "prod")
         for item in pods(found):
             told = dict(one(found, "ConfigMap", f"{name}-settings")["data"])
             for entry in item.containers[0].get("env", []):
