@@ -90,7 +90,7 @@ class Changes:
         if personal:
             self._personal.append((values, subject_of(after), before["_id"], collection, personal))
         gone = {key: "" for key in before if key not in after}
-        for name in (name for name in NAMING if name in values and alias_of(name) not in values):
+        for name in (name for name in NAMING if name in values and alias_of(name) not in after):
             gone[alias_of(name)] = ""  # a merge may have been swept since the document was read
         operation = {"$set": values} | ({"$unset": gone} if gone else {})
         self._guard(collection, UpdateOne({"_id": before["_id"], "version": before["version"]}, operation))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from datetime import UTC, datetime
 from typing import Any
+
+import pytest
 
 from chassis.kernel.ids import new_id
 from gateway.graph.contract import to_global
 from tests.e2e.world import message
 from tests.support.checks import cny
 from tests.support.installation import Installation
+from tests.support.samples import rounds
 
 KEEPING = ("customer", "sales", "marketing", "support")  # the departments that keep something about customers
 BOSS = {"role": "COORDINATOR"}
@@ -132,3 +136,68 @@ async def test_customers_merged_by_mistake_are_one_everywhere_and_two_again(crm:
             assert not await crm.suite[name].database[store.resource].count_documents({"customer_alias": {"$in": [loser, survivor]}})
     totals = (await crm.ask("BatchGetOrderTotals", **BOSS, customer_ids=[survivor, loser])).order_totals
     assert sorted((one.customer_id, one.sale_count) for one in totals) == sorted([(survivor, 1), (loser, 1)])
+
+
+async def stand(crm: Installation, number: int) -> tuple[str, dict[str, set[str]]]:
+    """A customer with a record in three departments."""
+    identity = await customer(crm, f"史 {number}")
+    return identity, await add(crm, identity)
+
+
+async def add(crm: Installation, named: str) -> dict[str, set[str]]:
+    """A note, an order and a ticket for a customer by one of its ids."""
+    about = {**BOSS, "customer_id": named}
+    note, order, ticket = await asyncio.gather(
+        crm.ask("CreateNote", **about, text="话"),
+        crm.ask("CreateOrder", **about, lines=[{"quantity": 1, "unit_price": cny(5), "description": "P"}]),
+        crm.ask("CreateTicket", **about, subject="事", channel=1),
+    )
+    return {"notes": {note.note.id}, "orders": {order.order.id}, "tickets": {ticket.ticket.id}}
+
+
+@pytest.mark.parametrize("seed", rounds(1, 40, "merges of real stores"))
+async def test_a_random_history_over_real_stores_ends_as_if_nothing_had_been_merged(crm: Installation, seed: int) -> None:
+    """What each department shows after merges, undoings and writes in between, told of while they go on, is what it would have without a merge,
+    looked at under the customer that counts."""
+    dice, merges, into = random.Random(seed), dict[str, Any](), dict[str, str]()
+    own = dict([await stand(crm, number) for number in range(4)])
+    for _ in range(14):
+        free = [one for one in own if one not in into]
+        act = dice.random()
+        if act < 0.35 and len(free) > 1:
+            loser, survivor = dice.sample(free, 2)
+            merges[loser], into[loser] = await merged(crm, survivor, loser), survivor
+        elif act < 0.6 and into:
+            loser = dice.choice(sorted(into))
+            await unmerged(crm, merges[loser])
+            del into[loser]
+        else:
+            named = dice.choice(sorted(own))
+            for rows, ids in (await add(crm, named)).items():
+                own[named][rows] |= ids
+        await asyncio.sleep(dice.choice((0, 0, 0.3)))
+
+    def counts(identity: str) -> str:
+        return counts(into[identity]) if identity in into else identity
+
+    async def misplaced() -> list[str]:
+        shown, wrong = {one: await found(crm, one) for one in own}, list[str]()
+        for one in own:
+            for rows in ("notes", "orders", "tickets"):
+                wanted = set[str]().union(*(own[other][rows] for other in own if counts(other) == counts(one)))
+                wrong += [f"{rows} {identity} at {one}" for identity in wanted ^ shown[one][rows]]
+        return wrong
+
+    async def settles() -> None:
+        """A write of a replica that had not heard yet is brought over by the second sweep, after five seconds."""
+        await swept(crm, *merges)
+        end = asyncio.get_running_loop().time() + 20
+        while (wrong := await misplaced()) and asyncio.get_running_loop().time() < end:
+            await asyncio.sleep(0.3)
+        assert not wrong
+
+    await settles()
+    for loser in dice.sample(sorted(into), len(into)):
+        await unmerged(crm, merges[loser])
+    into.clear()
+    await settles()
