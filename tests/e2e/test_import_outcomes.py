@@ -207,8 +207,8 @@ async def test_what_ends_an_import_early_is_told_with_what_happened_and_a_second
         with pytest.raises(type(stop)):
             await trial.run(content)
     told = json.loads((trial.folder / "report.json").read_text())[0]
-    assert (told["rows"], told["unreached_rows"], bool(told["ended"])) == (300, 401, True)
-    assert told["row_outcomes"] == outcomes(CREATED=300)
+    assert (told["rows"], told["unreached_rows"], bool(told["ended"])) == (500, 201, True)
+    assert told["row_outcomes"] == outcomes(CREATED=500)
     assert (trial.folder / "errors.csv").exists()
     sheet, refused = await trial.run(content)
     assert (sheet.row_outcomes, [row for row, *_ in refused]) == (outcomes(CREATED=700, REFUSED=1), [702])
