@@ -201,17 +201,17 @@ class Stopping:
 async def test_what_ends_an_import_early_is_told_with_what_happened_and_a_second_run_ends_it(
     trial: Trial, monkeypatch: pytest.MonkeyPatch, stop: BaseException
 ) -> None:
-    content = "id,name,revenue\n" + "".join(f"{index},n,1\n" for index in range(700)) + "701,ragged\n"
+    content = "id,name,revenue\n" + "".join(f"{index},n,1\n" for index in range(1100)) + "1101,ragged\n"
     with monkeypatch.context() as patch:
         Stopping(patch, 1, stop)
         with pytest.raises(type(stop)):
             await trial.run(content)
     told = json.loads((trial.folder / "report.json").read_text())[0]
-    assert (told["rows"], told["unreached_rows"], bool(told["ended"])) == (500, 201, True)
+    assert (told["rows"], told["unreached_rows"], bool(told["ended"])) == (500, 601, True)
     assert told["row_outcomes"] == outcomes(CREATED=500)
     assert (trial.folder / "errors.csv").exists()
     sheet, refused = await trial.run(content)
-    assert (sheet.row_outcomes, [row for row, *_ in refused]) == (outcomes(CREATED=700, REFUSED=1), [702])
+    assert (sheet.row_outcomes, [row for row, *_ in refused]) == (outcomes(CREATED=1100, REFUSED=1), [1102])
 
 
 async def test_lines_of_one_order_stand_or_fall_together_wherever_they_stand(crm: Installation, tmp_path: Path) -> None:
