@@ -24,7 +24,7 @@ Document = dict[str, Any]
 PAST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-async def populated(crm: Installation, deals: int = 6) -> list[str]:
+async def populated(crm: Installation, deals: int = 3) -> list[str]:
     """Customers with work of several departments, some of it over."""
     stages = [{"key": key, "name": key} for key in ("first", "second")]
     await crm.ask("CreatePipeline", name="way", stages=stages, is_default=True, request_id="the-one-way")
@@ -100,7 +100,7 @@ async def test_what_is_missing_too_many_or_other_is_put_right(file_crm: Installa
 
 
 async def test_beside_live_traffic_nothing_is_missed_or_entered_twice(file_crm: Installation) -> None:
-    firms = await populated(file_crm)
+    firms = await populated(file_crm, 6)
     database, ended, seen = file_crm.suite["customer"].database, asyncio.Event(), set()
     await database["timeline_entries"].delete_many({"department": "support"})  # so that the models differ, and names are changed
 
