@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import random
 import shutil
@@ -15,17 +16,28 @@ import pytest
 import pytest_asyncio
 from argon2 import PasswordHasher
 
+from chassis.jobs import worker as jobs
 from chassis.messaging import relay
 from chassis.observe import logs
+from chassis.rpc import repeats
+from chassis.runtime import erasure, merging
+from chassis.storage import chain
 from cli.engines import free_port, start_nats
+from cli.plan import DEPARTMENTS
 from services.organization.people import passwords
+from services.organization.webhook_deliveries import workers as webhooks
 from tests.support.installation import Engines, Installation
 
-# Each commit wakes the relay of its process; only commits of other replicas are found by looking, which tests have no time to do five times a second.
-relay.IDLE_SECONDS = 1.0
+# What is looked for in the database in turns is looked for less often: two idle installations took a third of a core from the tests beside
+# them. Each commit wakes the relay, and each job the workers, of their process; only those of other replicas are found by looking.
+relay.IDLE_SECONDS = 2.0
+jobs.LOOK_SECONDS = merging.LOOK_SECONDS = 1.0
+chain.IDLE_SECONDS = erasure.PAUSE_SECONDS = 2.0
+webhooks.PAUSE_SECONDS = 0.4
 # A password is hashed a hundred times in a run, at a third of a second of a core; that the product's own cost is high is tested by itself.
 passwords._hasher = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1)
 passwords._NOBODY = passwords._hasher.hash("nobody has this password")
+repeats.SCRYPT_COST = 2**8
 ROOM = 6 * 2**30
 SHOWN = 10
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,6 +66,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left:
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if not item.get_closest_marker("long")]
+
+
+def pytest_collection_finish() -> None:
+    """What is there once all tests are known stays until the end: it need not be looked through for garbage again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 def _turn(item: pytest.Item, common: set[Path]) -> int:
@@ -101,6 +120,10 @@ async def crm(engines: Engines) -> AsyncIterator[Installation]:
     await installation.start()
     # The deadline of 300 ms is for test_graph_outages to judge, in installations of its own. Here a busy machine must not decide.
     installation.suite["gateway"].clients.read_seconds = 3.0
+    # Tests ask some thousand times what was announced of a record or a noun, the product never does.
+    for name in DEPARTMENTS:
+        for key in ("headers.ce-subject", "headers.ce-aggregate"):
+            await installation.suite[name].database["outbox"].create_index(key)
     yield installation
     await installation.stop()
 

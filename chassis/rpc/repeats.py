@@ -24,6 +24,8 @@ from chassis.storage.changes import REQUESTS
 from chassis.storage.encryption import erased
 from chassis.storage.personal import open_message, seal_message
 
+SCRYPT_COST = 2**14  # n for interactive use in the paper on scrypt (Percival 2009): 16 MiB, a twentieth of a second
+
 
 class Repeat:
     """One try of a command. `fence` is the one that it began at, "" for none; None as long as nobody has looked."""
@@ -104,7 +106,7 @@ class Repeat:
         slow = b""
         for field in self.request.DESCRIPTOR.fields:
             if traits(field).secret:
-                slow += hashlib.scrypt(getattr(plain, field.name).encode(), salt=plain.request_id.encode(), n=2**14, r=8, p=1)
+                slow += hashlib.scrypt(getattr(plain, field.name).encode(), salt=plain.request_id.encode(), n=SCRYPT_COST, r=8, p=1)
                 plain.ClearField(field.name)
         return hashlib.sha256(plain.SerializeToString(deterministic=True) + slow).hexdigest()
 

@@ -13,6 +13,8 @@ import httpx
 from chassis.access.link import OrganizationLink
 from chassis.kernel.errors import CrmError
 from chassis.kernel.ids import new_id
+from chassis.messaging.broker import stream_name
+from chassis.messaging.reactions import durable_name
 from chassis.rpc.channels import Channel
 from chassis.rpc.service import request_class
 from chassis.storage.client import connect
@@ -25,6 +27,7 @@ from services.organization.sessions.actions import open_session
 RENEW_SECONDS = 150
 # Tests share two cores with each other; how long an answer may take is judged where that is the matter.
 PATIENCE = 20.0
+FIRST_LOOK_SECONDS, LAST_LOOK_SECONDS = 0.02, 0.1
 PASSWORD = "four words of our own"
 ROLES = (
     "SALES_REP", "SALES_LEAD", "MARKETER", "SUPPORT_AGENT", "COORDINATOR", "ADMINISTRATOR", "MARKETING_LEAD", "SUPPORT_LEAD",
@@ -116,33 +119,35 @@ class Installation:
 
     @staticmethod
     async def until(condition: Any, seconds: float = 20) -> None:
-        """Wait until a condition (plain or awaitable) holds; fails the test when it does not in time."""
-        end = asyncio.get_running_loop().time() + seconds
+        """Wait until a condition (plain or awaitable) holds; fails the test when it does not in time. What must be asked for is asked for
+        less and less often: the answers to one who waits cost the others time."""
+        end, pause = asyncio.get_running_loop().time() + seconds, FIRST_LOOK_SECONDS
         while True:
             result = condition()
-            if asyncio.iscoroutine(result):
+            if asked := asyncio.iscoroutine(result):
                 result = await result
             if result:
                 return
             assert asyncio.get_running_loop().time() < end, f"did not become true within {seconds} s"
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, LAST_LOOK_SECONDS) if asked else pause
 
     async def settled(self) -> None:
         """Wait until every committed fact has been published and every consumer has taken it."""
 
         async def quiet() -> bool:
-            for name in DEPARTMENTS:
-                if name not in self.suite.running:
-                    continue
-                department = self.suite[name]
-                if await department.database["outbox"].find_one({"pending": True}):
+            running = [self.suite[name] for name in DEPARTMENTS if name in self.suite.running]
+            for department in running:
+                if await department.database["outbox"].find_one({"pending": True}, {"_id": 1}):
                     return False
+            wanted: dict[str, set[str]] = {}
+            for department in running:
                 for reaction in department.reactions:
-                    info = await department.jetstream.consumer_info(
-                        f"CRM_{reaction.department.upper()}", f"{name}-{reaction.name}-{reaction.department}"
-                    )
-                    if info.num_pending or info.num_ack_pending:
-                        return False
+                    wanted.setdefault(stream_name(reaction.department), set()).add(durable_name(department.name, reaction))
+            for stream, durables in wanted.items():  # all consumers of a stream in one question
+                found = {one.name: one for one in await running[0].jetstream.consumers_info(stream)}
+                if any(found[durable].num_pending or found[durable].num_ack_pending for durable in durables):
+                    return False
             return True
 
         for _ in range(2):  # an effect may announce facts of its own

@@ -209,8 +209,9 @@ def test_a_word_that_is_no_family_and_no_resource_stops_the_policy() -> None:
         spread({"sails work": {"read": "ALL"}})
 
 
-def test_a_password_is_hashed_at_the_cost_that_rfc_9106_wants() -> None:
-    shown = "from services.organization.people import passwords as p; h = p._hasher; print(h.type.name, h.time_cost, h.memory_cost, h.parallelism)"
+def test_a_password_is_hashed_at_the_cost_that_rfc_9106_wants_and_in_requests_by_scrypt() -> None:
+    shown = """from chassis.rpc.repeats import SCRYPT_COST; from services.organization.people import passwords as p; h = p._hasher
+print(h.type.name, h.time_cost, h.memory_cost, h.parallelism, SCRYPT_COST)"""
     answer = subprocess.run(
         [sys.executable, "-c", shown],
         capture_output=True,
@@ -218,4 +219,4 @@ def test_a_password_is_hashed_at_the_cost_that_rfc_9106_wants() -> None:
         check=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
-    assert answer.stdout.split() == ["ID", "3", "65536", "4"]
+    assert answer.stdout.split() == ["ID", "3", "65536", "4", "16384"]
