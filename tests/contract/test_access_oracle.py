@@ -17,7 +17,18 @@ from chassis.access.contracts import Opening
 from chassis.access.directory import Directory
 from chassis.kernel.errors import CrmError
 from tests.support import samples
-from tests.support.oracle import ACCESSES, SCOPES, Contract, Person, Question, World, decide_all, field_access, shown_by_contracts
+from tests.support.oracle import (
+    ACCESSES,
+    SCOPES,
+    Contract,
+    Person,
+    Question,
+    World,
+    decide_all,
+    decide_at_once,
+    field_access,
+    shown_by_contracts,
+)
 
 SEED, WORLDS, QUESTIONS = (20261124, 170, 600) if samples.LONG else (samples.SEED, 40, 600)
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -230,6 +241,12 @@ def test_the_directory_decides_as_cedar_does_from_the_specification() -> None:
     assert decisions >= (100_000 if samples.LONG else 20_000)
     assert 0.1 < allowed / decisions < 0.9
     assert not wrong, f"{len(wrong)} of {decisions} decisions differ, for example\n" + "\n".join(wrong[:5])
+
+
+def test_cedar_says_by_all_policies_what_it_says_by_those_of_an_action_on_a_resource() -> None:
+    for number in range(WORLDS if samples.LONG else 5):
+        case = make(random.Random(f"{SEED} {number}"))
+        assert decide_all(case.world, case.questions) == decide_at_once(case.world, case.questions)
 
 
 @pytest.mark.usefixtures("stopped_clock")

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -127,7 +127,21 @@ def decide(world: World, person: str, resource: str, action: str, record: Mappin
 
 
 def decide_all(world: World, questions: Sequence[Question]) -> list[bool]:
-    """Whether each person may do each thing."""
+    """Whether each person may do each thing. Cedar tries every policy on every question, and each of ours names one action and one resource:
+    it is asked about those together, in a world that has no lines and contracts but of them (`decide_at_once` proves it the same)."""
+    alike: dict[tuple[str, str], list[int]] = {}
+    for number, (_, resource, action, _) in enumerate(questions):
+        alike.setdefault((resource, action), []).append(number)
+    found: dict[int, bool] = {}
+    for (resource, action), numbers in alike.items():
+        lines = [line for line in world.lines if line[1:3] == (resource, action)]
+        small = replace(world, lines=lines, contracts=[one for one in world.contracts if one.resource == resource])
+        found |= zip(numbers, decide_at_once(small, [questions[number] for number in numbers]), strict=True)
+    return [found[number] for number in range(len(questions))]
+
+
+def decide_at_once(world: World, questions: Sequence[Question]) -> list[bool]:
+    """The same by all policies of the world, which takes a hundred times as long where there are many."""
     keys = [json.dumps([resource, record], sort_keys=True) for _, resource, _, record in questions]
     records = {key: (resource, record) for key, (_, resource, _, record) in zip(keys, questions, strict=True)}
     names = {key: str(number) for number, key in enumerate(records)}
