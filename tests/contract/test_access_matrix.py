@@ -47,7 +47,7 @@ async def test_no_list_tells_who_stands_in_for_somebody_a_word_out_of_reach(prob
     assert prober.seen > told + 20
 
 
-@pytest.mark.parametrize("reader", sorted({*(ROLES if LONG else sample(list(ROLES), 3, "graph words")), "SALES_REP", DEPUTY}))
+@pytest.mark.parametrize("reader", sorted({*(ROLES if LONG else sample(list(ROLES), 1, "graph words")), "SALES_REP", DEPUTY}))
 async def test_no_answer_of_the_graph_holds_a_word_of_a_record_out_of_reach(prober: Prober, reader: str) -> None:
     matrix, told = prober.matrix, 0
     for query in _walks():
