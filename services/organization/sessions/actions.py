@@ -106,21 +106,27 @@ async def _choose(people: People, call: Call, person: Document, password: str, n
 
 
 async def refresh(sessions: Sessions, people: People, call: Call, *, refresh_token: str) -> Opened | None:
-    """The next tokens for a refresh token; None when it came a second time: the session is then ended with this commit."""
+    """The next tokens for a refresh token: the same ones when it comes again at once, for tabs that refresh together and answers that get lost.
+    None when it comes later: the session is then ended with this commit."""
     own = as_department(call)
     fingerprint = model.fingerprint(refresh_token)
     session = await sessions.by_refresh_hash(own, fingerprint)
     if session is None or session.get("revoke_time") or session["expire_time"] <= call.now:
         raise model.refresh_refused()
-    if session["refresh_hash"] != fingerprint:  # stolen, or sent twice: both holders lose it
+    fresh = session["refresh_hash"] == fingerprint
+    if not fresh and not model.repeats(session, fingerprint, call.now):  # stolen, or sent twice: both holders lose it
         sessions.change(own, session, {"revoke_time": call.now}, events.SessionRevoked)
         return None
     person = await people.get(own, session["person_id"])
     if person["state"] != "ACTIVE":
         raise model.refresh_refused()
-    following = secrets.token_urlsafe(32)
-    values = model.refreshed(session, following, call.now) | {"access_expire_time": call.now + timedelta(seconds=LIFETIME_SECONDS)}
-    return sessions.change(own, session, values, events.SessionRefreshed), person, following
+    if not fresh:
+        return session, person, model.successor(refresh_token, session["refresh_salt"])
+    salt = secrets.token_urlsafe(32)
+    # A repeat writes nothing, so its access token must end within what is on record here.
+    ends = call.now + timedelta(seconds=LIFETIME_SECONDS + model.REPEAT_SECONDS)
+    values = model.refreshed(session, refresh_token, salt, call.now) | {"access_expire_time": ends}
+    return sessions.change(own, session, values, events.SessionRefreshed), person, model.successor(refresh_token, salt)
 
 
 async def revoke(sessions: Sessions, call: Call, *, session_id: str) -> Document:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import hmac
 import json
 import math
 from datetime import datetime, timedelta
@@ -12,6 +14,8 @@ from chassis.kernel.errors import NotAllowed
 
 Document = dict[str, Any]
 REFRESH_DAYS = 14
+# A refresh token that comes again so soon, before its successor was used, is a second tab or a lost answer: it gets the same successor.
+REPEAT_SECONDS = 30
 FAILURE_MINUTES = 15
 # Guesses at one account from one place (an address, or a device that is known) come at growing intervals after the first few.
 FREE_GUESSES, LONGEST_WAIT_SECONDS = 5, FAILURE_MINUTES * 60
@@ -38,13 +42,28 @@ def opened(person_id: str, refresh_token: str, now: datetime, user_agent: str | 
     return session | ({"user_agent": user_agent} if user_agent else {})
 
 
-def refreshed(session: Document, refresh_token: str, now: datetime) -> Document:
-    """The changes when a refresh token is exchanged for the next one."""
+def refreshed(session: Document, refresh_token: str, salt: str, now: datetime) -> Document:
+    """The changes when a refresh token is exchanged for its successor by this salt."""
     return {
-        "refresh_hash": fingerprint(refresh_token),
+        "refresh_hash": fingerprint(successor(refresh_token, salt)),
+        "refresh_salt": salt,
+        "refresh_time": now,
         "used_hashes": [*session.get("used_hashes", []), session["refresh_hash"]][-50:],
         "expire_time": now + timedelta(days=REFRESH_DAYS),
     }
+
+
+def successor(refresh_token: str, salt: str) -> str:
+    """The refresh token that follows: HMAC-SHA-256 of the salt under the token. It can be reckoned again by whoever has both, the session's
+    salt and the client's token; neither tells anything alone, so nothing is stored that opens a session."""
+    digest = hmac.digest(refresh_token.encode(), salt.encode(), "sha256")
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+def repeats(session: Document, mark: str, now: datetime) -> bool:
+    """Whether a fingerprint is that of the token which was exchanged last, and that no more than REPEAT_SECONDS ago."""
+    used, since = session.get("used_hashes", []), session.get("refresh_time")
+    return bool(since and used and used[-1] == mark and now - since <= timedelta(seconds=REPEAT_SECONDS))
 
 
 def refused() -> NotAllowed:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from chassis.kernel.errors import CrmError
+from chassis.kernel.errors import Conflict, CrmError
+from services.organization.sessions import actions
+from services.organization.sessions.store import Sessions
 from tests.support.checks import refused
 from tests.support.installation import PASSWORD, Installation
 
@@ -77,6 +80,15 @@ async def test_a_right_password_forgets_earlier_failures(crm: Installation) -> N
     assert (await sign_in(crm, email)).tokens.access_token
 
 
+async def later(crm: Installation, session_id: str, seconds: float) -> None:
+    """Let time pass for a session: its last refresh was so long ago."""
+    rows = crm.suite["organization"].database["sessions"]
+    found = await rows.find_one({"_id": session_id})
+    assert found
+    moved = await rows.update_one({"_id": session_id}, {"$set": {"refresh_time": found["refresh_time"] - timedelta(seconds=seconds)}})
+    assert moved.modified_count == 1
+
+
 async def test_a_refresh_token_is_used_once_and_its_reuse_ends_the_session(crm: Installation) -> None:
     await crm.person("session five", "SALES_REP", password=True)
     first = await sign_in(crm, "session.five@example.com")
@@ -84,6 +96,7 @@ async def test_a_refresh_token_is_used_once_and_its_reuse_ends_the_session(crm: 
     assert second.session.id == first.session.id
     assert second.tokens.refresh_token != first.tokens.refresh_token
     await crm.ask("ListCustomers", role=second.tokens.access_token)
+    await later(crm, first.session.id, 31)
     assert await code(crm.ask("RefreshSession", role="", refresh_token=first.tokens.refresh_token)) == "REFRESH_REFUSED"
     assert await code(crm.ask("RefreshSession", role="", refresh_token=second.tokens.refresh_token)) == "REFRESH_REFUSED"
     stored = await crm.suite["organization"].database["sessions"].find_one({"_id": first.session.id})
@@ -98,6 +111,56 @@ async def test_a_refresh_token_is_used_once_and_its_reuse_ends_the_session(crm: 
         return False
 
     await crm.until(shut, 5)
+
+
+async def test_a_refresh_token_that_comes_again_at_once_gives_the_same_successor(crm: Installation) -> None:
+    await crm.person("session ten", "SALES_REP", password=True)
+    opened = await sign_in(crm, "session.ten@example.com")
+    first = opened.tokens.refresh_token
+    together = await asyncio.gather(*(crm.ask("RefreshSession", role="", refresh_token=first) for _ in range(8)))
+    (second,) = {answer.tokens.refresh_token for answer in together}
+    assert second != first
+    assert {answer.session.version for answer in together} == {opened.session.version + 1}
+    for answer in together:
+        await crm.ask("ListCustomers", role=answer.tokens.access_token)
+    await later(crm, opened.session.id, 25)
+    again = await crm.ask("RefreshSession", role="", refresh_token=first)
+    assert again.tokens.refresh_token == second
+    stored = await crm.suite["organization"].database["sessions"].find_one({"_id": opened.session.id})
+    assert stored
+    # Whoever reads the database has neither token.
+    assert first not in str(stored)
+    assert second not in str(stored)
+    # An ended session is told until the last token under it has ended, those of a repeat too.
+    assert stored["access_expire_time"].timestamp() >= again.tokens.access_expire_time.seconds - 25
+
+
+async def test_once_its_successor_was_used_a_refresh_token_ends_the_session_even_at_once(crm: Installation) -> None:
+    await crm.person("session eleven", "SALES_REP", password=True)
+    opened = await sign_in(crm, "session.eleven@example.com")
+    second = await crm.ask("RefreshSession", role="", refresh_token=opened.tokens.refresh_token)
+    third = await crm.ask("RefreshSession", role="", refresh_token=second.tokens.refresh_token)
+    assert await code(crm.ask("RefreshSession", role="", refresh_token=opened.tokens.refresh_token)) == "REFRESH_REFUSED"
+    assert await code(crm.ask("RefreshSession", role="", refresh_token=third.tokens.refresh_token)) == "REFRESH_REFUSED"
+
+
+async def test_two_processes_give_the_same_successor_and_so_does_a_new_one_after_a_kill(crm: Installation) -> None:
+    """Whoever answers reckons it from what is stored: nothing of it lives in a process."""
+    await crm.person("session twelve", "SALES_REP", password=True)
+    first = (await sign_in(crm, "session.twelve@example.com")).tokens.refresh_token
+    organization = crm.suite["organization"]
+    people = next(store for store in organization.stores if store.resource == "people")
+    calls = [organization.own_call("tests") for _ in range(3)]
+    # Two that read before either has written, as two replicas do; the slower one is refused, reads anew, and has the same.
+    found = [await actions.refresh(Sessions(), people, call, refresh_token=first) for call in calls[:2]]
+    await calls[0].changes.commit()  # and is killed before it has answered
+    with pytest.raises(Conflict):
+        await calls[1].changes.commit()
+    again = await actions.refresh(Sessions(), people, calls[2], refresh_token=first)
+    assert found[0]
+    assert again
+    assert again[2] == found[0][2]
+    assert calls[2].changes.empty
 
 
 @pytest.mark.parametrize("token", ["x", "é" * 10, "A" * 43])

@@ -112,12 +112,38 @@ def test_a_session_stores_no_token() -> None:
 
 
 def test_refreshing_remembers_the_used_token_and_no_more_than_fifty() -> None:
-    session = sessions.opened("p1", "token 0", NOW, None)
+    tokens = ["token 0"]
+    session = sessions.opened("p1", tokens[0], NOW, None)
     for number in range(1, 61):
-        session |= sessions.refreshed(session, f"token {number}", NOW + timedelta(hours=number))
-    assert session["refresh_hash"] == sessions.fingerprint("token 60")
-    assert session["used_hashes"] == [sessions.fingerprint(f"token {number}") for number in range(10, 60)]
+        session |= sessions.refreshed(session, tokens[-1], f"salt {number}", NOW + timedelta(hours=number))
+        tokens.append(sessions.successor(tokens[-1], f"salt {number}"))
+    assert session["refresh_hash"] == sessions.fingerprint(tokens[60])
+    assert session["used_hashes"] == [sessions.fingerprint(tokens[number]) for number in range(10, 60)]
     assert session["expire_time"] == NOW + timedelta(hours=60, days=14)
+
+
+def test_only_the_token_that_was_exchanged_last_is_taken_again_and_that_for_thirty_seconds() -> None:
+    tokens = ["token 0"]
+    session = sessions.opened("p1", tokens[0], NOW, None)
+    assert not sessions.repeats(session, sessions.fingerprint(tokens[0]), NOW)
+    for number in (1, 2):
+        session |= sessions.refreshed(session, tokens[-1], f"salt {number}", NOW)
+        tokens.append(sessions.successor(tokens[-1], f"salt {number}"))
+    first, second, third = (sessions.fingerprint(token) for token in tokens)
+    assert len({first, second, third}) == 3
+    for seconds, again in ((0, True), (30, True), (30.001, False), (3600, False)):
+        assert sessions.repeats(session, second, NOW + timedelta(seconds=seconds)) is again
+    assert not sessions.repeats(session, first, NOW)
+    assert not sessions.repeats(session, third, NOW)
+
+
+def test_the_next_refresh_token_needs_both_the_present_one_and_the_salt() -> None:
+    assert len(sessions.successor("token", "salt")) == 43
+    found = {sessions.successor(token, salt) for token in ("token", "tokem") for salt in ("salt", "salz")}
+    assert len(found) == 4
+    session = sessions.opened("p1", "token", NOW, None)
+    session |= sessions.refreshed(session, "token", "salt", NOW)
+    assert sessions.successor("token", "salt") not in str(session)
 
 
 def test_every_wrong_sign_in_gets_one_answer() -> None:
