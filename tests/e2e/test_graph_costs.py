@@ -216,10 +216,10 @@ async def test_an_answer_has_its_most_bytes_over_all_operations_of_a_request(crm
         object.__setattr__(settings, "most_answer_bytes", most)
     answers = answer.json() if count > 1 else [answer.json()]
     codes = [(one.get("errors") or [{"extensions": {"code": ""}}])[0]["extensions"]["code"] for one in answers]
-    assert codes == (["", ""] + ["ANSWER_TOO_LARGE"] * 8 if count > 1 else ["ANSWER_TOO_LARGE"])
-    assert asked == (3 if count > 1 else 1)
+    assert sorted(codes) == (["", ""] + ["ANSWER_TOO_LARGE"] * 8 if count > 1 else ["ANSWER_TOO_LARGE"])
+    assert asked == count
     assert len(answer.content) < whole * 2 + 10_000
-    error = answers[-1]["errors"][0]
+    error = answers[codes.index("ANSWER_TOO_LARGE")]["errors"][0]
     assert error["extensions"]["found"] > error["extensions"]["most"]
     assert "(limit: answer)" in error["message"]
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from gateway.graph.contract import to_global
+from gateway.operations.run import Operations
 from tests.support.installation import Installation
 
 SECONDS = 0.2  # of processor time: other programs on the machine, and waiting for them, do not count
@@ -149,6 +151,25 @@ async def test_a_batch_that_is_empty_or_too_long_is_refused_naming_the_limit(crm
 async def test_ten_operations_in_one_request_are_answered_in_their_order(crm: Installation) -> None:
     response = await crm.http.post("/graphql", json=[{"query": f"{{ a{i}: __typename }}"} for i in range(10)])
     assert response.json() == [{"data": {f"a{i}": "Query"}} for i in range(10)]
+
+
+async def test_the_operations_of_a_batch_run_side_by_side(crm: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every one is under way before any has ended: each waits here until all ten have begun."""
+    operations, whole, begun = crm.suite["gateway"].operations, Operations.run, asyncio.Barrier(10)
+
+    async def run(question: Any, context: Any, **more: Any) -> Any:
+        await begun.wait()
+        return await whole(operations, question, context, **more)
+
+    monkeypatch.setattr(operations, "run", run)
+    batch = [
+        {"query": "query($id: ID!) { node(id: $id) { id } }", "variables": {"id": to_global("Customer", f"none{i}")}} for i in range(10)
+    ]
+    before = crm.calls().get("BatchGetCustomers", 0)
+    response = await asyncio.wait_for(crm.http.post("/graphql", json=batch, headers=crm.bearer("COORDINATOR")), 10)
+    assert response.json() == [{"data": {"node": None}}] * 10
+    # What they ask at the same time is one call; a second one where some were slower to begin.
+    assert crm.calls()["BatchGetCustomers"] - before <= 2
 
 
 @pytest.mark.parametrize("nested", [10, 60, 200, 400])
