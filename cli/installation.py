@@ -98,6 +98,7 @@ class Installation:
             secrets=dict(self.kept["secrets"]), masters=dict(self.kept["masters"]),
             log_level=os.environ.get("CRM_LOG_LEVEL", "INFO"), otlp_endpoint=os.environ.get("CRM_OTLP_ENDPOINT", ""),
             documents=os.environ.get("CRM_DOCUMENTS", "") or str(self.folder / "documents.json"),
+            allowed_origins=os.environ.get("CRM_ALLOWED_ORIGINS", ""),
             nats_monitor=own_monitor or os.environ.get("CRM_NATS_MONITOR_URL", ""),
             tls=self.folder.resolve() / "tls" if self.kept.get("tls") else None,
         )  # fmt: skip

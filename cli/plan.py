@@ -39,6 +39,7 @@ class Plan:
     webhook_networks: str = ""
     trusted_proxies: str = ""
     unsubscribe_port: int = 0
+    allowed_origins: str = ""
 
     def address(self, department: str) -> str:
         """host:port of a department's gRPC."""
@@ -65,7 +66,8 @@ class Plan:
         if name in ("gateway", "marketing", "support") and self.trusted_proxies:
             common |= {"CRM_TRUSTED_PROXIES": self.trusted_proxies}
         if name == "gateway":
-            return common | addresses | {"CRM_HTTP_ADDRESS": f"{HOST}:{self.gateway_port}", "CRM_DOCUMENTS": self.documents}
+            edge = {"CRM_HTTP_ADDRESS": f"{HOST}:{self.gateway_port}", "CRM_ALLOWED_ORIGINS": self.allowed_origins}
+            return common | addresses | edge | {"CRM_DOCUMENTS": self.documents}
         own = common | {
             "CRM_GRPC_ADDRESS": self.address(name), "CRM_MONGO_URI": self.mongo_uri_of(name), "CRM_DATABASE_PREFIX": self.database_prefix,
             "CRM_MASTER_KEYS": self.masters[name],

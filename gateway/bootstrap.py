@@ -38,7 +38,8 @@ class Gateway:
         http = GraphHttp(self.operations, self.clients, self.live, settings)
         socket = GraphSocket(self.operations, self.clients, self.live)
         door = WebhookDoor(self.clients, self.operations.admission, settings.most_body_bytes)
-        self.app = build_app(self.schema, http, socket, door, explore=settings.environment != "production")
+        explore = settings.environment != "production"
+        self.app = build_app(self.schema, http, socket, door, settings.origins, explore=explore)
         self.http: list[HttpServer] = []
         self.port = self.ops_port = 0
         self.nats: Client | None = None

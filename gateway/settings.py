@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from chassis.kernel.origins import origins_of
 from chassis.runtime.settings import Edge, env
 from chassis.runtime.settings import Settings as Common
 
@@ -24,6 +25,11 @@ class Settings(Common, Edge):
     sales_address: str = env("CRM_SALES_ADDRESS", ..., "host:port of the sales department's gRPC")
     marketing_address: str = env("CRM_MARKETING_ADDRESS", ..., "host:port of the marketing department's gRPC")
     support_address: str = env("CRM_SUPPORT_ADDRESS", ..., "host:port of the support department's gRPC")
+    allowed_origins: str = env(
+        "CRM_ALLOWED_ORIGINS",
+        "",
+        "origins joined by commas, e.g. https://crm.example.com, whose pages may ask the graph from a browser; the gateway's own alone when empty",
+    )
     read_milliseconds: int = env("CRM_READ_MILLISECONDS", 300, "time that a department has to answer a read")
     write_milliseconds: int = env("CRM_WRITE_MILLISECONDS", 10_000, "time that a department has to answer a command")
     most_depth: int = env("CRM_MOST_DEPTH", 15, "levels of an operation")
@@ -46,6 +52,11 @@ class Settings(Common, Edge):
     most_at_once: int = env("CRM_MOST_AT_ONCE", 256, "operations under way at once; who comes beyond that is told to come again")
     compress_bytes: int = env("CRM_COMPRESS_BYTES", 8192, "answers of this size and more are compressed where the client takes it")
     documents: str = env("CRM_DOCUMENTS", "", "file of registered documents; in production only those are answered")
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The origins whose pages may ask."""
+        return origins_of(self.allowed_origins)
 
     def address(self, department: str) -> str:
         """host:port of a department's gRPC."""

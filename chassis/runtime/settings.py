@@ -12,6 +12,7 @@ from typing import Any, Self, get_type_hints
 from chassis.access.identity import Identity
 from chassis.kernel.addresses import Network, networks_of
 from chassis.kernel.clock import HOME
+from chassis.kernel.origins import origins_of
 from chassis.kernel.standards import CURRENCIES, zones
 from chassis.storage.encryption import Masters
 
@@ -136,6 +137,8 @@ def _check(name: str, raw: str) -> None:
         raise ValueError(raw)
     if name.endswith("_NETWORKS") or name == TRUSTED_PROXIES:
         networks_of(raw)
+    if name.endswith("_ORIGINS"):
+        origins_of(raw)
     if name.endswith(("_MILLISECONDS", "_BYTES")) and int(raw) < 1:
         raise ValueError(raw)
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import strawberry
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from gateway.doors.http import GraphHttp
+from gateway.doors.origins import Origins
 from gateway.doors.webhooks import PATH as WEBHOOKS
 from gateway.doors.webhooks import WebhookDoor
 from gateway.doors.websocket import GraphSocket
@@ -28,8 +29,10 @@ _PAGE_HEADERS = {
 }
 
 
-def build_app(schema: strawberry.Schema, http: GraphHttp, socket: GraphSocket, door: WebhookDoor, *, explore: bool) -> ShortPath:
-    """`explore` serves GraphiQL and the schema's text: everywhere but in production."""
+def build_app(
+    schema: strawberry.Schema, http: GraphHttp, socket: GraphSocket, door: WebhookDoor, origins: frozenset[str], *, explore: bool
+) -> Origins:
+    """`explore` serves GraphiQL and the schema's text: everywhere but in production. `origins` are those whose pages may ask."""
     text = schema.as_str()
 
     async def graph(request: Request) -> Response:
@@ -43,6 +46,11 @@ def build_app(schema: strawberry.Schema, http: GraphHttp, socket: GraphSocket, d
     async def show_schema(_: Request) -> Response:
         return PlainTextResponse(text)
 
+    async def door_sign(_: Request) -> Response:
+        if explore:
+            return RedirectResponse("/graphql", 302)
+        return FileResponse(STATIC / "index.html", headers=_PAGE_HEADERS)
+
     async def webhook(request: Request) -> Response:
         return await door(request)
 
@@ -50,6 +58,7 @@ def build_app(schema: strawberry.Schema, http: GraphHttp, socket: GraphSocket, d
         return PlainTextResponse("ok")
 
     routes: list[Route | Mount | WebSocketRoute] = [
+        Route("/", door_sign),
         Route("/graphql", graph, methods=["GET", "POST"]),
         WebSocketRoute("/graphql", live),
         Route(WEBHOOKS, webhook, methods=["POST"]),
@@ -57,7 +66,7 @@ def build_app(schema: strawberry.Schema, http: GraphHttp, socket: GraphSocket, d
     ]
     if explore:
         routes += [Route("/schema.graphql", show_schema), Mount("/static", StaticFiles(directory=STATIC))]
-    return ShortPath(Starlette(routes=routes), http)
+    return Origins(ShortPath(Starlette(routes=routes), http), origins)
 
 
 class ShortPath:

@@ -1,14 +1,23 @@
-// GraphiQL over this gateway: signs in, keeps the access token in memory only, subscribes over graphql-transport-ws. Of a sign-in the browser keeps
+// GraphiQL over this gateway: signs in and out, keeps tokens in memory only, subscribes over graphql-transport-ws. Of a sign-in the browser keeps
 // by which device it was: it opens nothing, and guesses of others do not hold it up.
 "use strict";
 let tokens = null;
+let session = null;
+let person = "";
+let told = "signedOut";
 
 const SIGN_IN = `mutation SignIn($input: SessionCreateInput!) {
-  sessionCreate(input: $input) { tokens { accessToken refreshToken } deviceToken person { name } errors { code message } }
+  sessionCreate(input: $input) { session { id } tokens { accessToken refreshToken } deviceToken person { name } errors { code message } }
 }`;
 const REFRESH = `mutation Refresh($input: SessionRefreshInput!) {
   sessionRefresh(input: $input) { tokens { accessToken refreshToken } errors { code } }
 }`;
+const SIGN_OUT = `mutation SignOut($input: SessionRevokeInput!) {
+  sessionRevoke(input: $input) { errors { code message } }
+}`;
+const at = (id) => document.getElementById(id);
+// What else a sign-in takes is asked for when it is: a code of the second factor, an own password in place of a given one.
+const ASKED = { SECOND_FACTOR_REQUIRED: "code", SECOND_FACTOR_REFUSED: "code", PASSWORD_CHANGE_REQUIRED: "newPassword" };
 
 async function post(body, headers = {}) {
   const answer = await fetch("/graphql", {
@@ -19,7 +28,25 @@ async function post(body, headers = {}) {
   return answer.json();
 }
 
-document.getElementById("signin").addEventListener("submit", async (event) => {
+function show() {
+  say();
+  at("who").textContent = tokens ? `${person} ✓` : word(told);
+  at("start").hidden = Boolean(tokens);
+  at("leave").hidden = !tokens;
+  at("signin").hidden = Boolean(tokens);
+}
+
+function welcome() {
+  show();
+  if (!at("welcome").open) at("welcome").showModal();
+}
+
+function forget(reason) {
+  [tokens, session, person, told] = [null, null, "", reason];
+  show();
+}
+
+at("signin").addEventListener("submit", async (event) => {
   event.preventDefault();
   const form = new FormData(event.target);
   const place = `device ${form.get("email")}`;
@@ -28,20 +55,46 @@ document.getElementById("signin").addEventListener("submit", async (event) => {
   const { data, errors } = await post({ query: SIGN_IN, variables: { input } });
   const result = data && data.sessionCreate;
   const refusal = (errors || (result && result.errors) || [])[0];
-  tokens = refusal ? null : result.tokens;
-  if (tokens) localStorage.setItem(place, result.deviceToken);
-  // What else a sign-in takes is asked for when it is: a code of the second factor, an own password in place of a given one.
-  for (const [code, name] of [["SECOND_FACTOR_REQUIRED", "code"], ["PASSWORD_CHANGE_REQUIRED", "newPassword"]]) {
-    if (refusal && refusal.code === code) document.getElementById(name).hidden = false;
+  const code = refusal && (refusal.code || (refusal.extensions || {}).code);
+  at("refusal").textContent = refusal ? word(code, refusal.message) : "";
+  if (refusal) {
+    if (ASKED[code]) {
+      at(ASKED[code]).hidden = false;
+      at(ASKED[code]).querySelector("input").focus();
+    }
+    return;
   }
-  document.getElementById("who").textContent = refusal ? refusal.message : `${result.person.name} ✓`;
+  [tokens, session, person] = [result.tokens, result.session.id, result.person.name];
+  localStorage.setItem(place, result.deviceToken);
+  event.target.reset();
+  for (const name of Object.values(ASKED)) at(name).hidden = true;
+  at("welcome").close();
+  show();
+});
+
+at("leave").addEventListener("click", async () => {
+  const { data, errors } = await post({ query: SIGN_OUT, variables: { input: { sessionId: session } } });
+  const refusal = (errors || (data && data.sessionRevoke.errors) || [])[0];
+  if (refusal) at("who").textContent = refusal.message;
+  else forget("signedOut");
+});
+at("start").addEventListener("click", welcome);
+at("help").addEventListener("click", welcome);
+at("later").addEventListener("click", () => at("welcome").close());
+at("welcome").addEventListener("click", (event) => { if (event.target === at("welcome")) at("welcome").close(); });
+at("language").addEventListener("click", () => {
+  language = language === "en" ? "zh-CN" : "en";
+  localStorage.setItem("language", language);
+  at("refusal").textContent = "";
+  show();
 });
 
 setInterval(async () => {
   if (!tokens) return;
   const { data } = await post({ query: REFRESH, variables: { input: { refreshToken: tokens.refreshToken } } });
-  tokens = data && data.sessionRefresh.tokens;
-  if (!tokens) document.getElementById("who").textContent = "Signed out · 已退出";
+  const next = data && data.sessionRefresh && data.sessionRefresh.tokens;
+  if (next) tokens = next;
+  else forget("ended");
 }, 200000);
 
 async function* subscribe(payload) {
@@ -125,3 +178,4 @@ subscription Tickets {
 
 ReactDOM.createRoot(document.getElementById("graphiql")).render(
   React.createElement(GraphiQL, { fetcher, defaultTabs: TABS, shouldPersistHeaders: false }));
+welcome();
