@@ -50,6 +50,7 @@ class Gateway:
             self.settings.nats_url, "crm-gateway", self.settings.identity, lost=self.live.lost, back=self.live.back
         )
         await self.live.start(self.nats)
+        self.clients.watch()
         graph = HttpServer(
             self.app, self.settings.http_address, largest_message=self.settings.most_body_bytes, trusted=self.settings.proxies
         )

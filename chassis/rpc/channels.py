@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import grpc
@@ -45,7 +46,8 @@ _OPTIONS = [
 class Channel:
     """A connection to one department. Every method with a request id is repeatable, so UNAVAILABLE is retried for all.
 
-    `calls` counts what was sent, by method: tests assert one call an edge and level. `missed` counts what had no answer in time.
+    `calls` counts what was sent, by method: tests assert one call an edge and level. `missed` counts what had no answer in time. `heard` is
+    when the last answer came (a refusal is one), `silent` when the first call since had none in time and `last_silent` the last, in time.time() seconds, 0 for never.
     """
 
     def __init__(self, department: str, address: str, identity: Identity | None = None) -> None:
@@ -58,6 +60,7 @@ class Channel:
         )
         self.calls: dict[str, int] = {}
         self.missed = 0
+        self.heard = self.silent = self.last_silent = 0.0
         self._methods: dict[str, Any] = {}
 
     async def call(
@@ -85,12 +88,24 @@ class Channel:
         self.calls[method] = self.calls.get(method, 0) + 1
         with inner(path[1:], SpanKind.CLIENT, {"rpc.system.name": "grpc", "rpc.method": path[1:]}):
             try:
-                return await stub(request, timeout=seconds, metadata=_metadata(token, request_id, address, by_roles))
+                found = await stub(request, timeout=seconds, metadata=_metadata(token, request_id, address, by_roles))
+                self._note(late=False, now=time.time())
+                return found
             except grpc.aio.AioRpcError as error:
-                self.missed += error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+                late = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+                self.missed += late
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    self._note(late=late, now=time.time())
                 raise refusal_of(error, self.department) from None
             except (grpc.aio.UsageError, grpc.aio.InternalError) as closed:
                 raise Unavailable(self.department, timeout=False) from closed
+
+    def _note(self, *, late: bool, now: float) -> None:
+        """Note that a call was answered, or was not in time."""
+        if late:
+            self.silent, self.last_silent = self.silent or now, now
+        else:
+            self.heard, self.silent = now, 0.0
 
     async def close(self) -> None:
         """Close the connection."""

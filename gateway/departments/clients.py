@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 
 from chassis.rpc.channels import Channel
 from gateway.departments.merging import Merging
+from gateway.departments.standing import Standing
 from gateway.settings import Settings
 
 DEPARTMENTS = ("organization", "customer", "sales", "marketing", "support")
@@ -20,8 +21,14 @@ class Clients:
     def __init__(self, settings: Settings) -> None:
         self.channels = {name: Channel(name, settings.address(name), settings.identity) for name in DEPARTMENTS}
         self.merging = Merging()
+        self.standing = {name: Standing(channel) for name, channel in self.channels.items()}
         self.read_seconds = settings.read_milliseconds / 1000
         self.write_seconds = settings.write_milliseconds / 1000
+
+    def watch(self) -> None:
+        """Look at the connections from now on."""
+        for standing in self.standing.values():
+            standing.start()
 
     async def read(
         self,
@@ -49,5 +56,7 @@ class Clients:
 
     async def close(self) -> None:
         """Close the channels."""
+        for standing in self.standing.values():
+            await standing.stop()
         for channel in self.channels.values():
             await channel.close()

@@ -11,6 +11,8 @@ from graphql import GraphQLField
 from chassis.rpc.service import policy_of
 
 JUDGED = "judged_by"
+# Of a field that asks no department: what it tells the gateway knows by itself, and everybody may know it.
+OPEN = {"open": True}
 
 
 def by(*methods: MethodDescriptor | None) -> dict[str, Any]:
@@ -30,6 +32,8 @@ def check(schema: strawberry.Schema) -> None:
         for field in getattr(kind.definition, "fields", ()):
             if getattr(field, "base_resolver", None) is None:
                 continue  # a value of what another field has already got
+            if field.metadata.get("open"):
+                continue
             methods = field.metadata.get(JUDGED)
             if not methods:
                 name = f"{getattr(kind.definition, 'name', '')}.{field.python_name}"

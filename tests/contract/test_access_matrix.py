@@ -152,5 +152,5 @@ def _answered(field: str) -> set[str]:
 async def test_what_the_graph_offers_is_in_the_matrix(cases: Cases) -> None:
     asked, schema = {case.method for case in cases}, shared_schema()._schema
     fields = [name for kind in (schema.query_type, schema.mutation_type, schema.subscription_type) if kind for name in kind.fields]
-    assert [name for name in fields if not _answered(name) & asked] == []
+    assert [name for name in fields if not _answered(name) & asked] == ["suite"]  # asks no department: what the gateway knows itself
     assert len(fields) > 100

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -80,6 +81,12 @@ def assert_only_its_fields_are_null(whole: dict[str, Any], body: dict[str, Any],
     assert body["data"] == awaited
 
 
+async def standings(file_crm: Installation) -> dict[str, tuple[str, datetime]]:
+    """State and since when, by department, as whoever is not signed in is told too."""
+    found = (await file_crm.data("{ suite { department state since } }", ""))["suite"]
+    return {one["department"]: (one["state"], datetime.fromisoformat(one["since"])) for one in found}
+
+
 async def pass_on(port: int, flowing: asyncio.Event, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
     """A line to a department that stays open but carries nothing while it is not flowing."""
     far, forth = await asyncio.open_connection("127.0.0.1", port)
@@ -96,11 +103,19 @@ async def pass_on(port: int, flowing: asyncio.Event, near: asyncio.StreamReader,
 @pytest.mark.parametrize("department", ["sales", "marketing", "support", "organization", "customer"])
 async def test_a_stopped_department_takes_only_its_fields_and_comes_back(file_crm: Installation, customer: str, department: str) -> None:
     whole = await answered(file_crm, customer)
+    assert {state for state, _ in (await standings(file_crm)).values()} == {"UP"}
+    stopped = datetime.now(UTC)
     await file_crm.suite.stop(department)
     try:
         body, seconds = await ask(file_crm, customer)
         assert_only_its_fields_are_null(whole, body, department, "UNAVAILABLE")
         assert seconds < SECONDS
+        calls = file_crm.calls()
+        found = await standings(file_crm)
+        assert {name for name, (state, _) in found.items() if state == "AWAY"} == {department}
+        assert stopped <= found[department][1] <= datetime.now(UTC)
+        assert await standings(file_crm) == found
+        assert file_crm.calls() == calls
     finally:
         await file_crm.suite.start([department])
     ready = asyncio.get_running_loop().time()
@@ -109,6 +124,9 @@ async def test_a_stopped_department_takes_only_its_fields_and_comes_back(file_cr
         return (await ask(file_crm, customer))[0] == whole
 
     await file_crm.until(answers_again, 10)
+    again = (await standings(file_crm))[department]
+    assert again[0] == "UP"
+    assert again[1] > found[department][1]
     assert asyncio.get_running_loop().time() - ready < 5
 
 
