@@ -90,6 +90,8 @@ def _fact(row: Document) -> Document:
 
 
 def _asked(fact: Document, request: Any) -> bool:
+    if request.record_ids and fact["record_id"] not in request.record_ids:
+        return False
     return all(getattr(request, name) in ("", fact[name]) for name in ("noun", "record_id", "customer_id"))
 
 

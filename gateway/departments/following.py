@@ -32,18 +32,25 @@ REMEMBERED = 2_000
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which facts a subscription is about; "" for any. `departments` are those that announce them."""
+    """Which facts a subscription is about; "" for any. `departments` are those that announce them, `records` (noun, id) those it keeps to."""
 
     departments: tuple[str, ...]
     noun: str = ""
     record_id: str = ""
     customer_id: str = ""
+    records: frozenset[tuple[str, str]] = frozenset()
 
     def takes(self, fact: Fact) -> bool:
         """Whether it is one of them."""
-        return fact.department in self.departments and all(
-            getattr(self, name) in ("", getattr(fact, name)) for name in ("noun", "record_id", "customer_id")
+        return (
+            fact.department in self.departments
+            and self.keeps(fact)
+            and all(getattr(self, name) in ("", getattr(fact, name)) for name in ("noun", "record_id", "customer_id"))
         )
+
+    def keeps(self, fact: Fact) -> bool:
+        """Whether it is about one of the records, where it keeps to some."""
+        return not self.records or (fact.noun, fact.record_id) in self.records
 
 
 class Following:
@@ -98,12 +105,13 @@ class Following:
                 answer = await self._ask(department)
                 for fact in answer.facts if answer else ():
                     self._places[department] = fact.event_id
-                    if fact.event_id not in self._caught:
+                    told = Fact(
+                        fact.event_id, fact.event_type, department, fact.noun, fact.record_id, fact.customer_id, fact.time.ToDatetime(UTC)
+                    )
+                    # A department of an older build does not keep to the records that were asked for.
+                    if fact.event_id not in self._caught and self.wanted.keeps(told):
                         self._remember(fact.event_id)
-                        yield Fact(
-                            fact.event_id, fact.event_type, department, fact.noun, fact.record_id, fact.customer_id,
-                            fact.time.ToDatetime(UTC),
-                        )  # fmt: skip
+                        yield told
                 if answer:
                     self._places[department] = answer.position or self._places[department]
                 if answer and not answer.more:
@@ -126,8 +134,9 @@ class Following:
         """A stretch of what a department announced since; None where it does not answer."""
         wanted, context = self.wanted, self.context
         request = history_service_pb2.ListFactsRequest(
-            after_id=self._places[department], noun=wanted.noun, record_id=wanted.record_id, customer_id=wanted.customer_id
-        )
+            after_id=self._places[department], noun=wanted.noun, record_id=wanted.record_id, customer_id=wanted.customer_id,
+            record_ids=sorted(identity for _, identity in wanted.records),
+        )  # fmt: skip
         try:
             answer: history_service_pb2.ListFactsResponse = await context.clients.read(
                 department, _HISTORIES, "ListFacts", request, context.token, context.request_id

@@ -221,6 +221,8 @@ def payload_type(method: MethodDescriptor, name: str) -> Any:
 
 _WORDS = {
     "id": "Id of the record.",
+    "ids": "Ids of the records, 1 to 100.",
+    "resource": 'The resource as policies name it, e.g. "tickets".',
     "input": "What to do.",
     "first": "Rows wanted, 1 to 100.",
     "after": "Cursor of the row to go on behind.",

@@ -16,6 +16,7 @@ from crm.common.v1 import history_service_pb2
 from graphql import GraphQLError
 from strawberry.types import Info
 
+from chassis.access.fields import resource_of
 from chassis.access.tokens import claims_of
 from chassis.kernel.errors import CrmError, Invalid
 from gateway.departments.context import Context
@@ -28,6 +29,7 @@ from gateway.graph.contract import Node, from_global
 from gateway.graph.judged import by
 from gateway.graph.noun import NOUNS, described
 
+MOST_RECORDS = 100
 PAUSES = (0.1, 0.5, 1.5, 3.0)
 _HISTORIES = history_service_pb2.DESCRIPTOR.services_by_name["HistoryService"]
 
@@ -52,6 +54,13 @@ def build() -> Any:
     found = {
         "recordChanged": _field("id", _of_record, "Changes of one record that you may see."),
         "customerActivity": _field("customer_id", _of_customer, "Everything that any department does with a customer that you may see."),
+        "recordsChanged": _field(
+            "ids",
+            _of_records,
+            f"Changes of up to {MOST_RECORDS} records that you may see, of any kind: what a list shows.",
+            list[strawberry.ID],
+        ),
+        "resourceChanged": _field("resource", _of_resource, "Changes of every record of a resource that you may see.", str),
         "ticketChanged": _field("", _of_tickets, "Changes of every ticket that you may see."),
         "jobChanged": jobs.changed(_verified),
     }
@@ -62,28 +71,46 @@ def build() -> Any:
     )
 
 
-def _of_record(identity: str) -> Wanted:
-    kind, record_id = from_global(identity)
+def _of_record(identity: Any) -> Wanted:
+    kind, record_id = from_global(str(identity))
     noun = NOUNS.get(kind)
     if noun is None or noun.by_id is None:
         raise Invalid(f"changes of a {kind} are not told; give the id of a record", field="id")
     return Wanted((noun.department,), kind, record_id)
 
 
-def _of_customer(identity: str) -> Wanted:
+def _of_records(ids: list[str]) -> Wanted:
+    if not 1 <= len(ids) <= MOST_RECORDS:
+        raise Invalid(f"{len(ids)} ids; give 1 to {MOST_RECORDS}, those that a page shows", field="ids")
+    each = [_of_record(str(identity)) for identity in ids]
+    departments = dict.fromkeys(department for one in each for department in one.departments)
+    kinds = {one.noun for one in each}
+    return Wanted(tuple(departments), kinds.pop() if len(kinds) == 1 else "", records=frozenset((one.noun, one.record_id) for one in each))
+
+
+def _of_resource(resource: str) -> Wanted:
+    found = {resource_of(noun.descriptor): noun for noun in NOUNS.values() if noun.by_id is not None}
+    noun = found.get(resource) if resource else None
+    if noun is None:
+        words = "changes of such a resource are not told; give one as policies name it, such as «customers», «opportunities» or «tickets»"
+        raise Invalid(words, field="resource")
+    return Wanted((noun.department,), noun.name)
+
+
+def _of_customer(identity: Any) -> Wanted:
     departments = dict.fromkeys(noun.department for noun in NOUNS.values() if "customer_id" in noun.descriptor.fields_by_name)
-    return Wanted(tuple(departments), customer_id=from_global(identity, "Customer", "customerId")[1])
+    return Wanted(tuple(departments), customer_id=from_global(str(identity), "Customer", "customerId")[1])
 
 
 def _of_tickets(_: str) -> Wanted:
     return Wanted((NOUNS["Ticket"].department,), "Ticket")
 
 
-def _field(argument: str, choose: Callable[[str], Wanted], description: str) -> Any:
+def _field(argument: str, choose: Callable[[Any], Wanted], description: str, shape: Any = strawberry.ID) -> Any:
     async def stream(info: Info, **given: Any) -> AsyncGenerator[RecordChange, None]:
         context: Context = info.context
         try:
-            following = Following(context, choose(str(given[argument]) if argument else ""), given.get("after"))
+            following = Following(context, choose(given[argument] if argument else ""), given.get("after"))
             await _verified(context)
             async for fact in following.facts(partial(_still, context)):
                 record = await _record(context, fact)
@@ -100,7 +127,7 @@ def _field(argument: str, choose: Callable[[str], Wanted], description: str) -> 
     parameters = [kinds("info", kinds.POSITIONAL_OR_KEYWORD, annotation=Info)]
     shapes: dict[str, Any] = {"info": Info, "return": AsyncGenerator[RecordChange, None]}
     if argument:
-        shapes[argument] = described(argument, strawberry.ID)
+        shapes[argument] = described(argument, shape)
         parameters.append(kinds(argument, kinds.KEYWORD_ONLY, annotation=shapes[argument]))
     words = "Go on behind this cursor of a change that was delivered; from now on when left out."
     shapes["after"] = Annotated[str | None, strawberry.argument(description=words)]

@@ -130,6 +130,7 @@ COMPOSED = {
     "job": "GetJob", "jobs": "ListJobs", "jobRows": "ListJobRows", "jobChanged": "GetJob", "importStart": "StartImport", "importAppend": "AppendJobRows",
     "importClose": "CloseJob", "jobPause": "PauseJob", "jobResume": "ResumeJob", "jobCancel": "CancelJob", "jobRetryRows": "RetryJobRows",
     "jobRebuildStart": "StartRebuild", "timelineEntry": "BatchGetTimelineEntries", "recordChanged": "BatchGetCustomers",
+    "recordsChanged": "BatchGetCustomers", "resourceChanged": "BatchGetOrders",
     "ticketChanged": "BatchGetTickets", "customerDisclosure": "DiscloseSubject", "personalDataReads": "ListPersonalDataReads", "customerActivity": "BatchGetTimelineEntries",
     "workingTime": "GetWorkingTime", "workCalendarMonth": "GetCalendarMonth",
 }  # fmt: skip
