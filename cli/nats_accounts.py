@@ -20,6 +20,7 @@ from chassis.messaging.reactions import Reaction, consumer_config, durable_name
 from chassis.runtime.department import Department
 from cli.authority import identity_uri
 from cli.plan import DEPARTMENTS, Plan
+from gateway.departments.presence import SUBJECT as PRESENCE
 
 ACCOUNT = "CRM"
 
@@ -63,11 +64,13 @@ def departments_of(plan: Plan) -> list[Department]:
 
 @dataclass(frozen=True)
 class Rights:
-    """What a service may ask of the account that holds the streams: requests (with answers, or with many) and facts to hear."""
+    """What a service may ask of the account that holds the streams: requests (with answers, or with many) and facts to hear.
+    `own` are subjects that its replicas say and hear among themselves, in its own account."""
 
     requests: tuple[str, ...] = ()
     feeds: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
 
 
 def rights_of(name: str, wanted: Iterable[Interest]) -> Rights:
@@ -115,7 +118,7 @@ def accounts(departments: Sequence[str], wanted: Sequence[Interest]) -> str:
     Each service has an account of its own: with one account for all, a reply subject of another's (`crm.sales.v1.…`) would make the
     server itself write there what the replier may not. Streams live in the account CRM, which exports each right to one account.
     """
-    rights = {name: rights_of(name, wanted) for name in departments} | {"gateway": Rights(facts=("crm.*.v1.>",))}
+    rights = {name: rights_of(name, wanted) for name in departments} | {"gateway": Rights(facts=("crm.*.v1.>",), own=(f"{PRESENCE}.*.*",))}
     exports = [line for name, right in rights.items() for line in _exports(name, right)] + _fact_exports(rights)
     each = "\n".join(_account(name, right) for name, right in rights.items())
     return f"""accounts {{
@@ -151,9 +154,9 @@ def _account(name: str, right: Rights) -> str:
         for subject in right.requests + right.feeds
     ]
     imports += [f'{{ stream: {{ account: {ACCOUNT}, subject: "{live(subject)}" }}, to: "{subject}" }}' for subject in _imported(right)]
-    listens = [*right.facts] + (["_INBOX.>"] if right.requests else [])
+    listens = [*right.facts, *right.own] + (["_INBOX.>"] if right.requests else [])
     return f"""  {name.upper()} {{
-    users: [ {_user(name, [_local(subject) for subject in (*right.requests, *right.feeds)], listens)} ]
+    users: [ {_user(name, [_local(subject) for subject in (*right.requests, *right.feeds)] + [*right.own], listens)} ]
     imports: [
       {_lines(imports)}
     ]

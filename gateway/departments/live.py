@@ -20,6 +20,7 @@ from nats.errors import Error as NatsError
 
 from chassis.access.tokens import claims_of
 from chassis.kernel.errors import Conflict, unauthenticated
+from gateway.departments.presence import Presences
 
 QUEUE = 200
 REMEMBERED = 10_000
@@ -57,10 +58,12 @@ class Live:
     def __init__(self) -> None:
         self._listeners: set[Heard] = set()
         self._told: OrderedDict[str, None] = OrderedDict()
+        self.presences = Presences()
 
     async def start(self, nats: Client) -> None:
         """Listen to the facts of every department."""
         await nats.subscribe("crm.*.v1.>", cb=self._heard)
+        await self.presences.start(nats)
         with contextlib.suppress(NatsError):  # then the connection is going, and `back` will be told
             await nats.flush()
 

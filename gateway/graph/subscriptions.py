@@ -24,7 +24,7 @@ from gateway.departments.errors import field_error
 from gateway.departments.following import Following, Wanted
 from gateway.departments.live import Fact
 from gateway.departments.loaders import load_record
-from gateway.graph import jobs
+from gateway.graph import jobs, presence
 from gateway.graph.contract import Node, from_global
 from gateway.graph.judged import by
 from gateway.graph.noun import NOUNS, described
@@ -63,6 +63,7 @@ def build() -> Any:
         "resourceChanged": _field("resource", _of_resource, "Changes of every record of a resource that you may see.", str),
         "ticketChanged": _field("", _of_tickets, "Changes of every ticket that you may see."),
         "jobChanged": jobs.changed(_verified),
+        "presence": presence.subscription(_verified),
     }
     for shown, field in found.items():
         field.name = shown

@@ -130,7 +130,7 @@ COMPOSED = {
     "job": "GetJob", "jobs": "ListJobs", "jobRows": "ListJobRows", "jobChanged": "GetJob", "importStart": "StartImport", "importAppend": "AppendJobRows",
     "importClose": "CloseJob", "jobPause": "PauseJob", "jobResume": "ResumeJob", "jobCancel": "CancelJob", "jobRetryRows": "RetryJobRows",
     "jobRebuildStart": "StartRebuild", "timelineEntry": "BatchGetTimelineEntries", "recordChanged": "BatchGetCustomers",
-    "recordsChanged": "BatchGetCustomers", "resourceChanged": "BatchGetOrders",
+    "recordsChanged": "BatchGetCustomers", "resourceChanged": "BatchGetOrders", "presence": "BatchGetCustomers", "presenceBeat": "BatchGetCustomers",
     "ticketChanged": "BatchGetTickets", "customerDisclosure": "DiscloseSubject", "personalDataReads": "ListPersonalDataReads", "customerActivity": "BatchGetTimelineEntries",
     "workingTime": "GetWorkingTime", "workCalendarMonth": "GetCalendarMonth",
 }  # fmt: skip
