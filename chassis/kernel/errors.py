@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 
 class CrmError(Exception):
     """A refusal: what, where, why and how to mend it.
 
     `code` is a value of an `ErrorReason` enum without its prefix; `field` the path of the offending field in the
-    request, in the contract's spelling; `retryable` whether the same call may succeed later.
+    request, in the contract's spelling; `retryable` whether the same call may succeed later. `params` are what a sentence in another
+    language is made of, its `rule` first (`chassis.kernel.rules`); `details` what a program needs to go on, as JSON; `also` what else is
+    wrong with the same request; `stale` the (resource, record, version seen) of a refusal by version.
     """
 
     code = "INTERNAL"
+    stale: tuple[str, str, int] | None = None
 
-    def __init__(self, message: str, *, code: str | None = None, field: str = "", retryable: bool = False) -> None:
+    def __init__(
+        self, message: str, *, code: str | None = None, field: str = "", retryable: bool = False,
+        params: Mapping[str, str] | None = None, details: Mapping[str, Any] | None = None, also: Sequence[CrmError] = (),
+    ) -> None:  # fmt: skip
         super().__init__(message)
         self.message = message
         self.code = code or type(self).code
         self.field = field
         self.retryable = retryable
+        self.params, self.details, self.also = dict(params or {}), dict(details or {}), tuple(also)
 
 
 class Invalid(CrmError):
@@ -55,8 +65,20 @@ class Conflict(CrmError):
 
     code = "VERSION_CONFLICT"
 
-    def __init__(self, message: str, *, code: str | None = None, field: str = "", retryable: bool = True) -> None:
-        super().__init__(message, code=code, field=field, retryable=retryable)
+    def __init__(
+        self, message: str, *, code: str | None = None, field: str = "", retryable: bool = True,
+        params: Mapping[str, str] | None = None, details: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(message, code=code, field=field, retryable=retryable, params=params, details=details)
+
+
+def stale(words: str, resource: str, record_id: str, seen: int, present: int) -> Conflict:
+    """The refusal of a change to a record of which the caller saw an earlier version; `words` are what such a record is called."""
+    told = f"you saw version {seen} of this {words}, it is now {present}; read it again and repeat your change"
+    params = {"rule": "version.stale", "seen": str(seen), "present": str(present)}
+    refusal = Conflict(told, field="version", retryable=False, params=params, details={"version": present})
+    refusal.stale = (resource, record_id, seen)
+    return refusal
 
 
 def unauthenticated(why: str) -> NotAllowed:

@@ -19,6 +19,7 @@ from google.protobuf.message import Message
 
 from chassis.kernel import mail_addresses, standards
 from chassis.kernel.errors import Invalid
+from chassis.kernel.rules import sentence
 from chassis.kernel.text import line, paragraphs, visible
 from chassis.rpc.documents import traits
 
@@ -44,17 +45,25 @@ def tidy(message: Message) -> None:
                 setattr(part, field.name, written)
 
 
-def check(message: Message) -> None:
-    """Refuse the first text that is not what its field means; rows that are judged one by one are left to that. Raises Invalid; says what is
-    asked for, and never the text, which may be personal."""
+def broken(message: Message) -> list[tuple[str, str]]:
+    """(path, rule) of every text that is not what its field means; rows that are judged one by one are left to that."""
+    found = []
     for path, part, field, form in _texts(message, rows=False):
-        rule = _RULES.get(form)
-        if rule is None:
+        judged = _RULES.get(form)
+        if judged is None:
             continue
-        holds, wanted = rule
+        holds, rule = judged
         texts = getattr(part, field.name) if field.is_repeated else (getattr(part, field.name),)
         if not all(holds(text) for text in texts if text):
-            raise Invalid(f"{path}{field.name}: {wanted}", field=f"{path}{field.name}")
+            found.append((f"{path}{field.name}", rule))
+    return found
+
+
+def check(message: Message) -> None:
+    """Refuse the first text that is not what its field means. Raises Invalid; says what is asked for, and never the text, which may be
+    personal."""
+    for path, rule in broken(message)[:1]:
+        raise Invalid(f"{path}: {sentence({'rule': rule})}", field=path, params={"rule": rule})
 
 
 def form_of(field: FieldDescriptor) -> int:
@@ -150,15 +159,13 @@ _WRITTEN: dict[int, Text] = {
     forms.FORM_TAX_NUMBER: _compact,
 }
 _RULES: dict[int, tuple[Callable[[str], bool], str]] = {
-    forms.FORM_NAME: (visible, "nothing in it can be read; give a letter, a digit or a character"),
-    forms.FORM_PHONE: (_is_phone, "this cannot be dialled; write digits, e.g. +86 10 6234 5671, an extension behind 转 or ext., several with commas"),
-    forms.FORM_EMAIL: (mail_addresses.is_address, "this is no mail address; write it as name@company.example"),
-    forms.FORM_COUNTRY: (standards.COUNTRIES.__contains__, "there is no such country; give its two letters by ISO 3166, e.g. CN"),
-    forms.FORM_CURRENCY: (
-        standards.CURRENCIES.__contains__, "there is no such currency in use; give its three letters by ISO 4217, e.g. CNY (not RMB)"
-    ),
-    forms.FORM_WEBSITE: (_is_website, "this is no address of a page; write it as https://www.company.example"),
-    forms.FORM_TIME_ZONE: (lambda text: text in standards.zones(), "there is no such time zone; give its IANA name, e.g. Asia/Shanghai"),
-    forms.FORM_LANGUAGE: (standards.is_language, "this is no language tag; write it as zh-CN or en"),
-    forms.FORM_TAX_NUMBER: (lambda text: _TAX.fullmatch(text) is not None and len(text) >= 4, "this is no tax number; write its letters and digits, four at least"),
-}  # fmt: skip
+    forms.FORM_NAME: (visible, "form.name"),
+    forms.FORM_PHONE: (_is_phone, "form.phone"),
+    forms.FORM_EMAIL: (mail_addresses.is_address, "form.email"),
+    forms.FORM_COUNTRY: (standards.COUNTRIES.__contains__, "form.country"),
+    forms.FORM_CURRENCY: (standards.CURRENCIES.__contains__, "form.currency"),
+    forms.FORM_WEBSITE: (_is_website, "form.website"),
+    forms.FORM_TIME_ZONE: (lambda text: text in standards.zones(), "form.time_zone"),
+    forms.FORM_LANGUAGE: (standards.is_language, "form.language"),
+    forms.FORM_TAX_NUMBER: (lambda text: _TAX.fullmatch(text) is not None and len(text) >= 4, "form.tax_number"),
+}

@@ -135,7 +135,7 @@ class Noun:
                 member = call.directory.members.get(identity)
                 if member is None or not member.active:
                     words = f"there is no active person «{identity}»; choose another one"
-                    return NotFound(words, code="REFERENCE_NOT_FOUND", field=field)
+                    return NotFound(words, code="REFERENCE_NOT_FOUND", field=field, params={"rule": "person.inactive", "id": identity})
         return None
 
     @cached_property

@@ -103,7 +103,10 @@ def named(document: Mapping[str, Any], field: str) -> list[str]:
 
 def absent(words: str, identity: str, field: str) -> NotFound:
     """The refusal of a reference to a record that is not there for the caller."""
-    return NotFound(f"there is no {words} «{identity}» that you may see; check {field}", code="REFERENCE_NOT_FOUND", field=field)
+    params = {"rule": "reference.absent", "id": identity}
+    return NotFound(
+        f"there is no {words} «{identity}» that you may see; check {field}", code="REFERENCE_NOT_FOUND", field=field, params=params
+    )
 
 
 def elsewhere(words: str, record: Mapping[str, Any], document: Mapping[str, Any], field: str) -> Invalid | None:

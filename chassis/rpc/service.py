@@ -16,7 +16,8 @@ from google.protobuf.message import Message
 from chassis.access.counts import limit_counts
 from chassis.access.fields import limit_answer, refuse_writes, resource_of
 from chassis.kernel.errors import Conflict, CrmError, Invalid, NotAllowed
-from chassis.rpc import forms, survivors
+from chassis.kernel.rules import rule_of, sentence
+from chassis.rpc import forms, stale, survivors
 from chassis.rpc.call import Call
 from chassis.rpc.documents import message_class
 from chassis.rpc.repeats import Repeat, is_repeatable
@@ -71,13 +72,26 @@ def policy_of(method: MethodDescriptor) -> tuple[str, str]:
 
 
 def validate(message: Message) -> None:
-    """Refuse a message that breaks a rule of its contract, naming the first field."""
-    violations = validator().collect_violations(message, fail_fast=True)
-    if violations:
-        found = violations[0].proto
-        path = _path(found.field.elements if found.field else ())
-        raise Invalid(f"{path or 'the request'}: {found.message}", field=path)
-    forms.check(message)
+    """Refuse a message that breaks rules of its contract: the first is the refusal, the others are told with it."""
+    found = [_broken(one) for one in validator().collect_violations(message)]
+    named = {one.field for one in found}
+    for path, rule in forms.broken(message):
+        if path not in named:
+            found.append(_of_rule(path, {"rule": rule}, ""))
+    if found:
+        found[0].also = tuple(found[1:])
+        raise found[0]
+
+
+def _broken(violation: Any) -> Invalid:
+    """The refusal of what protovalidate found, in words that name no regular expression."""
+    proto = violation.proto
+    path = _path(proto.field.elements if proto.field else ())
+    return _of_rule(path, rule_of(proto.rule_id, violation.rule_value, proto.message), proto.message)
+
+
+def _of_rule(path: str, params: dict[str, str], otherwise: str) -> Invalid:
+    return Invalid(f"{path or 'the request'}: {sentence(params) or otherwise}", field=path, params=params)
 
 
 def _path(elements: Any) -> str:
@@ -93,13 +107,14 @@ def _path(elements: Any) -> str:
 async def run(method: MethodDescriptor, service: Service, call: Call, request: Message, fresh: Callable[[], Changes]) -> Message:
     """One call: policy, then the handler, then the commit of what it collected. Writes are repeatable by request id.
 
-    A write that did not name a version is tried again on a conflict: its handler reads anew.
+    A write is tried again on a conflict: its handler reads anew, and refuses where the record is not of the version named any more.
     """
     resource, action = policy_of(method)
     if action == "read" and not call.by_roles:
         call.contracts = call.directory.contracts_for(call.caller, resource)
     if action != PUBLIC and not call.contracts and not call.directory.allows(call.caller, resource, action):
-        raise NotAllowed(f"your roles do not allow «{action}» on {resource.replace('_', ' ')}; ask an administrator for the right")
+        params = {"rule": "right", "action": action, "resource": resource.replace("_", " ")}
+        raise NotAllowed(sentence(params), params=params)
     forms.tidy(request)
     validate(request)
     await call.aliases.fresh()
@@ -124,6 +139,7 @@ async def _answer(
         final = not refusal.retryable and policy_of(method)[1] != PUBLIC
         if repeat and (earlier := await (repeat.refuse() if final else repeat.earlier())):
             return earlier
+        await stale.complete(call, refusal)
         raise
 
 
@@ -153,7 +169,8 @@ async def _attempts(
                 raise as_refusal(duplicate, service.duplicates) from duplicate
             await _pause(attempt)  # somebody made the same document a moment ago; the handler finds it now
         except Conflict as conflict:
-            if attempt + 1 == ATTEMPTS or not conflict.retryable or _names_version(request):
+            # Whoever named a version and was a moment too late is told what changed by the handler, which reads anew.
+            if attempt + 1 == ATTEMPTS or not conflict.retryable or (_names_version(request) and conflict.code != Conflict.code):
                 raise
             await _pause(attempt)
         else:

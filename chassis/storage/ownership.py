@@ -35,7 +35,9 @@ class Owned(ABC):
         """Make a person the owner, with the team and department that decide scope. `field` names them in a refusal."""
         member = call.directory.members.get(owner_id)
         if member is None or not member.active:
-            raise NotFound(f"there is no active person «{owner_id}»; choose another one", code="REFERENCE_NOT_FOUND", field=field)
+            params = {"rule": "person.inactive", "id": owner_id}
+            words = f"there is no active person «{owner_id}»; choose another one"
+            raise NotFound(words, code="REFERENCE_NOT_FOUND", field=field, params=params)
         document |= {"owner_id": owner_id, "team_id": member.team_id, "department_id": member.department_id}
         for name in [name for name in OWNER_FIELDS if not document[name]]:
             document[name] = None

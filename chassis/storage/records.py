@@ -22,7 +22,7 @@ from chassis.access.contracts import Opening
 from chassis.access.counts import DECIDING, counts_of
 from chassis.access.fields import kept_of
 from chassis.kernel.criteria import Criteria, Field, named, renamed, to_query
-from chassis.kernel.errors import Conflict, Invalid, NotAllowed, NotFound
+from chassis.kernel.errors import Conflict, Invalid, NotAllowed, NotFound, stale
 from chassis.kernel.ids import new_id
 from chassis.kernel.money import order_key
 from chassis.kernel.pages import Sort, filter_after, fingerprint, size_of
@@ -146,7 +146,8 @@ class Records(Owned):
 
     def absent(self, record_id: str) -> NotFound:
         """The refusal where there is none."""
-        return NotFound(f"there is no {self.words} «{record_id}» that you may see; check the id", field=self.contract.key)
+        words = f"there is no {self.words} «{record_id}» that you may see; check the id"
+        return NotFound(words, field=self.contract.key, params={"rule": "record.absent", "id": record_id})
 
     async def batch_get(self, call: Call, ids: Iterable[str], fields: Sequence[str] = ()) -> dict[str, Document]:
         """Those of the ids that exist within reach, by id."""
@@ -229,9 +230,11 @@ class Records(Owned):
         found = await self.batch_get(call, wanted) if wanted else {}
         for identity in wanted:
             if identity not in found:
-                raise NotFound(
-                    f"there is no {self.words} «{identity}» that you may see; check {field}", code="REFERENCE_NOT_FOUND", field=field
+                words, params = (
+                    f"there is no {self.words} «{identity}» that you may see; check {field}",
+                    {"rule": "reference.absent", "id": identity},
                 )
+                raise NotFound(words, code="REFERENCE_NOT_FOUND", field=field, params=params)
         return found
 
     # ---- writes
@@ -325,10 +328,7 @@ class Records(Owned):
     def checked_version(self, before: Document, version: int | None) -> None:
         """Refuse a lost update: the caller saw another version than the stored one."""
         if version is not None and version != before["version"]:
-            raise Conflict(
-                f"you saw version {version} of this {self.words}, it is now {before['version']}; read it again and repeat your change",
-                field="version", retryable=False,
-            )  # fmt: skip
+            raise stale(self.words, self.resource, before["_id"], version, before["version"])
 
     def in_use(self, document: Document) -> None:
         """Refuse to change what is archived."""

@@ -1,4 +1,4 @@
-"""One channel to each department; every call carries the caller's token, a request id and a deadline."""
+"""One channel to each department; every call carries the caller's token, a request id and a deadline; refusals come back in the graph's spelling."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import Any
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
+from chassis.kernel.errors import CrmError
 from chassis.rpc.channels import Channel
+from gateway.departments.language import Locales
 from gateway.departments.merging import Merging
+from gateway.departments.spelling import spelled
 from gateway.departments.standing import Standing
 from gateway.settings import Settings
 
@@ -20,7 +23,7 @@ class Clients:
 
     def __init__(self, settings: Settings) -> None:
         self.channels = {name: Channel(name, settings.address(name), settings.identity) for name in DEPARTMENTS}
-        self.merging = Merging()
+        self.merging, self.locales = Merging(), Locales()
         self.standing = {name: Standing(channel) for name, channel in self.channels.items()}
         self.read_seconds = settings.read_milliseconds / 1000
         self.write_seconds = settings.write_milliseconds / 1000
@@ -43,16 +46,24 @@ class Clients:
     ) -> Any:
         """The answer to a question, within the read deadline."""
         channel = self.channels[department]
-        return await channel.call(
-            service, method, request, token=token, request_id=request_id, seconds=self.read_seconds, by_roles=by_roles
-        )
+        try:
+            return await channel.call(
+                service, method, request, token=token, request_id=request_id, seconds=self.read_seconds, by_roles=by_roles
+            )
+        except CrmError as refusal:
+            raise spelled(refusal, request) from None
 
     async def write(
         self, department: str, service: ServiceDescriptor, method: str, request: Message, token: str, request_id: str, address: str = ""
     ) -> Any:
         """The answer to a command, within the write deadline. `address` is the client's, by which failed sign-ins are counted too."""
         channel = self.channels[department]
-        return await channel.call(service, method, request, token=token, request_id=request_id, seconds=self.write_seconds, address=address)
+        try:
+            return await channel.call(
+                service, method, request, token=token, request_id=request_id, seconds=self.write_seconds, address=address
+            )
+        except CrmError as refusal:
+            raise spelled(refusal, request) from None
 
     async def close(self) -> None:
         """Close the channels."""

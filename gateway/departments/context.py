@@ -6,16 +6,24 @@ import hashlib
 from collections.abc import Hashable
 from functools import partial
 
+from crm.organization.v1 import person_service_pb2
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from chassis.access.tokens import claims_of
 from chassis.kernel.ids import new_id
 from chassis.observe import purpose
 from gateway.departments.batching import Load, Loader
 from gateway.departments.clients import Clients
+from gateway.departments.language import ENGLISH, spoken
 from gateway.departments.live import Live
+
+_PEOPLE = person_service_pb2.DESCRIPTOR.services_by_name["PersonService"]
 
 
 class Context:
     """One operation of one caller, for the purpose that the client gave, if any. Loaders live as long as the operation, so nothing is shared
-    between callers. `key` is the client's idempotency key. With `by_roles` records are looked at without sharing contracts."""
+    between callers. `key` is the client's idempotency key, `accepts` its Accept-Language. With `by_roles` records are looked at without
+    sharing contracts."""
 
     def __init__(
         self,
@@ -28,15 +36,27 @@ class Context:
         key: str = "",
         *,
         by_roles: bool = False,
+        accepts: str = "",
     ) -> None:
         self.clients, self.live, self.token, self.address, self.by_roles = clients, live, token, address, by_roles
-        self.request_id, self.purpose, self.key = request_id or new_id(), why, key
+        self.request_id, self.purpose, self.key, self.accepts = request_id or new_id(), why, key, accepts
         self._loaders: dict[Hashable, Loader] = {}
 
     def nth(self, number: int) -> Context:
         """The context of one operation of a batch: the same request, nothing loaded yet."""
         key = f"{self.key}#{number}" if self.key else ""
-        return Context(self.clients, self.live, self.token, self.request_id, self.address, self.purpose, key)
+        return Context(self.clients, self.live, self.token, self.request_id, self.address, self.purpose, key, accepts=self.accepts)
+
+    async def language(self) -> str:
+        """The language of refusals: the person's own, else one that the client accepts, else English."""
+        person_id = str(claims_of(self.token).get("sub", "")) if self.token else ""
+        own = await self.clients.locales.of(person_id, self._locale) if person_id else ""
+        return own or spoken(self.accepts) or ENGLISH
+
+    async def _locale(self, person_id: str) -> str:
+        request = person_service_pb2.BatchGetPeopleRequest(ids=[person_id], read_mask=FieldMask(paths=["id", "locale"]))
+        answer = await self.clients.read("organization", _PEOPLE, "BatchGetPeople", request, self.token, self.request_id)
+        return next((person.locale for person in answer.people), "")
 
     def command_id(self, place: str) -> str:
         """The request id of a command that names none. With an idempotency key it follows from the key and the command's `place` in the

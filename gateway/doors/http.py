@@ -129,8 +129,9 @@ class GraphHttp:
         address = request.client.host if request.client else ""
         why = purpose.decoded(request.headers.get(purpose.HEADER, ""))
         return Context(
-            self.clients, self.live, token.strip() if scheme.lower() == "bearer" else "", given if fit else new_id(), address, why
-        )
+            self.clients, self.live, token.strip() if scheme.lower() == "bearer" else "", given if fit else new_id(), address, why,
+            accepts=request.headers.get("accept-language", ""),
+        )  # fmt: skip
 
 
 async def body_of(request: Request, most: int) -> bytes:

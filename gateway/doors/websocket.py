@@ -71,7 +71,8 @@ class _Connection:
 
     def _context(self, token: str) -> Context:
         client = self.socket.client
-        return Context(self.owner.clients, self.owner.live, token, address=client.host if client else "", why=self.purpose)
+        accepts = self.socket.headers.get("accept-language", "")
+        return Context(self.owner.clients, self.owner.live, token, address=client.host if client else "", why=self.purpose, accepts=accepts)
 
     def _late(self) -> None:
         if self.token is None:

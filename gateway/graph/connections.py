@@ -49,7 +49,11 @@ def first_of(first: int | None) -> int:
     """The number of rows that `first` asks for. Raises Invalid."""
     rows = DEFAULT if first is None else first
     if not 1 <= rows <= LARGEST:
-        raise Invalid(f"first is {rows}; ask for 1 to {LARGEST} rows", field="first")
+        raise Invalid(
+            f"first is {rows}; ask for 1 to {LARGEST} rows",
+            field="first",
+            params={"rule": "number.between", "least": "1", "most": str(LARGEST)},
+        )
     return rows
 
 

@@ -22,6 +22,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from chassis.kernel.errors import Invalid
 from chassis.rpc.documents import enum_names, from_timestamp, traits
+from gateway.departments import ids
 from gateway.graph.sizes import declared
 
 _COMMENTS: dict[str, str] = json.loads((Path(annotations_pb2.__file__).parents[3] / "comments.json").read_text())
@@ -102,9 +103,7 @@ SCALARS: dict[object, Any] = {
 # ---- ids
 
 
-def to_global(noun: str, identity: str) -> str:
-    """The Relay id of a record: opaque to clients, the type and the department's id to us."""
-    return base64.urlsafe_b64encode(f"{noun}:{identity}".encode()).decode().rstrip("=")
+to_global = ids.to_global
 
 
 def from_global(text: str, noun: str = "", field: str = "id") -> tuple[str, str]:
@@ -114,9 +113,12 @@ def from_global(text: str, noun: str = "", field: str = "id") -> tuple[str, str]
         if not identity or len(text) > 200:
             raise ValueError(text)
     except (ValueError, binascii.Error):
-        raise Invalid(f"«{text[:60]}» is no id of this graph; use an id that it gave you", field=field) from None
+        raise Invalid(
+            f"«{text[:60]}» is no id of this graph; use an id that it gave you", field=field, params={"rule": "pattern.id"}
+        ) from None
     if noun and kind != noun:
-        raise Invalid(f"this is the id of a {kind}; {field} takes the id of a {noun}", field=field)
+        params = {"rule": "id.kind", "kind": kind[:60], "wanted": noun}
+        raise Invalid(f"this is the id of a {kind}; {field} takes the id of a {noun}", field=field, params=params)
     return kind, identity
 
 

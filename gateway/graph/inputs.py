@@ -15,9 +15,10 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from chassis.kernel.criteria import DEEPEST
-from chassis.kernel.errors import Invalid
+from chassis.kernel.errors import CrmError, Invalid
 from chassis.kernel.money import LARGEST, MICROS
 from chassis.rpc.documents import enum_numbers, message_class, traits
+from chassis.rpc.errors import MOST_VIOLATIONS
 from chassis.rpc.handlers import is_required
 from gateway.graph.contract import Long, comment, enum_type, from_global, scalar_of
 
@@ -124,9 +125,10 @@ def _criteria_of(field: FieldDescriptor) -> Descriptor:
 
 
 def to_request(value: Any, descriptor: Descriptor, path: str = "") -> Message:
-    """The request of an input. Raises Invalid naming the field. Given fields of an update are named in its mask."""
+    """The request of an input. Raises Invalid naming the field, with what else cannot be read. Given fields of an update are named in its mask."""
     request = message_class(descriptor)()
     mask: list[str] = []
+    broken: list[CrmError] = []
     for field in descriptor.fields:
         given = getattr(value, field.name, strawberry.UNSET)
         if given is strawberry.UNSET:
@@ -135,15 +137,23 @@ def to_request(value: Any, descriptor: Descriptor, path: str = "") -> Message:
             mask.append(field.name)
         if given is None:
             continue
-        here = f"{path}{field.name}"
-        if field.is_repeated:
-            converted = [_convert(item, field, f"{here}[{index}]") for index, item in enumerate(given)]
-            getattr(request, field.name).extend(converted)
-        else:
-            _put(request, field, _convert(given, field, here))
+        try:
+            _take(request, field, given, f"{path}{field.name}")
+        except Invalid as refusal:
+            broken += [refusal, *refusal.also]
+    if broken:
+        broken[0].also = tuple(broken[1:MOST_VIOLATIONS])
+        raise broken[0]
     if mask:
         request.update_mask.paths.extend(mask)
     return request
+
+
+def _take(request: Message, field: FieldDescriptor, given: Any, path: str) -> None:
+    if field.is_repeated:
+        getattr(request, field.name).extend(_convert(item, field, f"{path}[{index}]") for index, item in enumerate(given))
+    else:
+        _put(request, field, _convert(given, field, path))
 
 
 def _put(request: Message, field: FieldDescriptor, value: Any) -> None:

@@ -14,7 +14,7 @@ from chassis.kernel.errors import Invalid
 from chassis.kernel.ids import from_source
 from chassis.rpc.contract import nouns
 from chassis.rpc.documents import enum_numbers, message_class, traits
-from gateway.departments.errors import camel
+from gateway.departments.spelling import camel
 from gateway.graph.contract import SCALARS, from_global
 from gateway.graph.inputs import MoneyInput, checked_text, money_of, stamp
 

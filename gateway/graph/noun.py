@@ -18,10 +18,10 @@ from chassis.rpc.contract import Contract, nouns, shown_as
 from chassis.rpc.documents import enum_numbers
 from chassis.rpc.service import request_class
 from gateway.departments.context import Context
-from gateway.departments.errors import field_error, path_of
+from gateway.departments.errors import field_error, user_errors
 from gateway.departments.loaders import load_record, rows_of
 from gateway.graph.connections import Page, connection_type, first_of
-from gateway.graph.contract import comment, enum_type, finish, from_global, output_annotation, output_class
+from gateway.graph.contract import Json, comment, enum_type, finish, from_global, output_annotation, output_class
 from gateway.graph.inputs import filter_type, input_type, to_criteria, to_request
 from gateway.graph.judged import by
 from gateway.graph.selection import selected, shows_cursors
@@ -40,9 +40,15 @@ class UserError:
     """A refusal of a department, as a mutation shows it."""
 
     code: str = strawberry.field(description="A value of an ErrorReason in protos/, e.g. OPPORTUNITY_CLOSED.")
-    message: str = strawberry.field(description="What is wrong and how to mend it.")
+    message: str = strawberry.field(description="What is wrong and how to mend it, in the person's language, or one of Accept-Language.")
     path: list[str] = strawberry.field(description="Where in the input.")
     retryable: bool = strawberry.field(description="Whether the same command may succeed later.")
+    params: Json = strawberry.field(
+        description='Texts by name, of which the message is made: the broken `rule` and what it asks for, e.g. {"limit": "200"}.'
+    )
+    details: Json | None = strawberry.field(
+        description="What a client needs to go on, e.g. the present `version` and the `changedFields` where another one was seen."
+    )
 
 
 @dataclass
@@ -189,7 +195,8 @@ async def commanded(info: Info, method: MethodDescriptor, ask: Callable[[], tupl
     except (CrmError, ValueError) as error:
         refusal = _as_refusal(error)
         log.info("refused", extra={"request_id": context.request_id, "code": refusal.code, "reason": refusal.message[:300]})
-        return {item.name: None for item in method.output_type.fields} | {"errors": [user_error(refusal)]}
+        told = user_errors(refusal, await context.language())
+        return {item.name: None for item in method.output_type.fields} | {"errors": told}
     finally:
         context.forget()
     return {item.name: getattr(answer, item.name) for item in method.output_type.fields} | {"errors": []}
@@ -200,11 +207,6 @@ NOUNS: dict[str, Noun] = {}
 
 def _as_refusal(error: Exception) -> CrmError:
     return error if isinstance(error, CrmError) else Invalid(f"a value is out of range: {error}; give a smaller one")
-
-
-def user_error(error: CrmError) -> dict[str, Any]:
-    """A refusal as a mutation shows it."""
-    return {"code": error.code, "message": error.message, "path": path_of(error.field), "retryable": error.retryable}
 
 
 def payload_type(method: MethodDescriptor, name: str) -> Any:

@@ -21,7 +21,7 @@ from strawberry.types.arguments import convert_arguments
 from strawberry.types.field import StrawberryField
 
 from chassis.rpc.documents import enum_names, message_class, traits
-from gateway.departments.errors import camel
+from gateway.departments.spelling import camel
 from gateway.engine import Batch, Read, Shape
 from gateway.graph.connections import CONNECTIONS, EDGES, Edge, Page, Standing
 from gateway.graph.contract import CONFIG, SHOWN, is_money, plain_amount, time_text, to_global

@@ -11,7 +11,7 @@ from strawberry.types import Info
 
 from chassis.rpc.contract import contract_of
 from chassis.rpc.documents import traits
-from gateway.departments.errors import camel
+from gateway.departments.spelling import camel
 
 ResolveInfo = GraphQLResolveInfo[Any]
 

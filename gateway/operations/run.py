@@ -19,6 +19,8 @@ from chassis.kernel.errors import CrmError
 from chassis.observe import purpose
 from chassis.observe.traces import Traces
 from gateway.departments.context import Context
+from gateway.departments.errors import translated
+from gateway.departments.language import ENGLISH, spoken
 from gateway.engine import Engine
 from gateway.graph.readings import Readings
 from gateway.operations.admission import Admission, Overloaded
@@ -145,7 +147,8 @@ class Operations:
             else:
                 done = await operation.run.execute(context, question.variables)
             span.set_attribute("crm.errors", len(done.errors or ()))
-            answer = self._answer(done, context, public=node.operation is OperationType.QUERY)
+            language = await context.language() if done.errors else ENGLISH
+            answer = self._answer(done, context, language, public=node.operation is OperationType.QUERY)
         name = node.name.value if node.name and node.name.value in self.register.names else OTHER
         seconds = time.perf_counter() - started
         self.metrics.seconds.labels(name, node.operation.value, outcome_of(answer.body)).observe(seconds)
@@ -173,15 +176,15 @@ class Operations:
             return self._refuse(refusal.errors, context)
         source = await operation.run.subscribe(context, question.variables)
         if isinstance(source, ExecutionResult):
-            return self._answer(source, context)
+            return self._answer(source, context, await context.language())
         return self._bodies(source, context)
 
     async def _bodies(self, source: Any, context: Context) -> AsyncIterator[dict[str, Any]]:
         try:
             async for result in source:
-                yield self._answer(result, context).body
+                yield self._answer(result, context, await context.language() if result.errors else ENGLISH).body
         except GraphQLError as error:
-            yield {"errors": [self._shown(error, context)]}
+            yield {"errors": [self._shown(error, context, await context.language())]}
         finally:
             await source.aclose()
 
@@ -229,19 +232,20 @@ class Operations:
     def _refuse(self, errors: tuple[GraphQLError, ...], context: Context) -> Answer:
         code = (errors[0].extensions or {}).get("code")
         log.info("refused", extra={"request_id": context.request_id, "code": code, "reason": _loggable(errors[0])})
-        return Answer({"errors": [error.formatted for error in errors]}, executed=False)
+        language = spoken(context.accepts)  # nothing is asked for a request that is refused before it costs anything
+        return Answer({"errors": [translated(dict(error.formatted), language) for error in errors]}, executed=False)
 
-    def _answer(self, result: ExecutionResult, context: Context, *, public: bool = False) -> Answer:
+    def _answer(self, result: ExecutionResult, context: Context, language: str, *, public: bool = False) -> Answer:
         body: dict[str, Any] = {"data": result.data}
         # Errors without a path came before anything ran: variables that do not fit.
         executed = not (result.data is None and result.errors and all(error.path is None for error in result.errors))
         if not executed:
             body = {}
         if result.errors:
-            body = {"errors": [self._shown(error, context) for error in result.errors], **body}
+            body = {"errors": [self._shown(error, context, language) for error in result.errors], **body}
         return Answer(body, executed, public)
 
-    def _shown(self, error: GraphQLError, context: Context) -> Any:
+    def _shown(self, error: GraphQLError, context: Context, language: str) -> Any:
         """The error as the client sees it. What no department refused is a fault of ours: logged once, told without detail."""
         code = (error.extensions or {}).get("code")
         original = error.original_error
@@ -250,14 +254,15 @@ class Operations:
             shown = GraphQLError(
                 "the gateway failed on this field; the log holds one line with the request id", error.nodes, path=error.path
             )
-            return {**shown.formatted, "extensions": {"code": "INTERNAL", "requestId": context.request_id}}
+            ours = {**shown.formatted, "extensions": {"code": "INTERNAL", "requestId": context.request_id}}
+            return translated(ours, language)
         log.info(
             "refused",
             extra={"request_id": context.request_id, "code": code or "BAD_USER_INPUT", "path": error.path, "reason": _loggable(error)},
         )
         formatted: dict[str, Any] = dict(error.formatted)
         formatted["extensions"] = {**(error.extensions or {"code": "BAD_USER_INPUT"}), "requestId": context.request_id}
-        return formatted
+        return translated(formatted, language)
 
 
 def _loggable(error: GraphQLError) -> str:

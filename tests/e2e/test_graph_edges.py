@@ -12,7 +12,7 @@ import pytest_asyncio
 from graphql import GraphQLInterfaceType, GraphQLObjectType, GraphQLUnionType, get_named_type, is_leaf_type
 
 from gateway.bootstrap import shared_schema
-from gateway.departments.errors import camel
+from gateway.departments.spelling import camel
 from gateway.graph.noun import NOUNS
 from services.organization.access import catalogue
 from tests.e2e import test_access_roles as roles

@@ -87,7 +87,10 @@ async def _check_parent(customers: Customers, call: Call, document: Document, kn
         return
     if parent_id not in known:
         raise NotFound(
-            f"there is no customer «{parent_id}» that you may see; check parent_id", code="REFERENCE_NOT_FOUND", field="parent_id"
+            f"there is no customer «{parent_id}» that you may see; check parent_id",
+            code="REFERENCE_NOT_FOUND",
+            field="parent_id",
+            params={"rule": "reference.absent", "id": parent_id},
         )
     own = document.get("_id") or (from_source(customers.resource, document["source_key"]) if document.get("source_key") else None)
     line: list[str] = []

@@ -45,7 +45,8 @@ async def place(departments: Departments, call: Call, batch: list[Document]) -> 
 async def _place(departments: Departments, call: Call, document: Document, known: dict[str, Document], before: Document) -> None:
     parent_id = document.get("parent_id", "")
     if parent_id and parent_id not in known:
-        raise NotFound(f"there is no department «{parent_id}»; check parent_id", code="REFERENCE_NOT_FOUND", field="parent_id")
+        words, params = f"there is no department «{parent_id}»; check parent_id", {"rule": "reference.absent", "id": parent_id}
+        raise NotFound(words, code="REFERENCE_NOT_FOUND", field="parent_id", params=params)
     if parent_id and known[parent_id].get("archive_time"):
         raise Conflict("the department above is archived; restore it first", code="ARCHIVED", field="parent_id", retryable=False)
     below = await departments.below(call, document["_id"]) if document.get("_id") else []
@@ -54,7 +55,11 @@ async def _place(departments: Departments, call: Call, document: Document, known
         # It must still be where it was when this commits: two moves at once make no circle.
         call.changes.guard(departments.resource, {"_id": parent_id, "ancestor_ids": known[parent_id].get("ancestor_ids", [])})
     if document.get("lead_id") and not await departments.is_person(call, document["lead_id"]):
-        raise NotFound(f"there is no person «{document['lead_id']}»; check lead_id", code="REFERENCE_NOT_FOUND", field="lead_id")
+        words, params = (
+            f"there is no person «{document['lead_id']}»; check lead_id",
+            {"rule": "reference.absent", "id": document["lead_id"]},
+        )
+        raise NotFound(words, code="REFERENCE_NOT_FOUND", field="lead_id", params=params)
     if document.get("source_key"):
         identity = from_source(departments.resource, document["source_key"])
         known[identity] = {**document, "_id": identity}

@@ -29,7 +29,8 @@ class Reckoning:
         """The calendar of a unit; the company's where none is named. Raises NotFound for a unit that is not there."""
         units = await self._with_those_above(call, [unit_id] if unit_id else [])
         if unit_id and unit_id not in units:
-            raise NotFound(f"there is no department «{unit_id}»; check unit_id", code="REFERENCE_NOT_FOUND", field="unit_id")
+            words, params = f"there is no department «{unit_id}»; check unit_id", {"rule": "reference.absent", "id": unit_id}
+            raise NotFound(words, code="REFERENCE_NOT_FOUND", field="unit_id", params=params)
         stored = _by_unit(await self.calendars.of_units(call, {one for chain in units.values() for one in chain}))
         return _calendar(stored, units.get(unit_id, ()))
 

@@ -1,0 +1,133 @@
+"""The rules that contracts give fields, and the few that hold for every record, as sentences in English and Chinese with their parameters.
+
+A refusal names its rule in `params["rule"]`; whoever shows it fills the sentence in the reader's language. Patterns are told by what they
+ask for, never as regular expressions. A test walks every rule and pattern of every contract.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+RULES: dict[str, tuple[str, str]] = {
+    "required": ("give it a value", "必须填写"),
+    "string.max_len": ("give at most {limit} characters", "最多 {limit} 个字符"),
+    "string.min_len": ("give at least {limit} characters", "至少 {limit} 个字符"),
+    "string.len": ("give exactly {limit} characters", "必须是 {limit} 个字符"),
+    "string.email": ("this is no mail address; write it as name@company.example", "不是邮箱地址；请写成 name@company.example"),
+    "string.in": ("give one of {limit}", "必须是以下之一：{limit}"),
+    "string.const": ("it must be {limit}", "必须是 {limit}"),
+    "bytes.max_len": ("give at most {limit} bytes", "最多 {limit} 字节"),
+    "number.least": ("give {least} or more", "不得小于 {least}"),
+    "number.most": ("give {most} at most", "不得大于 {most}"),
+    "number.between": ("give {least} to {most}", "必须在 {least} 到 {most} 之间"),
+    "number.not_in": ("it must not be {limit}", "不能是 {limit}"),
+    "number.finite": ("give a number that is finite", "必须是有限的数"),
+    "enum.defined_only": ("there is no such value", "没有这个取值"),
+    "enum.not_in": ("choose a value", "请选择一个值"),
+    "enum.in": ("this value cannot be given here", "此处不能使用这个取值"),
+    "repeated.min_items": ("give at least {limit}", "至少 {limit} 项"),
+    "repeated.max_items": ("give at most {limit}", "最多 {limit} 项"),
+    "repeated.unique": ("give each only once", "不能重复"),
+    "form.name": ("nothing in it can be read; give a letter, a digit or a character", "其中没有可读的内容；请填写字母、数字或汉字"),
+    "form.phone": (
+        "this cannot be dialled; write digits, e.g. +86 10 6234 5671, an extension behind 转 or ext., several with commas",
+        "无法拨打；请填写数字，如 +86 10 6234 5671，分机写在“转”或 ext. 之后，多个号码用逗号分开",
+    ),
+    "form.email": ("this is no mail address; write it as name@company.example", "不是邮箱地址；请写成 name@company.example"),
+    "form.country": ("there is no such country; give its two letters by ISO 3166, e.g. CN", "没有这个国家；请填写 ISO 3166 的两位字母，如 CN"),
+    "form.currency": (
+        "there is no such currency in use; give its three letters by ISO 4217, e.g. CNY (not RMB)",
+        "没有这种在用币种；请填写 ISO 4217 的三位字母，如 CNY（不是 RMB）",
+    ),
+    "form.website": ("this is no address of a page; write it as https://www.company.example", "不是网页地址；请写成 https://www.company.example"),
+    "form.time_zone": ("there is no such time zone; give its IANA name, e.g. Asia/Shanghai", "没有这个时区；请填写 IANA 名称，如 Asia/Shanghai"),
+    "form.language": ("this is no language tag; write it as zh-CN or en", "不是语言标签；请写成 zh-CN 或 en"),
+    "form.tax_number": ("this is no tax number; write its letters and digits, four at least", "不是税号；请填写其字母和数字，至少四位"),
+    "pattern.id": ("this is no id of a record; use one that you were given", "不是记录编号；请使用系统给出的编号"),
+    "pattern.request_id": ("a request id has 8 to 64 letters, digits, _ or -", "请求编号须为 8 到 64 位字母、数字、_ 或 -"),
+    "pattern.date": ("write the day as YYYY-MM-DD, e.g. 2026-11-30", "日期请写成 YYYY-MM-DD，如 2026-11-30"),
+    "pattern.month": ("write the month as YYYY-MM, from 2000-01 to 2100-12", "月份请写成 YYYY-MM，从 2000-01 到 2100-12"),
+    "pattern.key": ("write small letters, digits and _, a letter first", "请使用小写字母、数字和下划线，以字母开头"),
+    "pattern.country": ("give two capital letters by ISO 3166, e.g. CN", "请填写 ISO 3166 的两位大写字母，如 CN"),
+    "pattern.currency": ("give three capital letters by ISO 4217, e.g. CNY", "请填写 ISO 4217 的三位大写字母，如 CNY"),
+    "pattern.scope": ("write printable ASCII characters without blanks, quotes and backslashes", "请使用可见的 ASCII 字符，不含空格、引号和反斜杠"),
+    "pattern.visible": ("write printable ASCII characters without blanks", "请使用可见的 ASCII 字符，不含空格"),
+    "pattern.code": ("give the 6 digits of the code", "请填写 6 位数字的验证码"),
+    "pattern.digits": ("write digits only", "只能填写数字"),
+    "pattern.noun": ("write the kind of record as the graph does, e.g. Customer", "请按图中的写法填写记录类型，如 Customer"),
+    "pattern.fact": ("use a cursor that you were given, or @ and seconds since 1970", "请使用系统给出的游标，或 @ 加 1970 年以来的秒数"),
+    "id.kind": ("this is the id of a {kind}; give the id of a {wanted}", "这是 {kind} 的编号；请给出 {wanted} 的编号"),
+    "right": ("your roles do not allow «{action}» on {resource}; ask an administrator for the right", "您的角色不允许对 {resource} 执行“{action}”；请联系管理员授权"),
+    "version.stale": ("you saw version {seen}, it is now {present}; read it again and repeat your change", "您看到的是版本 {seen}，现在是版本 {present}；请重新读取后再修改"),
+    "record.absent": ("there is no record «{id}» that you may see; check the id", "没有您可以查看的记录“{id}”；请核对编号"),
+    "reference.absent": ("there is no record «{id}» that you may see", "引用的记录“{id}”不存在，或您无权查看"),
+    "person.inactive": ("there is no active person «{id}»; choose another one", "没有在职人员“{id}”；请另选一位"),
+}  # fmt: skip
+
+PATTERNS: dict[str, str] = {
+    "^[0-9a-z][0-9a-z-]{0,63}$": "pattern.id",
+    "^[A-Za-z0-9_-]{8,64}$": "pattern.request_id",
+    r"^\d{4}-\d{2}-\d{2}$": "pattern.date",
+    "^[0-9]{4}-[0-9]{2}-[0-9]{2}$": "pattern.date",
+    "^(20[0-9]{2}|2100)-(0[1-9]|1[0-2])$": "pattern.month",
+    "^[a-z][a-z_]{1,49}$": "pattern.key",
+    "^[a-z][a-z0-9_]{1,49}$": "pattern.key",
+    "^[a-z][a-z_]*$": "pattern.key",
+    "^[a-z][a-z0-9_]*$": "pattern.key",
+    "^[a-z]{1,50}$": "pattern.key",
+    "^[A-Z]{2}$": "pattern.country",
+    "^[A-Z]{3}$": "pattern.currency",
+    r"^[!#-\[\]-~]{1,100}$": "pattern.scope",
+    "^[!-~]+$": "pattern.visible",
+    "^[0-9]{6}$": "pattern.code",
+    "^[0-9]+$": "pattern.digits",
+    "^([A-Z][A-Za-z]{1,49})?$": "pattern.noun",
+    "^([0-9a-z]{1,64}|@[0-9]{1,15})$": "pattern.fact",
+}
+_NUMBERS = ("int32.", "int64.", "double.")
+_STEP = {"gt": 1, "gte": 0, "lt": -1, "lte": 0}
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+
+
+def rule_of(rule_id: str, limit: Any, words: str = "") -> dict[str, str]:
+    """The parameters of a broken rule of a contract: its name here, and what it asks for.
+
+    `rule_id` is protovalidate's, `limit` the value of the rule, `words` protovalidate's own, which alone have both ends of a range.
+    """
+    if rule_id == "string.pattern":
+        return {"rule": PATTERNS.get(str(limit), "pattern.unknown")}
+    if rule_id.startswith(_NUMBERS):
+        return _number(rule_id.split(".", 1)[1], limit, words)
+    if (rule_id == "string.min_len" and limit == 1) or rule_id.endswith("_empty"):
+        return {"rule": "required"}
+    return {"rule": rule_id} | ({"limit": _listed(limit)} if "{limit}" in RULES.get(rule_id, ("",))[0] else {})
+
+
+def _number(kind: str, limit: Any, words: str) -> dict[str, str]:
+    if kind == "not_in":
+        return {"rule": "number.not_in", "limit": _listed(limit)}
+    ends = kind.split("_")
+    if any(end not in _STEP for end in ends):
+        return {"rule": f"number.{kind}"}
+    whole = isinstance(limit, int)
+    values = _NUMBER.findall(words) if len(ends) > 1 else [str(limit)]
+    told = {
+        "least" if end.startswith("g") else "most": str(int(value) + _STEP[end]) if whole else value
+        for end, value in zip(ends, values, strict=False)
+    }
+    return {"rule": "number.between" if len(told) == 2 else f"number.{next(iter(told))}", **told}
+
+
+def sentence(params: Mapping[str, str], chinese: bool = False) -> str:
+    """The sentence of the rule that the parameters name; "" where they name none that is known, or lack what it needs."""
+    found = RULES.get(params.get("rule", ""))
+    try:
+        return found[chinese].format_map(params) if found else ""
+    except KeyError:
+        return ""
+
+
+def _listed(limit: Any) -> str:
+    return ", ".join(map(str, limit)) if isinstance(limit, list | tuple) else str(limit)

@@ -1,0 +1,175 @@
+"""Refusals speak the graph and two languages: every code, every rule and every pattern of every contract."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from string import Formatter
+
+import pytest
+from buf.validate import validate_pb2
+from crm.customer.v1 import customer_service_pb2
+from crm.organization.v1 import person_service_pb2
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from hypothesis import given
+from hypothesis import strategies as st
+
+import gateway
+from chassis.kernel.codes import BROAD, CHINESE, GATEWAY
+from chassis.kernel.errors import CrmError, Invalid
+from chassis.kernel.rules import PATTERNS, RULES, rule_of, sentence
+from chassis.rpc.contract import nouns
+from chassis.rpc.errors import status_of
+from chassis.rpc.service import validate
+from cli.plan import DEPARTMENTS
+from gateway.departments.language import ENGLISH, SIMPLIFIED, spoken, told
+from gateway.departments.spelling import graph_name, spelled
+from gateway.graph.contract import to_global
+
+HAN = re.compile(r"[一-鿿]")
+
+
+def reasons() -> dict[str, str]:
+    """Code → the department whose contract has it."""
+    found: dict[str, str] = {}
+    for department in ("common", *DEPARTMENTS):
+        module = importlib.import_module(f"crm.{department}.v1.error_reason_pb2")
+        found |= {value.name.removeprefix("ERROR_REASON_"): department for value in module.ErrorReason.DESCRIPTOR.values if value.number}
+    return found
+
+
+def test_every_code_of_every_department_is_told_in_both_languages_and_nothing_else_is() -> None:
+    page = (Path(gateway.__file__).parent.parent / "docs" / "reference" / "refusals.md").read_text()
+    assert set(reasons()) == set(CHINESE)
+    assert [code for code in (*CHINESE, *GATEWAY) if not re.search(rf"\| `{code}` \| \w+ \| [A-Z].* \| .*[一-鿿].* \|", page)] == []
+    assert not set(CHINESE) & set(GATEWAY)
+    assert [code for code, words in {**CHINESE, **{code: two[1] for code, two in GATEWAY.items()}}.items() if not HAN.search(words)] == []
+    assert {*CHINESE, *GATEWAY} >= BROAD
+
+
+def test_every_code_that_the_source_answers_with_is_in_the_catalogue() -> None:
+    root = Path(gateway.__file__).parent.parent
+    sources = [path for folder in ("chassis", "services", "gateway") for path in (root / folder).rglob("*.py")]
+    used = {code for path in sources for code in re.findall(r'code(?:=|": )"([A-Z_]+)"', path.read_text())}
+    assert len(used) > 50
+    assert used - {*CHINESE, *GATEWAY} == set()
+
+
+def fields() -> Iterator[FieldDescriptor]:
+    """Every field of every request and record."""
+    seen: set[str] = set()
+    for noun in nouns():
+        methods = noun.service.methods if noun.service else ()
+        waiting: list[Descriptor] = [noun.record, *(method.input_type for method in methods)]
+        while waiting:
+            one = waiting.pop()
+            if one.full_name in seen or not one.full_name.startswith("crm."):
+                continue
+            seen.add(one.full_name)
+            yield from one.fields
+            waiting += [field.message_type for field in one.fields if field.message_type]
+
+
+def rules_of(field: FieldDescriptor) -> Iterator[tuple[str, object]]:
+    """(protovalidate's id, limit) of every rule of a field and its items."""
+    whole = field.GetOptions().Extensions[validate_pb2.field]
+    for rules in (whole, whole.repeated.items):
+        if rules.required:
+            yield "required", True
+        kind = rules.WhichOneof("type")
+        if kind is None:
+            continue
+        told_ = [(one.name, value) for one, value in getattr(rules, kind).ListFields() if one.name != "items"]
+        ends = {name: value for name, value in told_ if name in ("gt", "gte", "lt", "lte")}
+        if len(ends) == 2:
+            yield f"{kind}.{'_'.join(ends)}", ends[next(iter(ends))]
+        for name, value in told_:
+            if not (len(ends) == 2 and name in ends):
+                yield f"{kind}.{name}", list(value) if not isinstance(value, str | int | float | bool | bytes) else value
+
+
+def test_every_rule_of_every_contract_is_a_sentence_in_both_languages() -> None:
+    speechless, asked = set(), 0
+    for field in fields():
+        for rule_id, limit in rules_of(field):
+            asked += 1
+            params = rule_of(rule_id, limit, "greater than or equal to 1 and less than or equal to 9")
+            words, chinese = sentence(params), sentence(params, chinese=True)
+            if not words or not HAN.search(chinese) or "^" in words + chinese:
+                speechless.add((rule_id, str(limit), params["rule"]))
+    assert asked > 500
+    assert speechless == set()
+
+
+def test_every_sentence_needs_the_same_parameters_in_both_languages() -> None:
+    for rule, (english, chinese) in RULES.items():
+        names = [{name for _, name, _, _ in Formatter().parse(text) if name} for text in (english, chinese)]
+        assert names[0] == names[1], rule
+    assert set(PATTERNS.values()) <= set(RULES)
+
+
+def test_all_broken_rules_of_a_request_come_at_once_without_regular_expressions() -> None:
+    request = person_service_pb2.CreatePersonRequest(request_id="x", name="n" * 900, email="nobody", locale="!!")
+    with pytest.raises(Invalid) as refusal:
+        validate(request)
+    broken = {one.field: one.params["rule"] for one in (refusal.value, *refusal.value.also)}
+    assert broken["request_id"] == "pattern.request_id"
+    assert broken["name"] == "string.max_len"
+    assert broken["email"] == "string.email"
+    assert broken["locale"] == "form.language"
+    assert broken["home_department_id"] == "required"
+    assert not any("^" in one.message for one in (refusal.value, *refusal.value.also))
+
+
+def test_a_refusal_with_everything_in_it_fits_a_trailer() -> None:
+    also = [Invalid("长" * 900, field="f" * 300, params={"rule": "string.max_len", "limit": "9" * 900}) for _ in range(40)]
+    status = status_of(Invalid("长" * 900, field="f" * 300, also=also), "request-1")
+    assert len(status.SerializeToString()) * 4 / 3 + len(status.message.encode()) * 3 < 15_000
+
+
+def test_what_departments_say_is_spelled_as_the_graph_has_it() -> None:
+    request = customer_service_pb2.CreateCustomerRequest(parent_id="c0ffee", owner_id="lin")
+    error = CrmError(
+        "there is no customer «c0ffee» that you may see; check parent_id, not the_weather", field="parent_id",
+        params={"rule": "reference.absent", "id": "c0ffee"}, details={"changed_fields": ["owner_id", "name"], "version": 3},
+        also=[Invalid("no active person «lin»; see lines[0].unit_price", field="owner_id")],
+    )  # fmt: skip
+    found = spelled(error, request)
+    shown = to_global("Customer", "c0ffee")
+    assert found.message == f"there is no customer «{shown}» that you may see; check parentId, not the_weather"
+    assert found.params == {"rule": "reference.absent", "id": shown}
+    assert found.details == {"changedFields": ["ownerId", "name"], "version": 3}
+    assert found.also[0].message == f"no active person «{to_global('Person', 'lin')}»; see lines[0].unitPrice"
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"), [("page_token", "after"), ("page_size", "first"), ("lines[0].unit_price.amount_micros", "lines[0].unitPrice.amount")]
+)
+def test_what_the_graph_calls_otherwise_is_called_so(path: str, shown: str) -> None:
+    assert graph_name(path) == shown
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [
+        ("", ""), ("zh-CN,zh;q=0.9,en;q=0.8", SIMPLIFIED), ("en-GB", ENGLISH), ("fr, zh-TW;q=0.5, en;q=0.7", ENGLISH),
+        ("de", ""), ("zh;q=0, en", ENGLISH), ("zh;q=viel", ""),
+    ],
+)  # fmt: skip
+def test_the_language_is_the_most_wanted_one_that_is_spoken(header: str, language: str) -> None:
+    assert spoken(header) == language
+
+
+@given(st.text(max_size=300))
+def test_no_header_breaks_it(header: str) -> None:
+    assert spoken(header) in ("", ENGLISH, SIMPLIFIED)
+
+
+def test_chinese_names_the_field_and_fills_the_rule() -> None:
+    params = {"rule": "string.max_len", "limit": "200"}
+    assert told("INVALID_ARGUMENT", "name: …", params, "name", SIMPLIFIED) == "name：最多 200 个字符"
+    assert told("OPPORTUNITY_CLOSED", "the opportunity is won", {}, "", SIMPLIFIED) == "商机已赢单或输单；请先重新打开"
+    assert told("WRONG_STATE", "it already stands in «won»", {}, "stage_key", SIMPLIFIED).endswith("（it already stands in «won»）")
+    assert told("WRONG_STATE", "words", {}, "", ENGLISH) == "words"
