@@ -18,12 +18,12 @@ from strawberry.types import Info
 from chassis.access.tokens import claims_of
 from chassis.kernel.errors import CrmError, Invalid, NotFound, unauthenticated
 from gateway.departments.context import Context
-from gateway.departments.errors import field_error
+from gateway.departments.errors import field_error, user_errors
 from gateway.departments.loaders import load_record, load_records
 from gateway.departments.presence import BEAT_SECONDS, LEFT, Place, Present
 from gateway.graph.contract import from_global
 from gateway.graph.judged import by
-from gateway.graph.noun import NOUNS, UserError, described, signed, user_error
+from gateway.graph.noun import NOUNS, UserError, described, signed
 from gateway.graph.sizes import ROWS
 
 LOOK_SECONDS = 2.0
@@ -74,9 +74,9 @@ def mutations() -> dict[str, Any]:
         except GraphQLError as error:
             extensions = error.extensions or {}
             refusal = CrmError(error.message, code=extensions.get("code"), retryable=bool(extensions.get("retryable")))
-            return {"next_seconds": None, "errors": [user_error(refusal)]}
+            return {"next_seconds": None, "errors": user_errors(refusal, await context.language())}
         except CrmError as error:
-            return {"next_seconds": None, "errors": [user_error(error)]}
+            return {"next_seconds": None, "errors": user_errors(error, await context.language())}
         return {"next_seconds": BEAT_SECONDS, "errors": []}
 
     words = "Tells those who are at the same record that you are there. Ephemeral: it is stored nowhere, and stands in no history."
