@@ -231,13 +231,25 @@ async def test_a_role_taken_from_a_person_is_gone_before_their_token_ends(crm: I
     await crm.until(refused, 5)
 
 
-async def test_a_subscription_shows_no_more_than_a_query(crm: Installation, canaries: dict[str, str]) -> None:
-    query = f"subscription($id: ID!) {{ recordChanged(id: $id) {{ record {{ ... on Customer {{ {FIELDS} }} }} }} }}"
+LIFECYCLES = {"recordChanged": 2, "recordsChanged": 3, "resourceChanged": 4}  # each moves the customer on
+
+
+@pytest.mark.parametrize(
+    "asked", ["recordChanged(id: $id)", "recordsChanged(ids: [$id])", 'resourceChanged(resource: "customers", after: $after)']
+)
+async def test_a_subscription_shows_no_more_than_a_query(crm: Installation, canaries: dict[str, str], asked: str) -> None:
+    variables = "$id: ID!" if "$id" in asked else "$after: String"
+    field = asked.partition("(")[0]
+    query = f"subscription({variables}) {{ {asked} {{ record {{ ... on Customer {{ {FIELDS} }} }} }} }}"
+    await crm.settled()
+    crm.suite.running["gateway"].live._listeners.clear()  # those of tests before this one
     async with socket(crm, "canary") as connection:
         await ask(connection, "1", query, id=canaries["id"])
         await listening(crm)
-        await crm.ask("MoveCustomerLifecycle", role="COORDINATOR", customer_id=canaries["customer"], lifecycle=2, reason="x")
+        await crm.ask(
+            "MoveCustomerLifecycle", role="COORDINATOR", customer_id=canaries["customer"], lifecycle=LIFECYCLES[field], reason="x"
+        )
         told = await heard(connection)
-    record = told["payload"]["data"]["recordChanged"]["record"]
+    record = told["payload"]["data"][field]["record"]
     assert (record["phone"], record["email"], record["taxNumber"]) == ("138****4444", None, None)
     silent(told)
