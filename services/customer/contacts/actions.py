@@ -44,8 +44,10 @@ async def _lead(customers: Customers, call: Call, batch: list[Document]) -> None
     """Let documents name, in place, the customers that count, with those for which they are written beside."""
     _, leads = await customers.with_survivors(call, (document[CUSTOMER_ID] for document in batch))
     for document in batch:
-        if (counts := leads.get(document[CUSTOMER_ID])) is not None:
-            document[CUSTOMER_ID], document[CUSTOMER_ALIAS] = counts, document.get(CUSTOMER_ALIAS) or document[CUSTOMER_ID]
+        named = document[CUSTOMER_ID]
+        if (counts := leads.get(named)) is not None:
+            origin = document.get(CUSTOMER_ALIAS) or call.meant.get(named, named)
+            document[CUSTOMER_ID], document[CUSTOMER_ALIAS] = counts, origin
 
 
 async def join(contacts: Contacts, customers: Customers, call: Call, batch: list[Document]) -> list[CrmError | None]:

@@ -207,7 +207,7 @@ async def test_the_graph_takes_them_and_tells_them(crm: Installation) -> None:
     assert await members(crm, from_global(made["id"], "Segment")[1]) == {one.id}
     for condition, words in (
         ("gteRelative: {days: 1, seconds: 1}", "both days and seconds"), ("gteRelative: {}", "neither days nor seconds"),
-        ("gteRelative: {days: 36526}", "36525"), ("eqRelative: {seconds: 1}", "takes no relative_seconds"),
+        ("gteRelative: {days: 36526}", "36525"), ("eqRelative: {seconds: 1}", "takes no relativeSeconds"),
     ):  # fmt: skip
         refusal = await create(condition)
         assert refusal["segment"] is None
