@@ -17,7 +17,7 @@ class Leavers(Worker):
     def _choice(self) -> tuple[str, dict[str, Any]] | None:
         here = len(self.known["Person"])
         choices: list[tuple[int, Callable[[], tuple[str, dict[str, Any]] | None]]] = [
-            (3, self._customer), (3, self._opportunity), (2, self._order), (6, self._hand_over), (6 if here < MOST_HERE else 0, self._come),
+            (3, self._customer), (3, self._opportunity), (2, self._ticket), (6, self._hand_over), (6 if here < MOST_HERE else 0, self._come),
             (2 if here else 0, self._leave),
         ]  # fmt: skip
         made = self.dice.choices([make for _, make in choices], [weight for weight, _ in choices])[0]()
@@ -34,7 +34,7 @@ class Leavers(Worker):
         return "personDeactivate", {"personId": person["id"], "version": person["version"]}
 
     def _hand_over(self) -> tuple[str, dict[str, Any]] | None:
-        noun = self.dice.choice(("Customer", "Opportunity", "Order"))
+        noun = self.dice.choice(("Customer", "Opportunity", "Ticket"))
         record, person = self._any(noun), self._any("Person")
         if record is None or person is None:
             return None

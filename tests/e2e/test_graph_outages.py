@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from chassis.kernel.clock import to_milliseconds
 from chassis.rpc.channels import Channel
 from tests.support.installation import Installation
 
@@ -104,7 +105,7 @@ async def pass_on(port: int, flowing: asyncio.Event, near: asyncio.StreamReader,
 async def test_a_stopped_department_takes_only_its_fields_and_comes_back(file_crm: Installation, customer: str, department: str) -> None:
     whole = await answered(file_crm, customer)
     assert {state for state, _ in (await standings(file_crm)).values()} == {"UP"}
-    stopped = datetime.now(UTC)
+    stopped = to_milliseconds(datetime.now(UTC))
     await file_crm.suite.stop(department)
     try:
         body, seconds = await ask(file_crm, customer)

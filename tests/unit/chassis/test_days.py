@@ -55,7 +55,8 @@ def test_nothing_else_makes_a_day_of_a_moment() -> None:
 
 
 def test_a_day_is_asked_of_the_call_which_knows_whose_it_is() -> None:
-    """`call.today` for what is stored and counted, `call.person_today` for queues of people, a fiscal calendar for a unit: no fourth way."""
+    """`call.today` for what is stored and counted, `call.person_today` for queues of people, a fiscal calendar for a unit, `call.when` for criteria that count from now: no
+    other way."""
     found = set()
     for folder in ("services", "chassis", "gateway"):
         for path in (ROOT / folder).rglob("*.py"):
@@ -66,7 +67,7 @@ def test_a_day_is_asked_of_the_call_which_knows_whose_it_is() -> None:
                     and any(one.name == "day" for one in node.names)
                 ):
                     found.add(str(path.relative_to(ROOT)))
-    assert found == {"chassis/rpc/call.py", "chassis/kernel/fiscal.py"}
+    assert found == {"chassis/rpc/call.py", "chassis/kernel/fiscal.py", "chassis/kernel/relative.py"}
 
 
 def test_a_person_has_a_day_of_their_own_and_what_is_stored_the_company_s() -> None:
