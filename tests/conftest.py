@@ -23,7 +23,6 @@ from chassis.rpc import repeats
 from chassis.runtime import erasure, merging
 from chassis.storage import chain
 from cli.engines import free_port, start_nats
-from cli.plan import DEPARTMENTS
 from services.organization.people import passwords
 from services.organization.webhook_deliveries import workers as webhooks
 from tests.support.installation import Engines, Installation
@@ -120,10 +119,6 @@ async def crm(engines: Engines) -> AsyncIterator[Installation]:
     await installation.start()
     # The deadline of 300 ms is for test_graph_outages to judge, in installations of its own. Here a busy machine must not decide.
     installation.suite["gateway"].clients.read_seconds = 3.0
-    # Tests ask some thousand times what was announced of a record or a noun, the product never does.
-    for name in DEPARTMENTS:
-        for key in ("headers.ce-subject", "headers.ce-aggregate"):
-            await installation.suite[name].database["outbox"].create_index(key)
     yield installation
     await installation.stop()
 

@@ -40,7 +40,7 @@ def secrets_in(path: Path) -> dict[str, str]:
 
 def filled(value: str) -> str:
     """The value with what the operator gives, or its default."""
-    return re.sub(r"\$\{(\w+)(?::-([^}]*)|:\?[^}]*)?\}", lambda found: GIVEN.get(found[1], found[2] or "x"), value)
+    return re.sub(r"\$\{(\w+)(?::-([^}]*)|:\?[^}]*)?\}", lambda found: GIVEN.get(found[1], "x" if found[2] is None else found[2]), value)
 
 
 @pytest.mark.parametrize("name", SERVICES)

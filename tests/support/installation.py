@@ -132,6 +132,13 @@ class Installation:
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, LAST_LOOK_SECONDS) if asked else pause
 
+    async def _consumers(self, stream: str, durables: set[str]) -> dict[str, Any]:
+        """Consumers of a stream by name: in one question, or where a department may not ask for all, each of its department."""
+        if self.plan.tls is None:
+            context = next(self.suite[name] for name in DEPARTMENTS if name in self.suite.running).jetstream
+            return {one.name: one for one in await context.consumers_info(stream)}
+        return {one: await self.suite[one.partition("-")[0]].jetstream.consumer_info(stream, one) for one in durables}
+
     async def settled(self) -> None:
         """Wait until every committed fact has been published and every consumer has taken it."""
 
@@ -144,8 +151,8 @@ class Installation:
             for department in running:
                 for reaction in department.reactions:
                     wanted.setdefault(stream_name(reaction.department), set()).add(durable_name(department.name, reaction))
-            for stream, durables in wanted.items():  # all consumers of a stream in one question
-                found = {one.name: one for one in await running[0].jetstream.consumers_info(stream)}
+            for stream, durables in wanted.items():
+                found = await self._consumers(stream, durables)
                 if any(found[durable].num_pending or found[durable].num_ack_pending for durable in durables):
                     return False
             return True

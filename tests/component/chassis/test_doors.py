@@ -27,7 +27,7 @@ async def test_every_service_says_that_it_lives_and_is_ready(crm: Installation) 
 
 async def test_metrics_count_calls_queries_events_and_operations(crm: Installation) -> None:
     await crm.data('mutation { customerCreate(input: {kind: COMPANY, name: "计数"}) { errors { code } } }')
-    await crm.data("{ __schema { queryType { name } } }")
+    await crm.data("{ viewer { id } __schema { queryType { name } } }")
     await crm.settled()
     async with httpx.AsyncClient(trust_env=False) as http:
         customer = (await http.get(f"http://127.0.0.1:{crm.plan.ops['customer']}/metrics")).text
