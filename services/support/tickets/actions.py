@@ -59,9 +59,12 @@ async def woken(tickets: Tickets, call: Call, before: Document, changes: Documen
 
 
 async def create(noun: Noun, tickets: Tickets, call: Call, **values: Any) -> Document:
-    """Take a request in and give it to the least loaded person with the skill; without one it stays with who took it in."""
+    """Take a request in and give it to the least loaded person with the skill; without one it stays with who took it in, and its history says why."""
     await noun.judge(call, values)
-    chosen = None if values.get("owner_id") else await choose(tickets, call, values.get("skill"))
+    skill = values.get("skill", "")
+    chosen = None if values.get("owner_id") else await choose(tickets, call, skill)
+    if skill and not chosen and not values.get("owner_id"):
+        call.changes.reason = call.changes.reason or model.nobody_with(skill)
     return tickets.create(call, values, events.TicketCreated, assign_to=chosen or "")
 
 

@@ -96,6 +96,11 @@ def least_loaded(candidates: Iterable[str], loads: Mapping[str, int]) -> str | N
     return min(sorted(candidates), key=lambda person: loads.get(person, 0), default=None)
 
 
+def nobody_with(skill: str) -> str:
+    """What the history says of a ticket that stays with who took it in."""
+    return f"没有在岗客服具备技能「{skill}」，工单留给受理人 (nobody who is here has this skill)"
+
+
 def carried(ticket: Document | None) -> str | None:
     """The person whose load the ticket counts to."""
     return ticket.get("owner_id") if ticket and ticket["state"] in WORKED_ON else None

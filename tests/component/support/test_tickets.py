@@ -7,6 +7,7 @@ import itertools
 from typing import Any
 
 from chassis.kernel.ids import new_id
+from gateway.graph.contract import to_global
 from tests.support.checks import equals, mask, refused, trace
 from tests.support.installation import Installation
 
@@ -104,6 +105,10 @@ async def test_a_ticket_goes_to_the_able_one_in_another_department(crm: Installa
 async def test_without_anybody_able_it_stays_with_who_took_it_in(crm: Installation) -> None:
     made = await make(crm, skill="nobody has this")
     assert made.owner_id == crm.people["SUPPORT_AGENT"]
+    query = "query($id: ID!) { recordHistory(id: $id) { nodes { reason } } }"
+    (told,) = (await crm.data(query, id=to_global("Ticket", made.id)))["recordHistory"]["nodes"]
+    assert "技能「nobody has this」" in told["reason"]
+    assert (await make(crm, owner_id=made.owner_id, skill="nobody has this")).owner_id == made.owner_id
     await refused(crm, TICKETS, crm.ask("AutoAssignTicket", ticket_id=made.id), "NOBODY_WITH_SKILL", field="skill", record_id=made.id)
     gone = await crm.person("gone agent", "SUPPORT_AGENT", skills=("gone",))
     await known(crm, gone)
