@@ -66,7 +66,8 @@ class Importer(Worker):
         asked = fields if "rows" in fields else {**fields, "requestId": new_id()}
         while True:
             answer = await self._ask(query, asked)
-            if answer is not None:
+            again = bool(answer and answer["errors"]) and all(error["retryable"] for error in answer["errors"])
+            if answer is not None and not again:
                 if answer["errors"]:
                     self.unexpected.append(f"{query[:60]}: {answer['errors']}"[:400])
                 return answer
