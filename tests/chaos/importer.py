@@ -14,9 +14,9 @@ from tests.chaos.checker import Checker, Findings
 from tests.chaos.stack import Stack
 from tests.chaos.workers import Worker
 
-_START = "mutation($i: ImportStartInput!) { answer: importStart(input: $i) { job { id } errors { code message } } }"
-_APPEND = "mutation($i: ImportAppendInput!) { answer: importAppend(input: $i) { job { appended } errors { code message } } }"
-_TURN = "mutation($i: {name}Input!) {{ answer: {field}(input: $i) {{ job {{ state }} errors {{ code message }} }} }}"
+_START = "mutation($i: ImportStartInput!) { answer: importStart(input: $i) { job { id } errors { code message retryable } } }"
+_APPEND = "mutation($i: ImportAppendInput!) { answer: importAppend(input: $i) { job { appended } errors { code message retryable } } }"
+_TURN = "mutation($i: {name}Input!) {{ answer: {field}(input: $i) {{ job {{ state }} errors {{ code message retryable }} }} }}"
 
 
 @dataclass
