@@ -30,6 +30,8 @@ def reactions(timeline: Timeline) -> list[Reaction]:
             event.aggregate_id: event for event in events if event.version > 1 and event.record.get("owner_id")
         }.items():
             timeline.move(call, identity, dict(event.record))
+        for identity in {event.aggregate_id for event in events if event.name == "CustomerCreated"}:
+            timeline.claim(call, identity, customers.get(identity, {}))
         for identity in {event.aggregate_id for event in events if event.name in FOLLOWED}:
             timeline.follow(call, identity, customers.get(identity, {}))
 

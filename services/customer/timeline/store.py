@@ -122,6 +122,11 @@ class Timeline(Records):
         query = {"record_id": record_id, "$or": [{name: {"$ne": value}} for name, value in owner.items()]}
         call.changes.write(self.resource, UpdateMany(query, {"$set": owner}))
 
+    def claim(self, call: Call, customer_id: str, customer: Document) -> None:
+        """What came before the customer itself, as where departments are filled side by side, is its owner's too."""
+        if owner := {name: customer[name] for name in OWNER_FIELDS if customer.get(name)}:
+            call.changes.write(self.resource, UpdateMany({"customer_id": customer_id, "owner_id": None}, {"$set": owner}))
+
     def follow(self, call: Call, customer_id: str, customer: Document) -> None:
         """All entries of a customer follow its owner; they forget the names of things when it is erased."""
         values = {name: customer.get(name) for name in OWNER_FIELDS}

@@ -389,3 +389,27 @@ async def test_pages_hold_every_row_once(crm: Installation) -> None:
     with pytest.raises(CrmError) as wrong:
         await crm.ask("ListCustomers", page_token=page.next_page_token)
     assert wrong.value.code == "PAGE_TOKEN_INVALID"
+
+
+async def test_what_was_told_of_a_customer_before_it_was_there_is_its_owners_too(others: Installation) -> None:
+    """Departments are filled side by side: the ticket of a customer may come before the customer."""
+    identity = from_source("customers", "early:1")
+    ticket = {
+        "source_key": "early:t",
+        "customer_id": identity,
+        "subject": "早",
+        "number": "EARLY-1",
+        "channel": 1,
+        "kind": 1,
+        "priority": 1,
+        "state": 1,
+    }
+    (told,) = (await others.ask("BatchUpsertTickets", tickets=[ticket])).outcomes
+    await others.settled()
+    entries = others.suite["customer"].database["timeline_entries"]
+    assert "owner_id" not in await entries.find_one({"record_id": told.id})
+    owner = {"owner_id": others.people["other rep"]}
+    await others.ask("BatchUpsertCustomers", customers=[{"source_key": "early:1", "name": "先到的工单", "kind": 1, **owner}])
+    await others.settled()
+    page = (await others.ask("BatchListTimelineEntries", customer_ids=[identity], role="other rep")).groups[0].timeline_entries
+    assert told.id in {entry.record_id for entry in page}
