@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -28,7 +28,7 @@ Place = tuple[str, str]  # noun and id of a record
 
 @dataclass(frozen=True)
 class Present:
-    """Somebody at a record, and at what. `until` is in time.monotonic() seconds."""
+    """Somebody at a record, and at what. `until` is in seconds of the clock by which it was heard."""
 
     person_id: str
     activity: str
@@ -43,9 +43,11 @@ class Present:
 
 
 class Presences:
-    """What one gateway has heard. `start` once the broker is there; without it a gateway hears itself alone."""
+    """What one gateway has heard. `start` once the broker is there; without it a gateway hears itself alone. `clock` gives seconds that only
+    grow."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._places: dict[Place, dict[str, Present]] = {}
         self._waiting: dict[Place, set[asyncio.Event]] = {}
         self._nats: Client | None = None
@@ -72,7 +74,7 @@ class Presences:
                 self._take((noun, record_id), str(person_id), str(activity), str(field))
 
     def _take(self, place: Place, person_id: str, activity: str, field: str) -> None:
-        now = time.monotonic()
+        now = self._clock()
         self._sweep(now)
         here = self._places.setdefault(place, {})
         before = here.pop(person_id, None)
@@ -95,7 +97,7 @@ class Presences:
 
     def at(self, place: Place) -> list[Present]:
         """Who is there now, the longest there first."""
-        now = time.monotonic()
+        now = self._clock()
         return sorted((one for one in self._places.get(place, {}).values() if one.until > now), key=lambda one: (one.since, one.person_id))
 
     @contextlib.contextmanager

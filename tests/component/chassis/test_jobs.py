@@ -3,109 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from crm.customer.v1 import customer_pb2
 
 from chassis.jobs import worker as working
-from chassis.jobs.api import DESCRIPTOR
 from chassis.jobs.store import JOBS, ROWS
 from chassis.kernel.errors import Conflict, CrmError, NotAllowed, NotFound
-from chassis.kernel.ids import from_source, new_id
-from chassis.rpc.service import request_class
-from tests.support.installation import PATIENCE, Installation
-
-REFUSED, CREATED = 4, 1
-
-
-class Trial:
-    """An import of customers under keys of its own."""
-
-    def __init__(self, crm: Installation, role: str = "COORDINATOR", department: str = "customer") -> None:
-        self.crm, self.role, self.department, self.mark = crm, role, department, new_id()
-        self.id = ""
-
-    async def ask(self, method: str, *, role: str = "", **fields: Any) -> Any:
-        described = DESCRIPTOR.methods_by_name[method]
-        if "request_id" in described.input_type.fields_by_name:
-            fields.setdefault("request_id", new_id())
-        if self.id and "job_id" in described.input_type.fields_by_name:
-            fields.setdefault("job_id", self.id)
-        role = role or self.role
-        token = await self.crm.link.token() if role == "cli" else self.crm.tokens[role]
-        channel = self.crm.channels[self.department]
-        return await channel.call(DESCRIPTOR, method, request_class(described)(**fields), token=token, seconds=PATIENCE)
-
-    async def start(self, **fields: Any) -> Any:
-        job = (await self.ask("StartImport", resource="customers", **fields)).job
-        self.id = job.id
-        return job
-
-    def row(self, number: int, name: str = "") -> bytes:
-        return customer_pb2.Customer(source_key=f"{self.mark}:{number}", name=name or f"任务 {number}", kind=1).SerializeToString()
-
-    def rows(self, start: int, stop: int) -> list[bytes]:
-        return [self.row(number) for number in range(start, stop)]
-
-    async def append(self, first: int, rows: list[bytes], wait: int = 15_000, **more: Any) -> Any:
-        return await self.ask("AppendJobRows", first_number=first, rows=rows, wait_milliseconds=wait, **more)
-
-    async def job(self, role: str = "") -> Any:
-        return (await self.ask("GetJob", role=role)).job
-
-    async def until(self, *states: int) -> Any:
-        async def there() -> bool:
-            return (await self.job()).state in states
-
-        await self.crm.until(there)
-        return await self.job()
-
-    async def listed(self, result: int = 0, role: str = "") -> list[Any]:
-        found, start = [], 0
-        while True:
-            answer = await self.ask("ListJobRows", role=role, result=result, from_number=start, page_size=7)
-            found += answer.rows
-            if not answer.HasField("next_number"):
-                return found
-            start = answer.next_number
-
-    async def stored(self) -> dict[str, Any]:
-        query = {"_id": {"$in": [from_source("customers", f"{self.mark}:{number}") for number in range(2000)]}}
-        return {row["source_key"]: row async for row in self.crm.suite["customer"].database["customers"].find(query)}
-
-    async def audited(self, record_id: str) -> list[Any]:
-        return await self.crm.suite["customer"].database["audit_entries"].find({"record_id": record_id}).to_list()
-
-
-QUEUED, RUNNING, PAUSED, DONE, FAILED, CANCELLED = range(1, 7)
+from chassis.kernel.ids import from_source
+from gateway.graph.contract import to_global
+from tests.support.installation import Installation
+from tests.support.trials import CANCELLED, CREATED, DONE, FAILED, PAUSED, QUEUED, REFUSED, RUNNING, Trial, held
 
 
 @pytest.fixture
 def trial(crm: Installation) -> Trial:
     return Trial(crm)
-
-
-@contextlib.asynccontextmanager
-async def held(crm: Installation, department: str = "customer") -> AsyncIterator[asyncio.Event]:
-    """As long as the event is not set, no batch of a job of the department commits; `reached` tells that one is about to."""
-    jobs = crm.suite[department].jobs
-    gate, reached, still = asyncio.Event(), asyncio.Event(), jobs.still
-
-    async def wait(job: Any) -> None:
-        reached.set()
-        await gate.wait()
-        await still(job)
-
-    jobs.still = wait  # type: ignore[method-assign]
-    gate.reached = reached  # type: ignore[attr-defined]
-    try:
-        yield gate
-    finally:
-        gate.set()
-        jobs.still = still  # type: ignore[method-assign]
 
 
 async def test_every_row_has_one_outcome_and_a_bad_one_does_not_stop_the_rest(trial: Trial) -> None:
@@ -137,15 +51,9 @@ async def test_every_row_has_one_outcome_and_a_bad_one_does_not_stop_the_rest(tr
     entry = (await trial.audited(rows[0].record_id))[0]
     assert (entry["request_id"], entry["actor_id"]) == (trial.id, trial.crm.people["COORDINATOR"])
     told = await trial.crm.data(
-        "query($id: ID!) { recordHistory(id: $id) { nodes { reason } } }", id=_global("Customer", rows[0].record_id)
+        "query($id: ID!) { recordHistory(id: $id) { nodes { reason } } }", id=to_global("Customer", rows[0].record_id)
     )
     assert told["recordHistory"]["nodes"] == [{"reason": "搬家"}]
-
-
-def _global(kind: str, identity: str) -> str:
-    from gateway.graph.contract import to_global
-
-    return to_global(kind, identity)
 
 
 async def test_the_same_rows_are_taken_once_and_others_under_their_number_are_refused(trial: Trial) -> None:
@@ -317,7 +225,7 @@ async def test_what_refused_rows_say_is_sealed_and_forgotten_with_their_customer
     assert batch is not None
     assert "王秘密".encode() not in str(batch).encode() and b"13800001234" not in batch["results"][0]["kept"]
     query = "query($id: ID!) { customerDisclosure(customerId: $id) { place recordCount } }"
-    places = (await trial.crm.data(query, id=_global("Customer", customer)))["customerDisclosure"]
+    places = (await trial.crm.data(query, id=to_global("Customer", customer)))["customerDisclosure"]
     assert {"place": "job_rows", "recordCount": 1} in places
     await trial.crm.ask("EraseCustomer", role="COORDINATOR", customer_id=customer, reason="请求")
     batch = await trial.crm.suite["customer"].database[ROWS].find_one({"job_id": trial.id, "first": 1})
@@ -347,110 +255,6 @@ async def test_what_nobody_goes_on_with_is_cancelled_and_what_ended_long_ago_is_
         await trial.job()
     for collection, query in ((ROWS, {"job_id": trial.id}), ("subject_keys", {"_id": trial.id})):
         assert await jobs.database[collection].find_one(query) is None
-
-
-# ---- in the graph, and on the command line
-
-_JOB = "id state kind resource label done refused total cursor starter { name }"
-
-
-async def test_a_person_brings_rows_in_by_the_graph_and_watches(trial: Trial) -> None:
-    crm, key = trial.crm, trial.mark
-    start = "mutation($input: ImportStartInput!) { importStart(input: $input) { job { id state } errors { code message path } } }"
-    made = (await crm.data(start, input={"resource": "orders", "label": "订单.csv"}))["importStart"]
-    assert made["errors"] == []
-    job = made["job"]["id"]
-    await trial.start()
-    await trial.append(0, [trial.row(0)])
-    rows: list[dict[str, Any]] = [
-        {
-            "sourceKey": f"{key}:o{number}", "number": f"{key[-12:]}-{number}", "kind": "SALE", "state": "CONFIRMED", "customerId": {"key": f"{key}:0"},
-            "orderTime": "2026-03-01T09:00:00+08:00",
-            "lines": [{"description": "x", "quantity": number, "unitPrice": {"currencyCode": "CNY", "amount": "12.50"}}],
-        }
-        for number in (1, 2, 0)
-    ]  # fmt: skip
-    append = "mutation($input: ImportAppendInput!) { importAppend(input: $input) { rows { number result recordId errorField } errors { message path } } }"
-    sent = await crm.data(append, input={"jobId": job, "resource": "orders", "firstNumber": 0, "rows": rows, "waitMilliseconds": 2000})
-    assert [row["result"] for row in sent["importAppend"]["rows"]] == ["CREATED", "CREATED", "REFUSED"], sent
-    found = await crm.data(
-        "query($id: ID!) { order(id: $id) { number customer { name } } }", id=sent["importAppend"]["rows"][0]["recordId"]
-    )
-    assert found["order"] == {"number": rows[0]["number"], "customer": {"name": "任务 0"}}
-    bad = {"jobId": job, "resource": "orders", "firstNumber": 3, "rows": [rows[0] | {"kind": "NONE"}]}
-    refused = (await crm.data(append, input=bad))["importAppend"]["errors"]
-    assert refused[0]["path"] == ["input", "rows", "0", "kind"]
-    await crm.data("mutation($input: ImportCloseInput!) { importClose(input: $input) { errors { message } } }", input={"jobId": job})
-    await crm.until(lambda: _state(crm, job, "DONE"))
-    told = (await crm.data(f"query($id: ID!) {{ job(id: $id) {{ {_JOB} }} }}", id=job))["job"]
-    assert told == {
-        "id": job, "state": "DONE", "kind": "IMPORT", "resource": "orders", "label": "订单.csv", "done": 2, "refused": 1, "total": 3, "cursor": 3,
-        "starter": {"name": "人 COORDINATOR"},
-    }  # fmt: skip
-    rows_of = "query($id: ID!) { jobRows(jobId: $id, result: REFUSED) { rows { number errorMessage } nextNumber } }"
-    refusals = (await crm.data(rows_of, id=job))["jobRows"]
-    assert [row["number"] for row in refusals["rows"]] == [2] and refusals["rows"][0]["errorMessage"]
-    assert (await crm.data("query($id: ID!) { job(id: $id) { id } }", "SALES_LEAD", id=job))["job"] is None
-    await trial.ask("CancelJob")
-
-
-async def _state(crm: Installation, job: str, state: str) -> bool:
-    return bool((await crm.data("query($id: ID!) { job(id: $id) { state } }", id=job))["job"]["state"] == state)
-
-
-async def test_jobs_of_all_departments_are_one_list_from_page_to_page(crm: Installation) -> None:
-    made = []
-    for department, resource in (("customer", "customers"), ("sales", "products"), ("customer", "notes"), ("support", "tickets")):
-        trial = Trial(crm, department=department)
-        job = (await trial.ask("StartImport", resource=resource)).job
-        made.append(_global("Job", job.id))
-        await trial.ask("CancelJob", job_id=job.id)
-    seen: list[str] = []
-    after, pages = None, 0
-    query = "query($after: String) { jobs(first: 3, after: $after, filter: {kind: {eq: IMPORT}}) { nodes { id createTime } pageInfo { hasNextPage endCursor } } }"
-    while pages < 40:
-        page = (await crm.data(query, after=after))["jobs"]
-        seen += [node["id"] for node in page["nodes"]]
-        after, pages = page["pageInfo"]["endCursor"], pages + 1
-        if not page["pageInfo"]["hasNextPage"]:
-            break
-    assert len(set(seen)) == len(seen)
-    assert [job for job in seen if job in made] == made[::-1]
-    only = (await crm.data('{ jobs(department: "support", first: 1) { nodes { id } } }'))["jobs"]["nodes"]
-    assert only == [{"id": made[3]}]
-
-
-async def test_progress_comes_by_subscription_until_the_end(trial: Trial) -> None:
-    from tests.e2e.test_graph_websocket import ask, heard, socket
-
-    job = _global("Job", (await trial.start()).id)
-    async with socket(trial.crm) as connection:
-        await ask(connection, "1", "subscription($id: ID!) { jobChanged(id: $id) { state cursor } }", id=job)
-        seen = [(await heard(connection, 8))["payload"]["data"]["jobChanged"]]
-        await trial.append(0, trial.rows(0, 5))
-        await trial.ask("CloseJob")
-        while (message := await heard(connection, 8))["type"] == "next":
-            seen.append(message["payload"]["data"]["jobChanged"])
-        assert message["type"] == "complete"
-    assert (seen[0], seen[-1]) == ({"state": "QUEUED", "cursor": 0}, {"state": "DONE", "cursor": 5})
-
-
-async def test_the_command_line_lists_watches_and_stops_jobs(trial: Trial, capsys: pytest.CaptureFixture[str]) -> None:
-    from cli import jobs
-
-    await trial.start(label="文件")
-    await trial.append(0, [trial.row(0), trial.row(0)])
-    await jobs.turn(trial.crm.plan, "pause", [trial.id])
-    await jobs.show_all(trial.crm.plan, ["customer"])
-    await jobs.turn(trial.crm.plan, "resume", [trial.id])
-    await trial.ask("CloseJob")
-    await jobs.watch(trial.crm.plan, trial.id)
-    await jobs.rows(trial.crm.plan, trial.id)
-    told = capsys.readouterr().out
-    assert f"{trial.id}  PAUSED" in told and "import customers «文件»" in told and "1 refused" in told
-    assert f"{trial.id}  DONE" in told and "1: source_key INVALID_ARGUMENT" in told
-    with pytest.raises(SystemExit):
-        await jobs.turn(trial.crm.plan, "cancel", [trial.id])
 
 
 async def test_a_row_on_which_the_department_fails_is_refused_alone(trial: Trial) -> None:

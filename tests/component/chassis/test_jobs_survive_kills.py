@@ -10,8 +10,8 @@ from typing import Any
 from chassis.kernel.errors import CrmError
 from chassis.kernel.ids import from_source
 from tests.component.chassis.test_events_survive_kills import Killable
-from tests.component.chassis.test_jobs import DONE, Trial
 from tests.support.installation import Installation
+from tests.support.trials import DONE, Trial
 
 ROWS, KILLS = 1_500, 3
 AWAY = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "BUSY", "UNAUTHENTICATED", "NOT_ALLOWED")

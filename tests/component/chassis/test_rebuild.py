@@ -17,8 +17,8 @@ from chassis.messaging.relay import publish_again
 from chassis.storage.lease import Lease
 from cli import rebuild
 from cli.engines import EngineError
-from tests.component.chassis.test_jobs import DONE, FAILED, PAUSED, Trial
 from tests.support.installation import Installation
+from tests.support.trials import DONE, FAILED, PAUSED, Trial
 
 Document = dict[str, Any]
 PAST = datetime(1970, 1, 1, tzinfo=UTC)
