@@ -34,7 +34,7 @@ KEPT, KEPT_BYTES = 1000, 1_000_000  # a parsed document takes about 70 times its
 # A string that does not end ends with the text or the line: what fails at its end would be tried again from each quote within.
 _TOKEN = re.compile(
     r"""\"{3}(?:[^"\\]|\\\"{3}|\\|"(?!""))*+(?:\"{3}|\Z)|"(?:[^"\\\n]|\\.)*+"?"""
-    r"""|(?:#[^\n]*+[\s,]*+)++|\.\.\.|[A-Za-z_]\w*|-?\d[\w.+-]*|[!$&()\[\]{}:=@|]"""
+    r"""|(?:#[^\n]*+[\s,]*+)++|\.\.\.|[A-Za-z_]\w*|-?\d[\w.+-]*|[!$&()\[\]{}:=@|]|[\s,]{8,}+"""
 )
 _GUESS = re.compile(r" Did you mean .*\?$")
 
@@ -149,12 +149,14 @@ def _scan(text: str, most: int) -> tuple[int, int]:
     count = depth = deepest = 0
     for match in _TOKEN.finditer(text):
         found = match[0]
+        if found[0] in "#," or found[0].isspace():  # comments, and long blanks, which are dear to pass over one by one
+            continue
         if found in _OPEN:
             depth += 1
             deepest = max(deepest, depth)
         elif found in _CLOSE:
             depth -= 1
-        count += not found.startswith("#")
+        count += 1
         if deepest > DEEPEST or count > most:
             break
     return count, deepest

@@ -16,7 +16,7 @@ from gateway.graph.noun import NOUNS
 from tests.support.installation import ROLES, Installation
 from tests.support.matrix import DEPUTY, Matrix
 from tests.support.prober import Case, Cases, Prober
-from tests.support.samples import LONG, sample
+from tests.support.samples import LONG, part
 
 # (method, role, slot) that the specification does not decide, with the reason.
 KNOWN: dict[tuple[str, str, str], str] = {}
@@ -47,14 +47,18 @@ async def test_no_list_tells_who_stands_in_for_somebody_a_word_out_of_reach(prob
     assert prober.seen > told + 20
 
 
-@pytest.mark.parametrize("reader", sorted({*(ROLES if LONG else sample(list(ROLES), 1, "graph words")), "SALES_REP", DEPUTY}))
+# Two readers ask all, the others a third each, which lasts as long as five of them asking all.
+WHOLE = ("SALES_REP", DEPUTY)
+
+
+@pytest.mark.parametrize("reader", sorted({*ROLES, DEPUTY}))
 async def test_no_answer_of_the_graph_holds_a_word_of_a_record_out_of_reach(prober: Prober, reader: str) -> None:
     matrix, told = prober.matrix, 0
-    for query in _walks():
+    for query in _walks() if reader in WHOLE else part(_walks(), 3, reader):
         text = str(await prober.crm.graph(query, reader))
         told += text.count("canary")
         assert not matrix.leaked(reader, text), (query, matrix.leaked(reader, text))
-    assert told > 20 or reader == "ADMINISTRATOR"
+    assert told > (20 if reader in WHOLE or LONG else 0) or reader == "ADMINISTRATOR"
 
 
 def _walks() -> list[str]:

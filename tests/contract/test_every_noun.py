@@ -1,5 +1,4 @@
-"""What holds for every noun, tried on each from its contract alone: a new noun is tried here without a line of test code. In a short run
-each test draws half of the nouns, in `make test-long` it has all.
+"""What holds for every noun, tried on each from its contract alone: a new noun is tried here without a line of test code.
 
 Who may do what is in the matrix (test_access_matrix), shapes of facts in test_event_shapes, collection scans in test_every_noun_reads.
 """
@@ -20,7 +19,6 @@ from chassis.storage.changes import AUDIT, OUTBOX, REQUESTS
 from tests.support.checks import refused
 from tests.support.installation import Installation
 from tests.support.requests import CHANGED, FORMS, good
-from tests.support.samples import part
 from tests.support.specimens import GROWS, Specimens, method_of, standard, wrong_values
 
 CREATED, UNCHANGED = 1, 3
@@ -29,12 +27,7 @@ CREATED, UNCHANGED = 1, 3
 def each(*verbs: str) -> Callable[[Any], Any]:
     """A test for every noun that has these verbs."""
     found = [noun for noun in standard(verbs[0]) if all(method_of(noun, verb) for verb in verbs)]
-
-    def tried(test: Any) -> Any:
-        drawn = part(found, 2, test.__name__)
-        return pytest.mark.parametrize("noun", drawn, ids=[noun.resource for noun in drawn])(test)
-
-    return tried
+    return pytest.mark.parametrize("noun", found, ids=[noun.resource for noun in found])
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

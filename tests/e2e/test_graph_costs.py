@@ -23,7 +23,7 @@ FILTER = "query($f: CustomerFilter) { customers(filter: $f) { nodes { id } } }"
 CONDITIONS = {"and": [{"name": {"eq": f"x{number:04}"}} for number in range(3000)]}
 SIGN_IN = "mutation($input: SessionCreateInput!) { sessionCreate(input: $input) { errors { code } } }"
 INTROSPECTION = get_introspection_query(descriptions=True)
-FAST = 0.015  # of processor time, for what judges; reading the whole takes up to three times as long, on a busy machine all takes twice
+FAST = 0.005  # of processor time, for what judges
 SLOW = 0.1  # for all of a request, with its client, and with what all departments do meanwhile in this process
 
 
@@ -122,7 +122,10 @@ TEXTS = {
 @pytest.mark.parametrize("name", TEXTS)
 async def test_of_a_stranger_no_long_text_is_read(crm: Installation, name: str) -> None:
     text = TEXTS[name]
-    assert quickest(lambda: _scan(text, 4000)) < FAST
+    taken = quickest(lambda: _scan(text, 4000))
+    assert taken < FAST
+    if len(text) > _scan(text, len(text))[0] > 8000:  # of many tokens the rest is not looked at
+        assert taken < quickest(lambda: _scan(text, len(text))) / 2
     found = []
     for _ in range(3):
         extensions, seconds = await refusal(crm, text)

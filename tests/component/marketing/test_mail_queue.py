@@ -219,6 +219,8 @@ async def test_what_chose_the_audience_and_the_address_is_asked_again_before_eac
     await crm.ask("ArchiveContact", contact_id=archived)
     await crm.ask("EraseCustomer", customer_id=customer[erased], reason="asked")
     await crm.settled()
+    tried = inbox.connections
+    await crm.until(lambda: inbox.connections > tried)  # a look has just ended at the closed door: the next one begins anew
     calls = {name: dict(channel.calls) for name, channel in departments(crm).items()}
     inbox.away = False
     await completed(crm, identity)
@@ -230,7 +232,7 @@ async def test_what_chose_the_audience_and_the_address_is_asked_again_before_eac
     assert any(text.startswith("你好 新名\n") for text in inbox.texts("again.example"))
     assert (await of(crm, identity, "new@again.example")).state == SENT
     asked = departments(crm)["support"].calls.get("BatchListTickets", 0) - calls["support"].get("BatchListTickets", 0)
-    assert asked <= 4, "in batches, not once a message"  # none, where the last look began before the server was back
+    assert 1 <= asked <= 4, "in batches, not once a message"
 
 
 def departments(crm: Installation) -> dict[str, Any]:

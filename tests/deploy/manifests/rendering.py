@@ -22,8 +22,9 @@ ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "deploy"
 SERVICES = ("organization", "customer", "sales", "marketing", "support", "gateway")
 ENVIRONMENTS = ("dev", "staging", "prod")
-# To render takes half a second of a core: a short run renders the overlays of one environment each alone, and of all environments the whole.
-APART = sample(ENVIRONMENTS, 1, "overlays")
+# To render takes half a second of a core: a short run renders the overlays of production and of one more environment each alone, and of all
+# environments the whole.
+APART = ["prod", *sample([one for one in ENVIRONMENTS if one != "prod"], 1, "overlays")]
 OPTIONS = ("hardened", "telemetry", "autoscaling", "single-replica")
 _SOME = [chosen for count in range(1, len(OPTIONS) + 1) for chosen in itertools.combinations(OPTIONS, count)]
 SUBSETS = [(), *sample(_SOME, 7, "components")]
@@ -69,7 +70,7 @@ def objects(path: str) -> Objects:
 
 
 def overlays() -> list[str]:
-    """Every kustomization that somebody applies; in a short run those of one environment."""
+    """Every kustomization that somebody applies; in a short run those of two environments."""
     services = [f"services/{name}/overlays/{environment}" for name in SERVICES for environment in APART]
     return [*services, *(f"platform/overlays/{environment}" for environment in APART)]
 
