@@ -57,11 +57,18 @@ class Rehearsal:
                 return Outcome(source_key=message.source_key, result=_REFUSED, error_code=code, error_message=text, error_field=name)
         return None
 
-    def supposed(self, item: Built, outcome: Outcome) -> Built | None:
-        """The record without a reference that would be there by then; None when that is not what is missing."""
+    def supposed(self, items: list[Built], outcomes: list[Outcome]) -> dict[int, Built]:
+        """By place, the records that miss what would be there by then, without that reference."""
+        return {
+            index: known
+            for index, (item, outcome) in enumerate(zip(items, outcomes, strict=True))
+            if outcome.error_code == "REFERENCE_NOT_FOUND" and (known := self._without(item, outcome.error_field))
+        }
+
+    def _without(self, item: Built, path: str) -> Built | None:
         message = type(item.message)()
         message.CopyFrom(item.message)
-        holder, name = _holder(message, outcome.error_field)
+        holder, name = _holder(message, path)
         value = getattr(holder, name) if name in holder.DESCRIPTOR.fields_by_name else None
         if not isinstance(value, str) or not value or hash(value) not in self.ids:
             return None
@@ -165,8 +172,11 @@ class Import:
 
     async def _upsert(self, resource: str) -> None:
         self.flying = self.waiting.pop(resource)
-        outcomes = await self._outcomes(resource, self.flying)
-        await self._again_for_people(resource, outcomes)
+        if self.rehearsal:
+            outcomes = await self._rehearsed(resource, self.flying, self.rehearsal)
+        else:
+            outcomes = await self._outcomes(resource, self.flying)
+            await self._again_for_people(resource, outcomes)
         for item, outcome in zip(self.flying, outcomes, strict=True):
             if outcome.error_code == "REFERENCE_NOT_FOUND":
                 self.late.append((item, outcome))  # it may come further down in the file
@@ -181,7 +191,7 @@ class Import:
             for index, outcome in enumerate(outcomes)
             if outcome.error_code == "REFERENCE_NOT_FOUND" and outcome.error_field in ("owner_id", "manager_id")
         ]
-        if late and self.rehearsal is None:
+        if late:
             await asyncio.sleep(_PAUSE_SECONDS)
             again = await self._outcomes(resource, [self.flying[index] for index in late])
             for index, outcome in zip(late, again, strict=True):
@@ -206,41 +216,40 @@ class Import:
         moved = True
         while self.late and moved:
             late, self.late = self.late, []
-            moved = False
             for resource in self.order:
-                items = [(item, outcome) for item, outcome in late if item.resource == resource]
-                if items and self.rehearsal:
-                    moved = await self._suppose(resource, items, self.rehearsal) or moved
-                elif items:
-                    self.waiting[resource] = [item for item, _ in items]
+                if items := [item for item, _ in late if item.resource == resource]:
+                    self.waiting[resource] = items
                     await self._upsert(resource)
-            moved = moved or len(self.late) < len(late)
+            moved = len(self.late) < len(late)
         for item, outcome in self.late:
             self._end(item, outcome)
         self.late = []
 
-    async def _suppose(self, resource: str, items: list[tuple[Built, Outcome]], rehearsal: Rehearsal) -> bool:
-        """In a dry run: as if what the file brings were there. Tells whether any reference was."""
-        supposed = [(rehearsal.supposed(item, outcome), item, outcome) for item, outcome in items]
-        self.late += [(item, outcome) for without, item, outcome in supposed if without is None]
-        sent = [(without, outcome) for without, _, outcome in supposed if without]
-        for (without, before), found in zip(sent, await self._outcomes(resource, [item for item, _ in sent]), strict=True):
-            if found.error_code == "REFERENCE_NOT_FOUND":
-                self.late.append((without, found))
-            elif found.result == _REFUSED and found.error_field == before.error_field:  # it cannot be without it: then it would be made
-                identity = from_source(resource, without.message.source_key)
-                self._end(without, Outcome(source_key=found.source_key, id=identity, result=outcome_pb2.UPSERT_RESULT_CREATED))
-            else:
-                self._end(without, found)
-        return bool(sent)
+    async def _rehearsed(self, resource: str, built: list[Built], rehearsal: Rehearsal) -> list[Outcome]:
+        """In a dry run: the whole batch again and again, without the references to what would be there by then, until none of them is missed.
+        What cannot be without such a reference would be made."""
+        items, outcomes = list(built), await self._outcomes(resource, built)
+        left_out: dict[int, set[str]] = {}
+        while known := rehearsal.supposed(items, outcomes):
+            for index, item in known.items():
+                items[index] = item
+                left_out.setdefault(index, set()).add(outcomes[index].error_field)
+            outcomes = await self._outcomes(resource, items)
+        for index, fields in left_out.items():
+            if outcomes[index].result == _REFUSED and outcomes[index].error_field in fields:
+                key = items[index].message.source_key
+                outcomes[index] = Outcome(source_key=key, id=from_source(resource, key), result=outcome_pb2.UPSERT_RESULT_CREATED)
+        return outcomes
 
     async def _outcomes(self, resource: str, built: list[Built]) -> list[Outcome]:
-        """An outcome for each. In a dry run values that are taken by then are refused before they are sent."""
+        """An outcome for each. In a dry run values that are taken by then are refused here; such rows are sent apart from the others, only to
+        hear of the faults that a run would name before."""
         if self.rehearsal is None:
             return await self._sent(resource, [item.message for item in built])
         known = [self.rehearsal.refusal(resource, item.message) for item in built]
+        taken = iter(await self._sent(resource, [item.message for item, refusal in zip(built, known, strict=True) if refusal]))
         rest = iter(await self._sent(resource, [item.message for item, refusal in zip(built, known, strict=True) if not refusal]))
-        return [refusal or next(rest) for refusal in known]
+        return [_first(next(taken), refusal) if refusal else next(rest) for refusal in known]
 
     async def _sent(self, resource: str, messages: list[Any]) -> list[Outcome]:
         return [outcome for batch in batched(messages, self.batches.rows) for outcome in await self._whole(resource, batch)]
@@ -257,3 +266,8 @@ class Import:
                 return [*await self._whole(resource, batch[:half]), *await self._whole(resource, batch[half:])]
             key = batch[0].source_key
             return [Outcome(source_key=key, result=_REFUSED, error_code=error.code, error_message=error.message, error_field=error.field)]
+
+
+def _first(found: Outcome, taken: Outcome) -> Outcome:
+    """Which refusal of a row whose value is taken a run would tell: what the row breaks by itself comes before, what it refers to after."""
+    return found if found.result == _REFUSED and found.error_code != "REFERENCE_NOT_FOUND" else taken

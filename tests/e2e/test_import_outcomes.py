@@ -156,14 +156,14 @@ async def test_a_row_may_refer_to_one_further_down_whatever_lies_between(trial: 
 
 async def test_a_dry_run_says_of_every_row_what_the_run_does(trial: Trial) -> None:
     """Random files: keys twice, references forwards and backwards, numbers that must be unique, rows of all sorts that cannot be taken."""
-    key = f"{trial.mark}:{{parent}}"
-    trial.recipe(
-        'name = "{name}"\nkind = { value = "COMPANY" }\ntax_number = "{tax}"\n'
-        'annual_revenue = { text = "{revenue}", as = "money", currency = "EUR" }\n'
-        f'parent_id = {{ ref = "customers", key = "{key}", unless_blank = "parent" }}'
-    )
     chance = random.Random(trial.mark)
     for _ in range(CASES):
+        trial.mark = new_id()
+        trial.recipe(
+            'name = "{name}"\nkind = { value = "COMPANY" }\ntax_number = "{tax}"\n'
+            'annual_revenue = { text = "{revenue}", as = "money", currency = "EUR" }\n'
+            f'parent_id = {{ ref = "customers", key = "{trial.mark}:{{parent}}", unless_blank = "parent" }}'
+        )
         lines = ["id,name,tax,revenue,parent"]
         for index in range(chance.choice((5, 40, 650))):
             name = chance.choice(("甲", "乙 有限公司", "", "x" * 300))
@@ -178,6 +178,22 @@ async def test_a_dry_run_says_of_every_row_what_the_run_does(trial: Trial) -> No
         sheet, refused = await trial.run(content)
         assert [one[:2] for one in would] == [one[:2] for one in refused]
         assert (dry.row_outcomes, dry.outcomes) == (sheet.row_outcomes, sheet.outcomes)
+
+
+async def test_who_comes_first_has_the_number_in_a_dry_run_too_however_its_references_lie(trial: Trial) -> None:
+    trial.recipe(
+        'name = "{name}"\nkind = { value = "COMPANY" }\ntax_number = "{tax}"\n'
+        f'parent_id = {{ ref = "customers", key = "{trial.mark}:{{parent}}", unless_blank = "parent" }}'
+    )
+    one, two = f"{trial.mark} 1", f"{trial.mark} 2"
+    rows = [f"m{index},m,,,\n" for index in range(1200)]
+    rows[0:4] = ["child,c,,,between\n", f"early,e,{one},,between\n", "between,b,,,above\n", f"after,a,{one},,above\n"]
+    rows[520], rows[1050] = f"backwards,b,{two},,m10\n", f"late,l,{two},,\n"
+    content = "id,name,tax,revenue,parent\n" + "".join(rows) + "above,p,,,\n"
+    dry, would = await trial.run(content, dry_run=True)
+    sheet, refused = await trial.run(content)
+    assert [one[:2] for one in would] == [one[:2] for one in refused] == [(5, "tax_number"), (1052, "tax_number")]
+    assert dry.outcomes == sheet.outcomes
 
 
 class Stopping:
