@@ -29,7 +29,8 @@ ACTIVITY = "subscription($id: ID!) { customerActivity(customerId: $id) { eventTy
 
 @asynccontextmanager
 async def socket(crm: Installation, role: str | None = "COORDINATOR") -> AsyncIterator[ClientConnection]:
-    """A connection, initialised as a role; not initialised for None."""
+    """A connection, initialised as a role; not initialised for None. Facts of before are out by then."""
+    await crm.published()
     address = f"ws://127.0.0.1:{crm.plan.gateway_port}/graphql"
     async with connect(address, subprotocols=["graphql-transport-ws"]) as connection:  # type: ignore[list-item]
         if role is not None:
@@ -334,6 +335,7 @@ async def events_of(crm: Installation, query: str, count: int, act: Any = None) 
     """The first events of a stream."""
     headers = {**crm.bearer("COORDINATOR"), "Accept": "text/event-stream"}
     found: list[str] = []
+    await crm.published()
     async with crm.http.stream("POST", "/graphql", json={"query": query}, headers=headers) as response:
         assert response.headers["content-type"].startswith("text/event-stream")
         if act:

@@ -139,6 +139,16 @@ class Installation:
             return {one.name: one for one in await context.consumers_info(stream)}
         return {one: await self.suite[one.partition("-")[0]].jetstream.consumer_info(stream, one) for one in durables}
 
+    async def published(self) -> None:
+        """Wait until every committed fact has been published: who listens from now on hears what happens from now on."""
+
+        async def nothing_left() -> bool:
+            running = [self.suite[name] for name in DEPARTMENTS if name in self.suite.running]
+            return not any([await one.database["outbox"].find_one({"pending": True}, {"_id": 1}) for one in running])
+
+        await self.until(nothing_left)
+        await asyncio.sleep(0.02)
+
     async def settled(self) -> None:
         """Wait until every committed fact has been published and every consumer has taken it."""
 
