@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 from crm.common.v1 import job_pb2
@@ -19,7 +21,8 @@ from chassis.kernel.errors import Conflict, Invalid, NotAllowed, NotFound
 from chassis.rpc.call import Call
 from chassis.rpc.documents import to_message
 from chassis.rpc.handlers import reads
-from chassis.rpc.service import Handler, Service, response_class
+from chassis.rpc.service import ATTEMPTS, Handler, Service, response_class
+from chassis.storage.changes import Duplicate
 from chassis.storage.records import Document
 
 DESCRIPTOR = contract.DESCRIPTOR.services_by_name["JobService"]
@@ -80,6 +83,24 @@ def _turning(jobs: JobStore, verb: str, action: str) -> Handler:
     return handle
 
 
+async def in_steps(call: Call, step: Callable[[], Awaitable[Any]]) -> Any:
+    """What a step of a command says, when all that it adds to `call.changes` is committed. A step that meets a twin, or whoever works on the
+    job, is done anew: it reads what the other one wrote. Raises Conflict BUSY where that has no end."""
+    for attempt in range(ATTEMPTS):
+        call.changes = call.changes.anew()
+        found = await step()
+        try:
+            await call.changes.commit()
+        except (Duplicate, Conflict) as met:
+            if isinstance(met, Conflict) and not met.retryable:
+                raise
+            await asyncio.sleep(random.uniform(0, min(0.01 * (attempt + 1), 0.1)))  # noqa: S311
+            continue
+        call.changes = call.changes.anew()
+        return found
+    raise Conflict("too many commands meet at this job; send the same again", code="BUSY")
+
+
 class Feed:
     """Rows of imports on their way in, and what became of them."""
 
@@ -113,32 +134,31 @@ class Feed:
 
     async def append(self, call: Call, request: Any) -> Any:
         """AppendJobRows: the rows are committed here; then their outcomes may be waited for."""
-        job = await self._own(call, request.job_id)
-        first, sent = request.first_number, list(request.rows)
-        for index, row in enumerate(sent):
+        for index, row in enumerate(request.rows):
             if not 1 <= len(row) <= LARGEST_ROW:
                 raise Invalid(f"the row has {len(row):,} bytes; send 1 to {LARGEST_ROW:,}", field=f"rows[{index}]")
-        key = (await call.vault.keys([job["_id"]])).get(job["_id"])
+        await in_steps(call, partial(self._take, call, request))
+        self.worker.work.ring()
+        key = (await call.vault.keys([request.job_id])).get(request.job_id)
+        found = await self._waited(call, request.job_id, request.first_number, request.wait_milliseconds / 1000, key)
+        return contract.AppendJobRowsResponse(job=told(await self.jobs.read(call, request.job_id)), rows=found)
+
+    async def _take(self, call: Call, request: Any) -> None:
+        """Rows that are the next ones, with the commit, whatever the job does meanwhile. Raises Conflict where others came under their number."""
+        job = await self._own(call, request.job_id)
+        first, sent = request.first_number, list(request.rows)
         if model.takes_rows(job, first, len(sent)):
             await rows.keep(call, job["_id"], first, sent)
             count = first + len(sent)
             total = {"total": count} if job.get("total") is not None and job["total"] < count else {}
-            query = {"_id": job["_id"], "appended": first, "closed": False, "state": job["state"]}
+            query = {"_id": job["_id"], "appended": first, "closed": False, "state": {"$in": list(model.UNENDED)}}
             values = {"appended": count, "due": True, "update_time": call.now, **total}
             call.changes.must_match(JOBS, UpdateOne(query, {"$set": values}))
-            key = (await call.changes.keys_of([job["_id"]]))[job["_id"]]
-            await call.changes.commit()
-            call.changes = type(call.changes)(call.database)
-            self.worker.work.ring()
-        else:
-            batch = await call.database[ROWS].find_one({"_id": store.place(job["_id"], first)}, {"digest": 1})
-            if batch is None or batch["digest"] != rows.digest(sent):
-                words = (
-                    f"other rows were sent under {first} to {first + len(sent) - 1} before; is the file another one? start another import"
-                )
-                raise Conflict(words, code="JOB_ROWS_DIFFER", field="first_number", retryable=False)
-        found = await self._waited(call, job["_id"], first, request.wait_milliseconds / 1000, key)
-        return contract.AppendJobRowsResponse(job=told(await self.jobs.read(call, job["_id"])), rows=found)
+            return
+        batch = await call.database[ROWS].find_one({"_id": store.place(job["_id"], first)}, {"digest": 1})
+        if batch is None or batch["digest"] != rows.digest(sent):
+            words = f"other rows were sent under {first} to {first + len(sent) - 1} before; is the file another one? start another import"
+            raise Conflict(words, code="JOB_ROWS_DIFFER", field="first_number", retryable=False)
 
     async def _waited(self, call: Call, job_id: str, first: int, seconds: float, key: AESGCM | None) -> list[Any]:
         """The rows of a batch with their outcomes, once they have them; none when that takes too long, or the job does not run."""

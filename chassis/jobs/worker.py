@@ -175,7 +175,8 @@ class Jobs:
             if row["_id"] not in self._tasks:  # of a replica that is gone
                 await self.database[JOBS].update_one({"_id": row["_id"], "state": model.RUNNING}, {"$set": {"holder": self.holder}})
                 self._begin(row["_id"])
-        queued = [row for row in rows if row["state"] == model.QUEUED and row.get("due")]
+        # One that was paused and resumed at once may still have a batch at hand here: its turn comes when that has ended.
+        queued = [row for row in rows if row["state"] == model.QUEUED and row.get("due") and row["_id"] not in self._tasks]
         chosen = model.next_ones(queued, running)
         self._waiting = len(chosen) < len(queued)
         for job_id in chosen:
@@ -195,6 +196,7 @@ class Jobs:
 
     def _begin(self, job_id: str) -> None:
         self._tasks[job_id] = asyncio.create_task(self._do(job_id))
+        self._tasks[job_id].add_done_callback(lambda _: self.work.ring())
 
     # ---- one job
 

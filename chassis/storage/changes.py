@@ -72,6 +72,11 @@ class Changes:
         """Whether there is nothing to write."""
         return not (self._writes or self._guarded)
 
+    def anew(self) -> Changes:
+        """An empty unit of work in the name of the same call: for who commits in steps, or tries again."""
+        same = (self.database, self.actor_id, self.correlation_id, self.method, self.on_commit, self.reason, self.vault, self.only)
+        return Changes(*same, aliases=self.aliases)
+
     def insert(self, collection: str, document: dict[str, Any], personal: Sequence[str] = ()) -> None:
         """A new document; its id must be free. Its `personal` fields are sealed before they are written."""
         stored = dict(document)

@@ -1,0 +1,88 @@
+"""Jobs of which two things happen at once: twins of a command, and a pause that is taken back while a batch is at hand."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from chassis.jobs.store import JOBS, ROWS
+from chassis.kernel.errors import Conflict
+from tests.support.installation import Installation
+from tests.support.trials import CREATED, PAUSED, QUEUED, RUNNING, Trial, held
+
+
+@pytest.fixture
+def trial(crm: Installation) -> Trial:
+    return Trial(crm)
+
+
+async def test_rows_that_come_several_times_at_once_are_taken_once_and_answered_alike(trial: Trial) -> None:
+    await trial.start()
+    for first in (0, 6):
+        answers = await asyncio.gather(*(trial.append(first, trial.rows(first, first + 6)) for _ in range(6)))
+        assert {tuple((row.number, row.result, row.record_id) for row in answer.rows) for answer in answers} == {
+            tuple((row.number, CREATED, row.record_id) for row in answers[0].rows)
+        }
+        assert [row.number for row in answers[0].rows] == list(range(first, first + 6))
+    job = await trial.job()
+    assert (job.appended, job.created) == (12, 12)
+    assert await trial.crm.suite["customer"].database[ROWS].count_documents({"job_id": trial.id}) == 2
+    await trial.ask("CancelJob")
+
+
+async def test_of_different_rows_under_one_number_at_once_one_is_taken_and_the_other_told(trial: Trial) -> None:
+    await trial.start()
+    found = await asyncio.gather(*(trial.append(0, [trial.row(number)], wait=0) for number in range(4)), return_exceptions=True)
+    refused = [one for one in found if isinstance(one, BaseException)]
+    assert [getattr(one, "code", one) for one in refused] == ["JOB_ROWS_DIFFER"] * 3
+    await trial.ask("CancelJob")
+
+
+async def test_rows_come_in_while_the_job_goes_from_state_to_state(trial: Trial) -> None:
+    """The guard of an append is not what the job happens to do: it was read QUEUED, and runs, rests or is paused at the commit."""
+    await trial.start()
+    jobs = trial.crm.suite["customer"].database[JOBS]
+    going = True
+
+    async def move() -> None:
+        while going:
+            for state in ("PAUSED", "QUEUED"):
+                await jobs.update_one({"_id": trial.id}, {"$set": {"state": state}})
+                await asyncio.sleep(0)
+
+    moving = asyncio.create_task(move())
+    try:
+        for number in range(25):
+            assert (await trial.append(number, [trial.row(number)], wait=0)).job.appended == number + 1
+    finally:
+        going = False
+        await moving
+    await trial.ask("CancelJob")
+    with pytest.raises(Conflict) as refusal:
+        await trial.append(25, [trial.row(25)])
+    assert refusal.value.code == "JOB_STATE_NOT_ALLOWED"
+
+
+async def test_a_job_that_is_paused_and_resumed_in_the_midst_of_a_batch_is_worked_on_once(trial: Trial) -> None:
+    jobs = trial.crm.suite["customer"].jobs
+    await trial.start()
+    async with held(trial.crm) as gate:
+        await trial.append(0, trial.rows(0, 30), wait=0)
+        await gate.reached.wait()  # type: ignore[attr-defined]
+        first = jobs._tasks[trial.id]
+        for state, method in ((PAUSED, "PauseJob"), (QUEUED, "ResumeJob")) * 2:
+            assert (await trial.ask(method)).job.state == state
+        jobs.work.ring()
+        await asyncio.sleep(0.3)
+        assert jobs._tasks[trial.id] is first and not first.done()
+        assert (await trial.job()).state == QUEUED
+    await trial.crm.until(lambda: _is(trial, cursor=30, created=30))
+    assert {row["version"] for row in (await trial.stored()).values()} == {1}
+    assert (await trial.job()).state in (RUNNING, QUEUED)
+    await trial.ask("CancelJob")
+
+
+async def _is(trial: Trial, **wanted: int) -> bool:
+    job = await trial.job()
+    return all(getattr(job, name) == number for name, number in wanted.items())
