@@ -9,19 +9,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bson.errors import BSONError
 from crm.common.v1 import outcome_pb2
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import DecodeError
 from pymongo import UpdateOne
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
 from chassis.access.caller import ALL, Caller
 from chassis.access.directory import Directory
 from chassis.jobs import model, rows
 from chassis.jobs.store import JOBS, ROWS
-from chassis.jobs.worker import Jobs, Pace, Stopped
-from chassis.kernel.errors import CrmError, NotAllowed, NotFound
+from chassis.jobs.worker import Jobs, Pace
+from chassis.kernel.errors import Conflict, CrmError, NotAllowed, NotFound
 from chassis.kernel.ids import from_source
 from chassis.rpc.call import Call
 from chassis.rpc.contract import contract_of, nouns
@@ -32,6 +33,8 @@ from chassis.storage.records import Document
 log = logging.getLogger("crm.jobs")
 REFUSED = outcome_pb2.UPSERT_RESULT_REFUSED
 _COUNTS = {"CREATED": "created", "UPDATED": "updated", "UNCHANGED": "unchanged"}
+# Codes with which MongoDB refuses what is written, whenever it is written again: a value, a key or a size that cannot be.
+_UNFIT = frozenset((2, 9, 14, 16, 22, 28, 40, 52, 54, 55, 56, 57, 66, 121, 257, 10334, 17280, 17419, 17420))
 # A job asks no department in somebody's name; people and units are in the directory.
 _KNOWN = ("Person", "Department")
 
@@ -122,14 +125,11 @@ class Imports:
         began = time.monotonic()
         try:
             await self._send(jobs, job, call, found, key, began)
-        except Stopped:
-            raise
-        except (CrmError, PyMongoError, OSError, TimeoutError) as error:
-            if isinstance(error, NotAllowed) or getattr(error, "retryable", True):
-                raise
-            await self._halve(jobs, job, call, found, key, error)
         except Exception as error:
-            log.error("rows failed", extra={"job": job["_id"], "first": found.batch["first"], "count": len(found.rows)}, exc_info=error)
+            if not _of_rows(error):
+                raise
+            if not isinstance(error, CrmError):
+                log.error("rows failed", extra={"job": job["_id"], "first": found.batch["first"], "count": len(found.rows)}, exc_info=error)
             await self._halve(jobs, job, call, found, key, error)
         else:
             pace.did(len(found.rows))
@@ -181,7 +181,13 @@ class Imports:
         own = replace(target.service, handlers={**target.service.handlers, target.method.name: handle})
         mark = f"{job['_id']}-{part.batch['first'] + part.indexes[0]}" + (f"-again{part.batch['tries']}" if part.again else "")
         request = request_class(target.method)(**{"request_id": mark, target.field: messages})
-        await run(target.method, own, call, request, lambda: jobs.changes_for(job, target.method.name))
+        try:
+            await run(target.method, own, call, request, lambda: jobs.changes_for(job, target.method.name))
+        except Conflict as met:
+            if met.code != "REQUEST_REFUSED":
+                raise
+            # A twin of this batch was refused meanwhile, as one of a replica that has the job no more: that says nothing about the rows.
+            raise Conflict("another replica was at these rows; they are tried again", code="BUSY") from met
 
     async def _halve(self, jobs: Jobs, job: Document, call: Call, part: Slice, key: AESGCM, error: Exception) -> None:
         """A batch on which the department fails as a whole is tried in halves, down to the row on which it fails: that one is refused."""
@@ -191,6 +197,8 @@ class Imports:
         code, text, field = "INTERNAL", "the department failed on this row; its log has a line with the id of the job", ""
         if isinstance(error, CrmError):
             code, text, field = error.code, error.message, error.field
+        elif isinstance(error, BSONError | PyMongoError):
+            code, text = "INVALID_ARGUMENT", "the database does not take what this row says, or so much of it; correct or shorten the row"
         call.changes = jobs.changes_for(job, call.method)
         outcome = outcome_pb2.UpsertOutcome(result=REFUSED, error_code=code, error_message=text, error_field=field)
         self._note(jobs, job, call, part, [outcome], key, time.monotonic())
@@ -225,6 +233,16 @@ class Imports:
                 {"$set": values, "$inc": {key: n for key, n in more.items() if n}} if any(more.values()) else {"$set": values},
             ),
         )
+
+
+def _of_rows(error: Exception) -> bool:
+    """Whether a failure may come from what rows say. If not, it says nothing about them: the job waits, or has failed."""
+    if isinstance(error, CrmError):
+        return not error.retryable and not isinstance(error, NotAllowed)
+    if isinstance(error, OperationFailure):
+        found = (error.details or {}).get("writeErrors") or [{"code": error.code}]
+        return any(one.get("code") in _UNFIT for one in found)
+    return not isinstance(error, PyMongoError | OSError | TimeoutError)
 
 
 def _batch_change(part: Slice, results: list[Document], refused: int, customers: set[str]) -> tuple[Document, Document]:

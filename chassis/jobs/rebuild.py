@@ -136,7 +136,7 @@ class Rebuilds:
             began = job["start_time"].timestamp()
             values = {"done": done, "total": total, "update_time": now(), "rate": round(done / max(time.time() - began, 0.1), 1)}
             if not (await jobs.database[JOBS].update_one(jobs.mine(job), {"$set": values})).matched_count:
-                raise Stopped("the job is not ours to go on with")
+                raise Stopped
             jobs.progress.ring()
 
         due = 0.0

@@ -19,6 +19,7 @@ from chassis.storage.encryption import open_bytes, open_value, seal, seal_bytes
 from chassis.storage.records import Document
 
 REFUSED = "REFUSED"
+LONGEST_TEXT = 500  # of a refusal, which may quote a row
 _RESULTS = outcome_pb2.UpsertResult
 _PREFIX = "UPSERT_RESULT_"
 
@@ -67,7 +68,7 @@ def result_of(outcome: Any, batch_id: str, index: int, row: bytes, customer_id: 
         return {"r": result, "id": outcome.id} | ({"f": list(outcome.changed_fields)} if outcome.changed_fields else {})
     context = f"{batch_id}:{index}"
     found: Document = {"r": REFUSED, "code": outcome.error_code, "field": outcome.error_field}
-    found |= {"text": seal(key, outcome.error_message, f"{context}:text"), "kept": seal_bytes(key, row, context)}
+    found |= {"text": seal(key, outcome.error_message[:LONGEST_TEXT], f"{context}:text"), "kept": seal_bytes(key, row, context)}
     return found | ({"customer_id": customer_id} if customer_id else {})
 
 

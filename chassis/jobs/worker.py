@@ -43,9 +43,13 @@ TIDIED = 100
 
 
 class Stopped(CrmError):
-    """The job is not ours to go on with: it was paused or cancelled, or another replica has it."""
+    """The job is not ours to go on with: it was paused or cancelled, or another replica has it. It says nothing about the batch at hand, which
+    may be done later under the same mark: so it is no final refusal of it."""
 
     code = "STOPPED"
+
+    def __init__(self, message: str = "the job is not ours to go on with") -> None:
+        super().__init__(message, retryable=True)
 
 
 class Bell:
@@ -161,7 +165,7 @@ class Jobs:
     async def still(self, job: Mapping[str, Any]) -> None:
         """Raise Stopped where a job is not ours to go on with."""
         if await self.database[JOBS].find_one(self.mine(job), {"_id": 1}) is None:
-            raise Stopped("the job is not ours to go on with")
+            raise Stopped
 
     # ---- whose turn it is
 

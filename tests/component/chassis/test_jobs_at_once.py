@@ -7,9 +7,11 @@ import asyncio
 import pytest
 
 from chassis.jobs.store import JOBS, ROWS
+from chassis.kernel.clock import now
 from chassis.kernel.errors import Conflict
+from chassis.storage.changes import REQUESTS
 from tests.support.installation import Installation
-from tests.support.trials import CREATED, PAUSED, QUEUED, RUNNING, Trial, held
+from tests.support.trials import CREATED, PAUSED, QUEUED, REFUSED, RUNNING, Trial, held
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ async def test_rows_come_in_while_the_job_goes_from_state_to_state(trial: Trial)
         while going:
             for state in ("PAUSED", "QUEUED"):
                 await jobs.update_one({"_id": trial.id}, {"$set": {"state": state}})
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.005)
 
     moving = asyncio.create_task(move())
     try:
@@ -80,6 +82,44 @@ async def test_a_job_that_is_paused_and_resumed_in_the_midst_of_a_batch_is_worke
     await trial.crm.until(lambda: _is(trial, cursor=30, created=30))
     assert {row["version"] for row in (await trial.stored()).values()} == {1}
     assert (await trial.job()).state in (RUNNING, QUEUED)
+    await trial.ask("CancelJob")
+
+
+async def test_a_batch_that_was_stopped_or_met_a_refused_twin_is_done_later_and_no_row_is_refused(trial: Trial) -> None:
+    database = trial.crm.suite["customer"].database
+    await trial.start()
+    for first in range(2):  # one row a batch: it would be the row at fault
+        async with held(trial.crm) as gate:
+            await trial.append(first, [trial.row(first)], wait=0)
+            await gate.reached.wait()  # type: ignore[attr-defined]
+            mark = f"{trial.crm.people['COORDINATOR']}:BatchUpsertCustomers:{trial.id}-{first}"
+            if first:  # a twin, of a replica that has the job no more
+                await database[REQUESTS].insert_one({"_id": mark, "fence": "another", "hash": "", "create_time": now()})
+            else:
+                await trial.ask("PauseJob")
+        if not first:
+            await trial.crm.until(lambda: trial.id not in trial.crm.suite["customer"].jobs._tasks)
+            assert await database[REQUESTS].find_one({"_id": mark}) is None
+            await trial.ask("ResumeJob")
+        await trial.crm.until(lambda wanted=first + 1: _is(trial, cursor=wanted))  # type: ignore[misc]
+    job = await trial.job()
+    assert (job.created, job.refused) == (2, 0)
+    await trial.ask("CancelJob")
+
+
+async def test_a_row_that_the_database_never_takes_is_refused_alone(trial: Trial) -> None:
+    """As one that is too large for it: to wait does not help."""
+    database = trial.crm.suite["customer"].database
+    await trial.start()
+    await database.command({"collMod": "customers", "validator": {"name": {"$ne": "不可存"}}})
+    try:
+        answer = await trial.append(0, [*trial.rows(0, 5), trial.row(5, "不可存"), *trial.rows(6, 9)])
+    finally:
+        await database.command({"collMod": "customers", "validator": {}})
+    assert [row.result for row in answer.rows] == [CREATED] * 5 + [REFUSED] + [CREATED] * 3
+    assert (answer.rows[5].error_code, "correct or shorten" in answer.rows[5].error_message) == ("INVALID_ARGUMENT", True)
+    assert (await trial.ask("RetryJobRows")).count == 1
+    await trial.crm.until(lambda: _is(trial, created=9, refused=0))
     await trial.ask("CancelJob")
 
 
