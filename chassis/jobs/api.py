@@ -146,6 +146,9 @@ class Feed:
     async def _take(self, call: Call, request: Any) -> None:
         """Rows that are the next ones, with the commit, whatever the job does meanwhile. Raises Conflict where others came under their number."""
         job = await self._own(call, request.job_id)
+        if request.resource not in ("", job["resource"]):
+            words = f"this job imports {job['resource']}, and the rows are of {request.resource}; send them to an import of their own"
+            raise Invalid(words, field="resource")
         first, sent = request.first_number, list(request.rows)
         if model.takes_rows(job, first, len(sent)):
             await rows.keep(call, job["_id"], first, sent)

@@ -101,7 +101,9 @@ class Feed(Batches):
     async def _append(self, resource: str, first: int, rows: list[bytes]) -> list[Any]:
         """Rows with their outcomes, however long that takes. Raises what ended the job."""
         job = await self._job(resource)
-        request = contract.AppendJobRowsRequest(job_id=job.id, first_number=first, rows=rows, wait_milliseconds=WAIT_MILLISECONDS)
+        request = contract.AppendJobRowsRequest(
+            job_id=job.id, first_number=first, rows=rows, wait_milliseconds=WAIT_MILLISECONDS, resource=resource
+        )
         while True:
             answer = await self._job_call(resource, request)
             if answer.rows:

@@ -258,7 +258,9 @@ def _import_append() -> Any:
         if not 0 <= wait <= MOST_MILLISECONDS:
             raise Invalid(f"wait at most {MOST_MILLISECONDS:,} milliseconds, and read jobRows later", field="wait_milliseconds")
         rows = [row_of(row, record, f"rows[{index}]").SerializeToString() for index, row in enumerate(value.rows)]
-        request = contract.AppendJobRowsRequest(job_id=identity, first_number=value.first_number, rows=rows, wait_milliseconds=wait)
+        request = contract.AppendJobRowsRequest(
+            job_id=identity, first_number=value.first_number, rows=rows, wait_milliseconds=wait, resource=value.resource
+        )
         return department_of(identity), request
 
     async def resolve(info: Info, input: Any) -> Any:

@@ -45,6 +45,9 @@ async def test_a_person_brings_rows_in_by_the_graph_and_watches(trial: Trial) ->
     bad = {"jobId": job, "resource": "orders", "firstNumber": 3, "rows": [rows[0] | {"kind": "NONE"}]}
     refused = (await crm.data(append, input=bad))["importAppend"]["errors"]
     assert refused[0]["path"] == ["input", "rows", "0", "kind"]
+    of_others = {"jobId": job, "resource": "products", "firstNumber": 3, "rows": [{"sourceKey": "p", "name": "x"}]}
+    refused = (await crm.data(append, input=of_others))["importAppend"]["errors"]
+    assert refused[0]["path"] == ["input", "resource"] and "imports orders" in refused[0]["message"]
     await crm.data("mutation($input: ImportCloseInput!) { importClose(input: $input) { errors { message } } }", input={"jobId": job})
     await crm.until(lambda: _state(crm, job, "DONE"))
     told = (await crm.data(f"query($id: ID!) {{ job(id: $id) {{ {_JOB} }} }}", id=job))["job"]
