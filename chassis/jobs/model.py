@@ -33,10 +33,13 @@ _HINTS = {
 
 
 def turned(job: Mapping[str, Any], verb: str) -> str | None:
-    """The state that a verb brings a job to; None where it is there already. Raises Conflict JOB_STATE_NOT_ALLOWED."""
+    """The state that a verb brings a job to; None where it is there already. Raises Conflict JOB_STATE_NOT_ALLOWED, or BUSY where it is beyond
+    recall and over in a moment."""
     before, after = _TURNS[verb]
     state = job["state"]
     if state in before:
+        if state == RUNNING and job.get("placing"):
+            raise Conflict("the new model is being put in place, which is all or nothing; look at the job in a moment", code="BUSY")
         return after
     if state == after or (verb == "resume" and state == RUNNING):
         return None

@@ -41,6 +41,7 @@ OUT_SECONDS, OUT_PAUSE_SECONDS, RESUME_SECONDS = 60, 90, 15.0
 MOST_SHOWN, AFTER = 5, 100
 RIGHT = ("jobs", "rebuild")
 Tell = Callable[[int, int], Awaitable[None]]
+Placing = Callable[[], Awaitable[None]]
 
 
 @dataclass
@@ -93,15 +94,16 @@ class Stand:
     context: Callable[[], JetStreamContext]
 
 
-async def fold_anew(stand: Stand, name: str, tell: Tell) -> Outcome:
-    """Fold a model anew; what was found. `tell` hears after each batch how many facts of how many were folded, and may raise to stop it. Raises Conflict
-    where the facts are not all there (not retryable), or another one is at it."""
+async def fold_anew(stand: Stand, name: str, tell: Tell, placing: Placing) -> Outcome:
+    """Fold a model anew; what was found. `tell` hears after each batch how many facts of how many were folded, `placing` that the new model is
+    about to be put in place: both may raise to stop it, later it cannot be stopped. Raises Conflict where the facts are not all there (not
+    retryable), or another one is at it."""
     lease, found = Lease(stand.database, "rebuild"), Outcome()
 
     async def anew() -> None:  # after a lost lease everything begins from nothing
         nonlocal found
         found = Outcome()
-        await Rebuild(stand, stand.models[name], found, lease, tell).run()
+        await Rebuild(stand, stand.models[name], found, lease, tell, placing).run()
 
     if not await lease.hold():
         words = f"a model of {stand.name} is being folded anew already, or somebody was stopped at it just now; try again in seconds"
@@ -128,6 +130,8 @@ class Rebuilds:
         """All of it: nothing is written before its end."""
         if job.get("folded"):
             return False
+        if job.get("placing"):  # whoever was at it is gone, and we begin from nothing
+            await jobs.database[JOBS].update_one(jobs.mine(job), {"$unset": {"placing": ""}})
 
         async def tell(done: int, total: int) -> None:
             call = await jobs.call_for(job, "rebuild")
@@ -149,9 +153,13 @@ class Rebuilds:
                 await tell(done, total)
                 due = time.monotonic() + SAY_SECONDS
 
+        async def placing() -> None:
+            if not (await jobs.database[JOBS].update_one(jobs.mine(job), {"$set": {"placing": True}})).matched_count:
+                raise Stopped
+
         await batch(0, 0)
         try:
-            found = await fold_anew(self.stand(), job["resource"], batch)
+            found = await fold_anew(self.stand(), job["resource"], batch, placing)
         except (NatsError, JetStreamError) as error:
             raise Conflict(f"NATS does not answer: {str(error)[:200] or type(error).__name__}", code="BUSY") from error
         values = {"done": found.facts, "total": found.facts, "findings": found.lines(), "folded": True, "update_time": now()}
@@ -162,8 +170,9 @@ class Rebuilds:
 class Rebuild:
     """One model, folded anew, once: under a term of the lease."""
 
-    def __init__(self, stand: Stand, model: Model, found: Outcome, lease: Lease, tell: Tell) -> None:
-        self.stand, self.model, self.context, self.found, self.lease, self.tell = stand, model, stand.context(), found, lease, tell
+    def __init__(self, stand: Stand, model: Model, found: Outcome, lease: Lease, tell: Tell, placing: Placing) -> None:
+        self.stand, self.model, self.context, self.found, self.lease = stand, model, stand.context(), found, lease
+        self.tell, self.placing = tell, placing
         self.database, self.aside = stand.database, aside_of(model.collection, lease.term)
         self.pause_seconds = PAUSE_SECONDS
         self.folds = [Fold(stand.name, reaction, self.context, turn=lease.term) for reaction in model.reactions]
@@ -224,6 +233,7 @@ class Rebuild:
                 self.pause_seconds = OUT_PAUSE_SECONDS
                 await self._pause()
                 await self._must_rest(places)
+                await self.placing()
                 await self._put_in_place()
                 await self._must_rest(places)
         finally:

@@ -52,7 +52,7 @@ def start(call: Call, department: str, kind: str, resource: str, **values: Any) 
 
 
 def turn(call: Call, job: Document, state: str, action: str, **values: Any) -> Document:
-    """The job in another state, with the commit; a conflict where it has changed since it was read."""
+    """The job in another state, with the commit; a conflict where it has changed since it was read, or cannot be turned back any more."""
     after = {**job, "state": state, "version": job["version"] + 1, "update_time": call.now, **values}
     if state == model.CANCELLED:
         after["end_time"] = call.now
@@ -62,7 +62,9 @@ def turn(call: Call, job: Document, state: str, action: str, **values: Any) -> D
     changed = {name: value for name, value in after.items() if value is not None and value != job.get(name)}
     gone = {name: "" for name, value in after.items() if value is None and job.get(name) is not None}
     operation: Document = {"$set": changed} | ({"$unset": gone} if gone else {})
-    call.changes.must_match(JOBS, UpdateOne({"_id": job["_id"], "version": job["version"], "state": job["state"]}, operation))
+    same = {name: job[name] for name in ("_id", "version", "state")}
+    recalled = {"placing": None} if job["state"] == model.RUNNING and not job.get("placing") else {}
+    call.changes.must_match(JOBS, UpdateOne({**same, **recalled}, operation))
     note(call.changes, after, action, {"state": [job["state"], state]}, call)
     return after
 

@@ -256,7 +256,7 @@ class Jobs:
         """Done or failed; nothing where somebody was faster: then the job tells what to do now."""
         call = self._own(job)
         try:
-            store.turn(call, job, state, action, end_time=call.now, due=False, **values)
+            store.turn(call, job, state, action, end_time=call.now, due=False, placing=None, **values)
             await call.changes.commit()
         except (CrmError, PyMongoError) as error:
             log.info("a job's end waits", extra={"job": job["_id"], "reason": str(error)[:200]})

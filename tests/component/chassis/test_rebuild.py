@@ -18,7 +18,7 @@ from chassis.storage.lease import Lease
 from cli import rebuild
 from cli.engines import EngineError
 from tests.support.installation import Installation
-from tests.support.trials import DONE, FAILED, PAUSED, Trial
+from tests.support.trials import CANCELLED, DONE, FAILED, PAUSED, Trial
 
 Document = dict[str, Any]
 PAST = datetime(1970, 1, 1, tzinfo=UTC)
@@ -52,7 +52,10 @@ async def folded(crm: Installation, name: str) -> Outcome:
     async def tell(done: int, total: int) -> None:
         assert done <= total
 
-    return await fold_anew(crm.suite["customer"].stand(), name, tell)
+    async def placing() -> None:
+        """Nothing stops it."""
+
+    return await fold_anew(crm.suite["customer"].stand(), name, tell, placing)
 
 
 async def left_over(crm: Installation, collection: str) -> dict[str, int]:
@@ -320,6 +323,41 @@ async def test_one_that_is_paused_changes_nothing_and_begins_anew(file_crm: Inst
     await trial.ask("ResumeJob")
     assert (await trial.until(DONE)).findings[-1].startswith("equal to")
     assert await left_over(file_crm, "timeline_entries") == {}
+
+
+async def test_one_that_is_cancelled_in_its_last_step_leaves_the_model_or_cannot_be_cancelled_any_more(
+    file_crm: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await populated(file_crm)
+    entries = file_crm.suite["customer"].database["timeline_entries"]
+    lost = await entries.find_one_and_delete({})
+    assert lost is not None
+    for step, placed in (("_compare", False), ("_put_in_place", True)):
+        reached, go, real = asyncio.Event(), asyncio.Event(), getattr(rebuilding.Rebuild, step)
+
+        async def waiting(rebuild: rebuilding.Rebuild, reached: Any = reached, go: Any = go, real: Any = real) -> None:
+            reached.set()
+            await go.wait()
+            await real(rebuild)
+
+        monkeypatch.setattr(rebuilding.Rebuild, step, waiting)
+        trial = Trial(file_crm, "ADMINISTRATOR")
+        trial.id = (await trial.ask("StartRebuild", model="timeline")).job.id
+        await reached.wait()
+        if placed:
+            for method in ("CancelJob", "PauseJob"):
+                with pytest.raises(Conflict, match="being put in place") as refusal:
+                    await trial.ask(method)
+                assert refusal.value.code == "BUSY" and refusal.value.retryable
+        else:
+            await trial.ask("CancelJob")
+        go.set()
+        if placed:
+            assert (await trial.until(DONE)).findings[-1] == "the new model is in place"
+        else:
+            await file_crm.until(lambda job=trial.id: job not in file_crm.suite["customer"].jobs._tasks)  # type: ignore[misc]
+            assert (await trial.job()).state == CANCELLED
+        assert (await entries.find_one({"_id": lost["_id"]}) is not None) == placed
 
 
 async def test_one_whose_starter_lost_the_right_fails(file_crm: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
