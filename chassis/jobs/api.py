@@ -16,6 +16,7 @@ from pymongo import UpdateOne
 from chassis.jobs import model, rows, store
 from chassis.jobs.imports import Imports
 from chassis.jobs.store import JOBS, ROWS, JobStore
+from chassis.jobs.subjects import customers_of
 from chassis.jobs.worker import Jobs
 from chassis.kernel.errors import Conflict, Invalid, NotAllowed, NotFound
 from chassis.rpc.call import Call
@@ -151,7 +152,8 @@ class Feed:
             raise Invalid(words, field="resource")
         first, sent = request.first_number, list(request.rows)
         if model.takes_rows(job, first, len(sent)):
-            await rows.keep(call, job["_id"], first, sent)
+            customers = await customers_of(call.database, self.imports.target(job["resource"]).record.DESCRIPTOR, sent)
+            await rows.keep(call, job["_id"], first, sent, customers)
             count = first + len(sent)
             total = {"total": count} if job.get("total") is not None and job["total"] < count else {}
             query = {"_id": job["_id"], "appended": first, "closed": False, "state": {"$in": list(model.UNENDED)}}
@@ -159,7 +161,7 @@ class Feed:
             call.changes.must_match(JOBS, UpdateOne(query, {"$set": values}))
             return
         batch = await call.database[ROWS].find_one({"_id": store.place(job["_id"], first)}, {"digest": 1})
-        if batch is None or batch["digest"] != rows.digest(sent):
+        if batch is None or batch["digest"] != call.vault.blind(rows.digest(sent)):
             words = f"other rows were sent under {first} to {first + len(sent) - 1} before; is the file another one? start another import"
             raise Conflict(words, code="JOB_ROWS_DIFFER", field="first_number", retryable=False)
 

@@ -21,13 +21,13 @@ from chassis.access.caller import ALL, Caller
 from chassis.access.directory import Directory
 from chassis.jobs import model, rows
 from chassis.jobs.store import JOBS, ROWS
+from chassis.jobs.subjects import customers_of
 from chassis.jobs.worker import Jobs, Pace
 from chassis.kernel.errors import Conflict, CrmError, NotAllowed, NotFound
-from chassis.kernel.ids import from_source
 from chassis.rpc.call import Call
 from chassis.rpc.contract import contract_of, nouns
 from chassis.rpc.documents import message_class
-from chassis.rpc.service import Service, request_class, run
+from chassis.rpc.service import Service, request_class, response_class, run
 from chassis.storage.records import Document
 
 log = logging.getLogger("crm.jobs")
@@ -66,11 +66,13 @@ def targets(services: Sequence[Service]) -> dict[str, Target]:
 
 @dataclass
 class Slice:
-    """The rows of one commit: a batch, the places in it, and what stands there. `again` says that they were refused before."""
+    """The rows of one commit: a batch, the places in it, what stands there, and of which customers it tells. `again` says that they were refused
+    before."""
 
     batch: Document
     indexes: list[int]
     rows: list[bytes]
+    customers: list[str]
     again: bool
 
 
@@ -79,7 +81,7 @@ class Imports:
 
     def __init__(self, department: str, services: Sequence[Service]) -> None:
         self.department, self.targets = department, targets(services)
-        self._open: dict[str, tuple[str, list[bytes]]] = {}  # the batch that a job is at
+        self._open: dict[str, tuple[tuple[str, Any], list[bytes], list[str]]] = {}  # the batch that a job is at
         self._most: dict[str, int] = {}  # how many rows a job may try at once, after a failure
 
     def target(self, resource: str) -> Target:
@@ -137,27 +139,40 @@ class Imports:
         return True
 
     async def _next(self, jobs: Jobs, job: Document, most: int, key: AESGCM) -> Slice | None:
-        if job["cursor"] < job["appended"]:
-            batch = await rows.batch_at(jobs.database, job["_id"], job["cursor"])
-            if batch is None or batch["filled"] != job["cursor"] - batch["first"]:
+        part = await (self._fresh(jobs, job, most, key) if job["cursor"] < job["appended"] else self._again(jobs, job, most, key))
+        if part is not None:
+            await self._without_erased(jobs, job, part)
+        return part
+
+    async def _fresh(self, jobs: Jobs, job: Document, most: int, key: AESGCM) -> Slice | None:
+        batch = await rows.batch_at(jobs.database, job["_id"], job["cursor"])
+        if batch is None or batch["filled"] != job["cursor"] - batch["first"]:
+            return None
+        mark = (batch["_id"], batch.get("forgotten"))
+        known, sent, customers = self._open.get(job["_id"], (None, [], []))
+        if known != mark:
+            sent, customers = await rows.waiting_of(jobs.database, batch, key)
+            if not sent:
                 return None
-            known, sent = self._open.get(job["_id"], ("", []))
-            if known != batch["_id"]:
-                whole = await jobs.database[ROWS].find_one({"_id": batch["_id"]}, {"payload": 1})
-                if not whole or "payload" not in whole:
-                    return None
-                sent = rows.sent(whole, key)
-                self._open[job["_id"]] = (batch["_id"], sent)
-            indexes = list(range(batch["filled"], min(batch["filled"] + most, batch["count"])))
-            return Slice(batch, indexes, [sent[index] for index in indexes], again=False)
-        if not job["retrying"]:
-            return None
-        query = {"job_id": job["_id"], "again": {"$exists": True}}
-        found = await jobs.database[ROWS].find(query, {"payload": 0}).hint("again").sort("_id", 1).limit(1).to_list()
-        if not found:
-            return None
-        indexes = found[0]["again"][:most]
-        return Slice(found[0], indexes, [rows.kept_row(found[0], index, key) for index in indexes], again=True)
+            self._open[job["_id"]] = (mark, sent, customers)
+        indexes = list(range(batch["filled"], min(batch["filled"] + most, batch["count"])))
+        return Slice(batch, indexes, [sent[index] for index in indexes], [customers[index] for index in indexes], again=False)
+
+    async def _again(self, jobs: Jobs, job: Document, most: int, key: AESGCM) -> Slice | None:
+        found = await rows.next_again(jobs.database, job["_id"], most, key) if job["retrying"] else None
+        return Slice(*found, again=True) if found else None
+
+    async def _without_erased(self, jobs: Jobs, job: Document, part: Slice) -> None:
+        """Take out what rows say of customers who were erased: no record comes of it, and nothing of it is kept."""
+        unknown = [place for place, (row, customer) in enumerate(zip(part.rows, part.customers, strict=True)) if row and not customer]
+        if unknown:  # what such a row refers to may have come meanwhile
+            record = self.target(job["resource"]).record.DESCRIPTOR
+            for place, customer in zip(unknown, await customers_of(jobs.database, record, [part.rows[at] for at in unknown]), strict=True):
+                part.customers[place] = customer
+        gone = await jobs.vault.destroyed(part.customers)
+        for place, customer in enumerate(part.customers):
+            if customer in gone:
+                part.rows[place], part.customers[place] = b"", ""
 
     async def _send(self, jobs: Jobs, job: Document, call: Call, part: Slice, key: AESGCM, began: float) -> None:
         """Through the noun's own handler, with everything that holds for a call."""
@@ -167,11 +182,12 @@ class Imports:
 
         async def handle(call: Call, request: Any) -> Any:
             await jobs.still(job)
-            answer = await handler(call, request)
-            outcomes = iter(answer.outcomes)
+            outcomes = iter((await handler(call, request)).outcomes)
             whole = [broken.get(place) or next(outcomes) for place in range(len(part.rows))]
             self._note(jobs, job, call, part, whole, key, began)
-            return answer
+            return response_class(
+                target.method
+            )()  # the answer is kept under the mark, and refusals quote rows: they lie with the rows alone
 
         if not messages:
             call.changes = jobs.changes_for(job, target.method.name)
@@ -206,15 +222,14 @@ class Imports:
 
     def _note(self, jobs: Jobs, job: Document, call: Call, part: Slice, outcomes: list[Any], key: AESGCM, began: float) -> None:
         """What became of the rows, with the commit that makes it so."""
-        target, batch = self.target(job["resource"]), part.batch
-        customers = [_customer(row, target) if one.result == REFUSED else "" for row, one in zip(part.rows, outcomes, strict=True)]
+        batch = part.batch
         results = [
             rows.result_of(one, batch["_id"], index, row, customer, key)
-            for one, index, row, customer in zip(outcomes, part.indexes, part.rows, customers, strict=True)
+            for one, index, row, customer in zip(outcomes, part.indexes, part.rows, part.customers, strict=True)
         ]
         counts = {name: sum(one["r"] == result for one in results) for result, name in _COUNTS.items()}
         refused = sum(one["r"] == rows.REFUSED for one in results) - (len(results) if part.again else 0)
-        call.changes.must_match(ROWS, UpdateOne(*_batch_change(part, results, refused, {one for one in customers if one})))
+        call.changes.must_match(ROWS, UpdateOne(*_batch_change(part, results, refused)))
         seconds = job["busy_seconds"] + time.monotonic() - began
         ahead = 0 if part.again else len(results)
         done = job["cursor"] + ahead
@@ -245,40 +260,40 @@ def _of_rows(error: Exception) -> bool:
     return not isinstance(error, PyMongoError | OSError | TimeoutError)
 
 
-def _batch_change(part: Slice, results: list[Document], refused: int, customers: set[str]) -> tuple[Document, Document]:
+def _batch_change(part: Slice, results: list[Document], refused: int) -> tuple[Document, Document]:
     """The filter and the change of a batch's document."""
     batch = part.batch
-    add: Document = {"$addToSet": {"customer_ids": {"$each": sorted(customers)}}} if customers else {}
+    customers = {one["customer_id"] for one in results if "customer_id" in one}
+    named = sorted(customers | set(batch.get("customer_ids", ())))
+    same = {"_id": batch["_id"], "forgotten": batch.get("forgotten")}
     if part.again:
         left = batch["again"][len(results) :]
         values: Document = {f"results.{index}": one for index, one in zip(part.indexes, results, strict=True)}
-        change: Document = {"$set": values | ({"again": left} if left else {}), "$inc": {"refused": refused, "tries": 1}, **add}
-        return {"_id": batch["_id"], "again": batch["again"]}, change | ({} if left else {"$unset": {"again": ""}})
+        values |= ({"again": left} if left else {}) | ({"customer_ids": named} if customers else {})
+        change: Document = {"$set": values, "$inc": {"refused": refused, "tries": 1}} | ({} if left else {"$unset": {"again": ""}})
+        return {**same, "again": batch["again"]}, change
     filled = batch["filled"] + len(results)
-    change = {"$push": {"results": {"$each": results}}, "$set": {"filled": filled}, "$inc": {"refused": refused}, **add}
-    return {"_id": batch["_id"], "filled": batch["filled"]}, change | ({"$unset": {"payload": ""}} if filled == batch["count"] else {})
+    change = {"$push": {"results": {"$each": results}}, "$set": {"filled": filled}, "$inc": {"refused": refused}}
+    if filled < batch["count"]:
+        change["$set"] |= {"customer_ids": named} if customers else {}
+    else:  # from here on only refused rows say anything
+        customers |= {one["customer_id"] for one in batch["results"] if "customer_id" in one}
+        change["$set"] |= {"customer_ids": sorted(customers)} if customers else {}
+        change["$unset"] = {"waiting": ""} | ({} if customers else {"customer_ids": ""})
+    return {**same, "filled": batch["filled"]}, change
 
 
 def _read(sent: Sequence[bytes], target: Target) -> tuple[list[Any], dict[int, Any]]:
     """The records of rows, and a refusal for each row that is none."""
     messages, broken = [], {}
     for place, row in enumerate(sent):
+        code, text = "INVALID_ARGUMENT", f"the row is no {target.record.DESCRIPTOR.name}; send it anew in another import"
         try:
-            if not row:
-                raise DecodeError("nothing")
-            messages.append(target.record.FromString(row))
+            if row:
+                messages.append(target.record.FromString(row))
+                continue
+            code, text = "ERASED", "the customer of this row was erased; nothing personal can be kept about them any more"
         except DecodeError:
-            text = f"the row is no {target.record.DESCRIPTOR.name}, or was forgotten; send it anew in another import"
-            broken[place] = outcome_pb2.UpsertOutcome(result=REFUSED, error_code="INVALID_ARGUMENT", error_message=text)
+            pass
+        broken[place] = outcome_pb2.UpsertOutcome(result=REFUSED, error_code=code, error_message=text)
     return messages, broken
-
-
-def _customer(row: bytes, target: Target) -> str:
-    """Id of the customer of whom a row tells; "" for none."""
-    try:
-        message = target.record.FromString(row)
-    except DecodeError:
-        return ""
-    if target.record.DESCRIPTOR.name == "Customer":
-        return from_source("customers", message.source_key)
-    return str(getattr(message, "customer_id", ""))

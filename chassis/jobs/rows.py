@@ -1,5 +1,5 @@
-"""The rows of a job: stored as they were sent, up to 500 a document, sealed under the job's own key; after their turn only what became of
-them is kept, and of refused ones what they say, so that they can be tried again."""
+"""The rows of a job: stored as they were sent, up to 500 a document, each sealed under the job's own key; after their turn only what became of
+them is kept, and of refused ones what they say, so that they can be tried again. What a row says is forgotten with its customer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from crm.common.v1 import job_pb2, job_service_pb2, outcome_pb2
+from crm.common.v1 import job_pb2, outcome_pb2
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pymongo import DESCENDING
@@ -37,26 +37,29 @@ def digest(rows: Iterable[bytes]) -> str:
     return found.hexdigest()[:32]
 
 
-async def keep(call: Call, job_id: str, first: int, rows: Sequence[bytes]) -> None:
-    """Store rows with the commit."""
+async def keep(call: Call, job_id: str, first: int, rows: Sequence[bytes], customers: Sequence[str]) -> None:
+    """Store rows with the commit, each with the customer of whom it tells; of who was erased nothing is kept."""
     key = (await call.changes.keys_of([job_id]))[job_id]
-    whole = job_service_pb2.AppendJobRowsRequest(rows=rows).SerializeToString()
-    call.changes.insert(ROWS, {
-        "_id": place(job_id, first), "job_id": job_id, "first": first, "count": len(rows), "filled": 0, "refused": 0, "tries": 0,
-        "digest": digest(rows), "payload": seal_bytes(key, whole, place(job_id, first)), "results": [], "create_time": call.now,
-    })  # fmt: skip
+    gone, identity = await call.vault.destroyed(customers), place(job_id, first)
+    waiting = [
+        ({"customer_id": customer} if customer else {}) | ({} if customer in gone else {"row": seal_bytes(key, row, f"{identity}:{index}")})
+        for index, (row, customer) in enumerate(zip(rows, customers, strict=True))
+    ]
+    batch: Document = {
+        "_id": identity, "job_id": job_id, "first": first, "count": len(rows), "filled": 0, "refused": 0, "tries": 0,
+        "digest": call.vault.blind(digest(rows)), "waiting": waiting, "results": [], "create_time": call.now,
+    }  # fmt: skip
+    call.changes.insert(ROWS, batch | ({"customer_ids": named} if (named := sorted(set(customers) - {""})) else {}))
 
 
 def sent(batch: Mapping[str, Any], key: AESGCM) -> list[bytes]:
-    """The rows of a batch as they were sent."""
-    return list(job_service_pb2.AppendJobRowsRequest.FromString(open_bytes(key, batch["payload"], batch["_id"])).rows)
+    """The rows of a batch as they were sent; b"" for those that were forgotten."""
+    return [_opened(key, one.get("row"), batch["_id"], index) for index, one in enumerate(batch["waiting"])]
 
 
-def kept_row(batch: Mapping[str, Any], index: int, key: AESGCM) -> bytes:
-    """A refused row as it was sent; b"" where it was forgotten."""
-    value = batch["results"][index].get("kept")
+def _opened(key: AESGCM, value: bytes | None, batch_id: str, index: int) -> bytes:
     try:
-        return open_bytes(key, value, f"{batch['_id']}:{index}") if value else b""
+        return open_bytes(key, value, f"{batch_id}:{index}") if value else b""
     except InvalidTag:
         return b""
 
@@ -68,7 +71,9 @@ def result_of(outcome: Any, batch_id: str, index: int, row: bytes, customer_id: 
         return {"r": result, "id": outcome.id} | ({"f": list(outcome.changed_fields)} if outcome.changed_fields else {})
     context = f"{batch_id}:{index}"
     found: Document = {"r": REFUSED, "code": outcome.error_code, "field": outcome.error_field}
-    found |= {"text": seal(key, outcome.error_message[:LONGEST_TEXT], f"{context}:text"), "kept": seal_bytes(key, row, context)}
+    found["text"] = seal(key, outcome.error_message[:LONGEST_TEXT], f"{context}:text")
+    if row:
+        found["kept"] = seal_bytes(key, row, context)
     return found | ({"customer_id": customer_id} if customer_id else {})
 
 
@@ -85,12 +90,41 @@ def message_of(batch: Mapping[str, Any], index: int, key: AESGCM | None) -> job_
     )  # fmt: skip
 
 
-async def batch_at(database: Database, job_id: str, number: int, *, payload: bool = False) -> Document | None:
+# What a step needs of a batch; what its rows say is read apart.
+_STEP = dict.fromkeys(("first", "count", "filled", "tries", "forgotten", "again", "customer_ids", "results.customer_id"), 1)
+_TOLD = {"waiting": 0, "results.kept": 0}
+
+
+async def batch_at(database: Database, job_id: str, number: int) -> Document | None:
     """The batch in which a row stands."""
     query = {"_id": {"$gt": f"{job_id}:", "$lte": place(job_id, number)}}
-    wanted = None if payload else {"payload": 0, "results.kept": 0}
-    found = await database[ROWS].find(query, wanted).sort("_id", DESCENDING).limit(1).to_list()
+    found = await database[ROWS].find(query, _STEP).sort("_id", DESCENDING).limit(1).to_list()
     return found[0] if found and number < found[0]["first"] + found[0]["count"] else None
+
+
+async def waiting_of(database: Database, batch: Mapping[str, Any], key: AESGCM) -> tuple[list[bytes], list[str]]:
+    """What the rows of a batch that waits say, and of which customers; none where it was forgotten."""
+    whole = await database[ROWS].find_one({"_id": batch["_id"], "forgotten": batch.get("forgotten")}, {"waiting": 1})
+    if not whole or "waiting" not in whole:
+        return [], []
+    return sent(whole, key), [one.get("customer_id", "") for one in whole["waiting"]]
+
+
+async def next_again(database: Database, job_id: str, most: int, key: AESGCM) -> tuple[Document, list[int], list[bytes], list[str]] | None:
+    """The batch with the next rows to be tried again: their places, what they say, and of which customers."""
+    query = {"job_id": job_id, "again": {"$exists": True}}
+    found = await database[ROWS].find(query, _STEP).hint("again").sort("_id", 1).limit(1).to_list()
+    if not found:
+        return None
+    batch = found[0]
+    indexes = batch["again"][:most]
+    results = {"$map": {"input": indexes, "as": "at", "in": {"$arrayElemAt": ["$results", "$$at"]}}}
+    same = {"_id": batch["_id"], "forgotten": batch.get("forgotten")}
+    whole = await database[ROWS].find_one(same, {"chosen": results})
+    if whole is None:
+        return None
+    said = [_opened(key, one.get("kept"), batch["_id"], index) for one, index in zip(whole["chosen"], indexes, strict=True)]
+    return batch, indexes, said, [one.get("customer_id", "") for one in whole["chosen"]]
 
 
 async def page(call: Call, job_id: str, result: str, start: int, size: int, key: AESGCM | None) -> tuple[list[Any], int | None]:
@@ -99,7 +133,7 @@ async def page(call: Call, job_id: str, result: str, start: int, size: int, key:
     query = span(job_id) | {"_id": {"$gte": here["_id"] if here else place(job_id, start), "$lt": f"{job_id};"}}
     if result == REFUSED:
         query |= {"job_id": job_id, "refused": {"$gt": 0}}
-    cursor = call.database[ROWS].find(query, {"payload": 0, "results.kept": 0}, max_time_ms=call.milliseconds_left)
+    cursor = call.database[ROWS].find(query, _TOLD, max_time_ms=call.milliseconds_left)
     found: list[Any] = []
     async for batch in cursor.hint("refused" if result == REFUSED else "_id_").sort("_id", 1):
         for index in range(max(0, start - batch["first"]), batch["count"]):
@@ -113,7 +147,22 @@ async def page(call: Call, job_id: str, result: str, start: int, size: int, key:
 
 async def outcomes(database: Database, batch_id: str, key: AESGCM | None) -> list[Any]:
     """The rows of a batch, if all have their outcome; none otherwise."""
-    batch = await database[ROWS].find_one({"_id": batch_id}, {"payload": 0, "results.kept": 0})
-    if batch is None or batch["filled"] < batch["count"]:
-        return []
-    return [message_of(batch, index, key) for index in range(batch["count"])]
+    batch = await database[ROWS].find_one({"_id": batch_id, "$expr": {"$eq": ["$filled", "$count"]}}, _TOLD)
+    return [message_of(batch, index, key) for index in range(batch["count"])] if batch else []
+
+
+async def count_about(database: Database, customer_ids: Sequence[str], milliseconds: int) -> int:
+    """How many rows say something of a customer who has these ids: such that wait, and refused ones."""
+
+    def told(rows: Any, *names: str) -> Document:
+        says: list[Document] = [{"$ne": [{"$type": f"$$one.{name}"}, "missing"]} for name in names]
+        theirs = {"$and": [{"$in": [{"$ifNull": ["$$one.customer_id", ""]}, list(customer_ids)]}, {"$or": says}]}
+        return {"$size": {"$filter": {"input": rows, "as": "one", "cond": theirs}}}
+
+    waiting = {"$slice": [{"$ifNull": ["$waiting", []]}, "$filled", 500]}
+    counted = {"$add": [told(waiting, "row"), told("$results", "kept", "text")]}
+    stages: list[Document] = [
+        {"$match": {"customer_ids": {"$in": list(customer_ids)}}}, {"$group": {"_id": None, "count": {"$sum": counted}}},
+    ]  # fmt: skip
+    cursor = await database[ROWS].aggregate(stages, hint="customers", maxTimeMS=milliseconds)
+    return sum([int(row["count"]) async for row in cursor])

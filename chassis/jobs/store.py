@@ -76,15 +76,19 @@ def note(changes: Changes, job: Mapping[str, Any], action: str, changed: Documen
 
 def forget_waiting(changes: Changes, job_id: str) -> None:
     """Drop what rows say, with the commit; what became of them stays."""
-    gone = {"payload": "", "again": "", "results.$[].kept": ""}
-    changes.write(ROWS, UpdateMany({**span(job_id), "results": {"$exists": True}}, {"$unset": gone}))
-    changes.write(ROWS, UpdateMany({**span(job_id), "payload": {"$exists": True}}, {"$unset": {"payload": ""}}))
+    gone = {"waiting": "", "again": "", "results.$[].kept": ""}
+    changes.write(ROWS, UpdateMany(span(job_id), {"$unset": gone, "$inc": {"forgotten": 1}}))
 
 
 def forget_customer(changes: Changes, customer_id: str) -> None:
-    """Drop what refused rows say of a customer who is erased, with the commit."""
+    """Drop what rows say of a customer who is erased, with the commit: of such that wait and of refused ones. A batch that is at hand meanwhile
+    is done anew, for `forgotten` counts."""
+    about = {"customer_ids": customer_id}
+    theirs: list[Mapping[str, Any]] = [{"one.customer_id": customer_id}]
+    waiting = {**about, "waiting": {"$exists": True}}
+    changes.write(ROWS, UpdateMany(waiting, {"$unset": {"waiting.$[one].row": ""}}, array_filters=theirs))
     gone = {"results.$[one].kept": "", "results.$[one].text": ""}
-    changes.write(ROWS, UpdateMany({"customer_ids": customer_id}, {"$unset": gone}, array_filters=[{"one.customer_id": customer_id}]))
+    changes.write(ROWS, UpdateMany(about, {"$unset": gone, "$inc": {"forgotten": 1}}, array_filters=theirs))
 
 
 def delete_rows(changes: Changes, job_id: str) -> None:

@@ -10,6 +10,7 @@ from crm.common.v1 import disclosure_service_pb2
 
 from chassis.access.caller import READ, refused
 from chassis.access.fields import told
+from chassis.jobs.rows import count_about
 from chassis.jobs.store import ROWS
 from chassis.kernel.errors import Invalid
 from chassis.rpc import audits
@@ -24,9 +25,7 @@ DESCRIPTOR = disclosure_service_pb2.DESCRIPTOR.services_by_name["DisclosureServi
 MOST = 500
 _SEALED = "as long as the record; personal fields encrypted under the customer's key until it is erased"
 _AUDIT = "for good, sealed in a chain; personal values masked"
-_ROWS = (
-    "30 days after the end of the import; what refused rows say is sealed under the import's key, and dropped when the customer is erased"
-)
+_ROWS = "until their turn; of refused ones 30 days after the end of the import; sealed under the import's key, and dropped when the customer is erased"
 _READS = {"action": ACTION}
 _UNSEEN = frozenset(("id", "version", "update_time"))
 
@@ -43,7 +42,8 @@ def service(department: str, stores: Sequence[Records]) -> Service:
     async def disclose(call: Call, request: Any) -> Any:
         _whole(call)
         places = []
-        touched = call.aliases.group(request.customer_id)
+        group = call.aliases.group(request.customer_id)
+        touched = list(group)
         for store in about:
             count, rows = await _read(call, store, request.customer_id)
             touched += [row["_id"] for row in rows]
@@ -52,7 +52,7 @@ def service(department: str, stores: Sequence[Records]) -> Service:
             call.seen += [(store.resource, row["_id"], names) for row in rows if (names := tuple(name for name in clear if row.get(name)))]
             if count:
                 places.append(_place(department, store.resource, count, [_record(store, row, limits) for row in rows], _SEALED))
-        kept = await call.database[ROWS].count_documents({"customer_ids": request.customer_id}, maxTimeMS=call.milliseconds_left)
+        kept = await count_about(call.database, group, call.milliseconds_left)
         if kept:
             places.append(_place(department, ROWS, kept, [], _ROWS))
         audited = await call.database[AUDIT].count_documents({"record_id": {"$in": touched}}, maxTimeMS=call.milliseconds_left)

@@ -134,14 +134,19 @@ class Vault:
         wanted = list(dict.fromkeys(subjects))
         found = await self.keys(wanted)
         missing = [subject for subject in wanted if subject not in found]
-        if missing:
-            async for row in self.database[VAULT].find({"_id": {"$in": missing}, "destroy_time": {"$exists": True}}, {"_id": 1}).limit(1):
-                raise erased(row["_id"])
+        for subject in sorted(await self.destroyed(missing)):
+            raise erased(subject)
         for subject in missing:
             key = os.urandom(_KEY)
             changes.write(VAULT, InsertOne({"_id": subject, **self.masters.wrap(subject, key), "create_time": now()}))
             found[subject] = AESGCM(key)
         return found
+
+    async def destroyed(self, subjects: Iterable[str]) -> set[str]:
+        """Those of the subjects whose key was destroyed: nothing personal can be kept about them any more."""
+        wanted = sorted(set(subjects) - {""})
+        query = {"_id": {"$in": wanted}, "destroy_time": {"$exists": True}}
+        return {row["_id"] async for row in self.database[VAULT].find(query, {"_id": 1})} if wanted else set()
 
     def destroy(self, changes: Commit, subject: str) -> None:
         """Destroy a subject's key with the commit; what remains only says that there was one."""

@@ -121,7 +121,7 @@ async def test_a_job_that_is_paused_or_cancelled_writes_nothing_of_the_batch_at_
         with pytest.raises(Conflict) as refusal:
             await trial.ask(method)
         assert refusal.value.code == "JOB_STATE_NOT_ALLOWED"
-    kept = trial.crm.suite["customer"].database[ROWS].find({"job_id": trial.id, "payload": {"$exists": True}})
+    kept = trial.crm.suite["customer"].database[ROWS].find({"job_id": trial.id, "waiting": {"$exists": True}})
     assert await kept.to_list() == []
 
 
@@ -212,27 +212,6 @@ async def test_a_job_is_its_starters_and_open_to_who_looks_after_all(trial: Tria
     with pytest.raises(CrmError):
         await trial.ask("StartImport", resource="opportunities")
     await trial.ask("CancelJob", role="ADMINISTRATOR")
-
-
-async def test_what_refused_rows_say_is_sealed_and_forgotten_with_their_customer(trial: Trial) -> None:
-    await trial.start()
-    answer = await trial.append(0, [trial.row(0)])
-    customer = answer.rows[0].record_id
-    bad = customer_pb2.Customer(source_key=f"{trial.mark}:0", name="王秘密", kind=1, parent_id=customer, phone="+8613800001234")
-    answer = await trial.append(1, [bad.SerializeToString()])
-    assert answer.rows[0].result == REFUSED
-    batch = await trial.crm.suite["customer"].database[ROWS].find_one({"job_id": trial.id, "first": 1})
-    assert batch is not None
-    assert "王秘密".encode() not in str(batch).encode() and b"13800001234" not in batch["results"][0]["kept"]
-    query = "query($id: ID!) { customerDisclosure(customerId: $id) { place recordCount } }"
-    places = (await trial.crm.data(query, id=to_global("Customer", customer)))["customerDisclosure"]
-    assert {"place": "job_rows", "recordCount": 1} in places
-    await trial.crm.ask("EraseCustomer", role="COORDINATOR", customer_id=customer, reason="请求")
-    batch = await trial.crm.suite["customer"].database[ROWS].find_one({"job_id": trial.id, "first": 1})
-    assert batch is not None
-    assert "kept" not in batch["results"][0] and "text" not in batch["results"][0]
-    assert (await trial.ask("RetryJobRows")).count == 0
-    await trial.ask("CancelJob")
 
 
 async def test_what_nobody_goes_on_with_is_cancelled_and_what_ended_long_ago_is_gone(trial: Trial) -> None:
