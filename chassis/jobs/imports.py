@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,11 +19,12 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from chassis.access.caller import ALL, Caller
 from chassis.access.directory import Directory
+from chassis.access.fields import refuse_writes
 from chassis.jobs import model, rows
 from chassis.jobs.store import JOBS, ROWS
 from chassis.jobs.subjects import customers_of
 from chassis.jobs.worker import Jobs, Pace
-from chassis.kernel.errors import Conflict, CrmError, NotAllowed, NotFound
+from chassis.kernel.errors import Conflict, CrmError, Invalid, NotAllowed, NotFound
 from chassis.rpc.call import Call
 from chassis.rpc.contract import contract_of, nouns
 from chassis.rpc.documents import message_class
@@ -178,7 +179,7 @@ class Imports:
         """Through the noun's own handler, with everything that holds for a call."""
         target = self.target(job["resource"])
         handler = target.service.handlers[target.method.name]
-        messages, broken = _read(part.rows, target)
+        messages, broken = _read(part.rows, target, call.limits(job["resource"]))
 
         async def handle(call: Call, request: Any) -> Any:
             await jobs.still(job)
@@ -283,17 +284,26 @@ def _batch_change(part: Slice, results: list[Document], refused: int) -> tuple[D
     return {**same, "filled": batch["filled"]}, change
 
 
-def _read(sent: Sequence[bytes], target: Target) -> tuple[list[Any], dict[int, Any]]:
-    """The records of rows, and a refusal for each row that is none."""
+def _read(sent: Sequence[bytes], target: Target, limits: Mapping[str, int]) -> tuple[list[Any], dict[int, Any]]:
+    """The records of rows, and a refusal for each row that is none, or sets a field that who started the job may not set: a call would be
+    refused as a whole for that, and the job could never get beyond it."""
     messages, broken = [], {}
     for place, row in enumerate(sent):
-        code, text = "INVALID_ARGUMENT", f"the row is no {target.record.DESCRIPTOR.name}; send it anew in another import"
         try:
-            if row:
-                messages.append(target.record.FromString(row))
-                continue
-            code, text = "ERASED", "the customer of this row was erased; nothing personal can be kept about them any more"
-        except DecodeError:
-            pass
-        broken[place] = outcome_pb2.UpsertOutcome(result=REFUSED, error_code=code, error_message=text)
+            messages.append(_record(row, target, limits))
+        except CrmError as refusal:
+            broken[place] = outcome_pb2.UpsertOutcome(
+                result=REFUSED, error_code=refusal.code, error_message=refusal.message, error_field=refusal.field
+            )
     return messages, broken
+
+
+def _record(row: bytes, target: Target, limits: Mapping[str, int]) -> Any:
+    if not row:
+        raise Conflict("the customer of this row was erased; nothing personal can be kept about them any more", code="ERASED")
+    try:
+        message = target.record.FromString(row)
+    except DecodeError:
+        raise Invalid(f"the row is no {target.record.DESCRIPTOR.name}; send it anew in another import") from None
+    refuse_writes(message, None, limits)
+    return message

@@ -11,8 +11,9 @@ from crm.customer.v1 import customer_pb2
 from chassis.jobs import worker as working
 from chassis.jobs.store import JOBS, ROWS
 from chassis.kernel.errors import Conflict, CrmError, NotAllowed, NotFound
-from chassis.kernel.ids import from_source
+from chassis.kernel.ids import from_source, new_id
 from gateway.graph.contract import to_global
+from tests.e2e import test_access_roles as roles
 from tests.support.installation import Installation
 from tests.support.trials import CANCELLED, CREATED, DONE, FAILED, PAUSED, QUEUED, REFUSED, RUNNING, Trial, held
 
@@ -234,6 +235,20 @@ async def test_what_nobody_goes_on_with_is_cancelled_and_what_ended_long_ago_is_
         await trial.job()
     for collection, query in ((ROWS, {"job_id": trial.id}), ("subject_keys", {"_id": trial.id})):
         assert await jobs.database[collection].find_one(query) is None
+
+
+async def test_a_row_that_sets_what_its_sender_may_not_is_refused_alone(crm: Installation) -> None:
+    actions = [("customers", action, "ALL") for action in ("read", "create", "update", "import")]
+    actions += [("jobs", action, "OWN") for action in ("read", "create", "update")]
+    await roles.holder(crm, "no phones", (await roles.role(crm, f"no phones {new_id()}", actions, [("customers", "phone", "READ")]))["id"])
+    trial = Trial(crm, "no phones")
+    await trial.start()
+    bad = customer_pb2.Customer(source_key=f"{trial.mark}:1", name="一", kind=1, phone="+8613800001234").SerializeToString()
+    answer = await trial.append(0, [trial.row(0), bad, trial.row(2)])
+    assert [row.result for row in answer.rows] == [CREATED, REFUSED, CREATED]
+    assert (answer.rows[1].error_code, answer.rows[1].error_field) == ("NOT_ALLOWED", "phone")
+    assert answer.job.state in (RUNNING, QUEUED)
+    await trial.ask("CancelJob")
 
 
 async def test_a_row_on_which_the_department_fails_is_refused_alone(trial: Trial) -> None:
