@@ -50,14 +50,19 @@ def _put(made: Any, field: FieldDescriptor, given: object, path: str, depth: int
     if field.is_repeated:
         if not isinstance(given, list):
             raise Invalid(f"{path} is no list; write [ … ]", field=path)
-        getattr(made, field.name).extend(_value(one, field, f"{path}[{index}]", depth) for index, one in enumerate(given))
+        values = [_value(one, field, f"{path}[{index}]", depth) for index, one in enumerate(given)]
+        _fitting(given, path, lambda: getattr(made, field.name).extend(values))
         return
     value = _value(given, field, path, depth)
     if field.message_type is not None:
         getattr(made, field.name).CopyFrom(value)
         return
+    _fitting(given, path, lambda: setattr(made, field.name, value))
+
+
+def _fitting(given: object, path: str, put: Callable[[], object]) -> None:
     try:
-        setattr(made, field.name, value)
+        put()
     except (TypeError, ValueError):
         raise Invalid(f"{path}: «{str(given)[:50]}» does not fit; look at the field in the schema", field=path) from None
 
@@ -65,9 +70,9 @@ def _put(made: Any, field: FieldDescriptor, given: object, path: str, depth: int
 def _value(given: object, field: FieldDescriptor, path: str, depth: int) -> Any:
     if field.enum_type is not None:
         numbers = enum_numbers(field.enum_type)
-        if given not in numbers:
+        if not isinstance(given, str) or given not in numbers:
             raise Invalid(f"{path}: «{str(given)[:50]}» is none of {', '.join(numbers)}", field=path)
-        return numbers[str(given)]
+        return numbers[given]
     if field.message_type is not None:
         name = field.message_type.full_name
         if name == "google.protobuf.Timestamp":
@@ -89,8 +94,8 @@ def _parsed(kind: type, given: object, path: str) -> Any:
     parse: Callable[[object], Any] = SCALARS[kind].parse_value
     try:
         return parse(given)
-    except ValueError as error:
-        raise Invalid(f"{path}: {error}", field=path) from None
+    except (ValueError, TypeError, AttributeError) as error:  # of JSON that is no text either
+        raise Invalid(f"{path}: {str(error)[:100]}", field=path) from None
 
 
 def _money(given: object, path: str) -> Any:
