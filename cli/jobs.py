@@ -57,17 +57,28 @@ def line(job: Any) -> str:
 
 
 async def show_all(plan: Plan, departments: Sequence[str] = DEPARTMENTS) -> None:
-    """The newest jobs of each department."""
-    batches, count = Batches(plan), 0
+    """The newest jobs of each department; exits 1 when one of them is away, after the others' were shown."""
+    batches, count, away = Batches(plan), 0, []
     try:
         for name in departments:
-            for job in (await batches.call(name, SERVICE, "ListJobs", contract.ListJobsRequest(page_size=20))).jobs:
+            try:
+                jobs = (await batches.call(name, SERVICE, "ListJobs", contract.ListJobsRequest(page_size=20))).jobs
+            except CrmError as error:
+                if not error.retryable:
+                    raise
+                away.append(error.message)
+                continue
+            for job in jobs:
                 say(f"  {line(job)}")
                 count += 1
     finally:
         await batches.close()
-    if not count:
+    if not count and not away:
         say("  there is no job")
+    for words in away:
+        say(f"  {words}")
+    if away:
+        sys.exit(1)
 
 
 async def turn(plan: Plan, verb: str, ids: Sequence[str]) -> None:
@@ -126,6 +137,9 @@ async def until_ended(batches: Batches, job_id: str) -> Any:
         except CrmError as error:  # a department that is away comes back, and goes on with it
             if not error.retryable:
                 raise
+            if told != error.message:
+                say(f"  {error.message}: asked again until it answers; the job goes on without us")
+                told = error.message
             await asyncio.sleep(LOOK_SECONDS)
             continue
         if (words := line(job)) != told:

@@ -17,7 +17,7 @@ from cli.words import say
 
 
 async def rebuild(plan: Plan, name: str) -> Any:
-    """The job, done. Raises EngineError for a model that there is not, or a job that did not end well."""
+    """The job, done. Raises EngineError for a model that there is not, for a department that is away, or a job that did not end well."""
     batches = Batches(plan)
     try:
         job = await until_ended(batches, (await _started(batches, name)).id)
@@ -31,7 +31,7 @@ async def rebuild(plan: Plan, name: str) -> Any:
 
 
 async def _started(batches: Batches, name: str) -> Any:
-    known = []
+    known, away = [], []
     for department in DEPARTMENTS:
         request = contract.StartRebuildRequest(request_id=new_id(), model=name)
         try:
@@ -41,4 +41,7 @@ async def _started(batches: Batches, name: str) -> Any:
         except CrmError as refusal:
             if not refusal.retryable:
                 raise
+            away.append(refusal.message)
+    if away:  # one of these may have it
+        raise EngineError(f"«{name}» was not begun: {'; '.join(away)}")
     raise EngineError(f"there is no model «{name}»: {'; '.join(known)}")

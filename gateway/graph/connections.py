@@ -26,8 +26,8 @@ class PageInfo:
 
 
 @cache
-def connection_type(node: type) -> Any:
-    """The connection of a type."""
+def connection_type(node: type, *, over_departments: bool = False) -> Any:
+    """The connection of a type; of one whose records lie in several departments it says too which of them are not in the page."""
     words = {
         "cursor": strawberry.field(description="Give it as `after` to go on behind this row."),
         "node": strawberry.field(description="The row."),
@@ -40,6 +40,10 @@ def connection_type(node: type) -> Any:
         "nodes": strawberry.field(description="The rows."),
         "page_info": strawberry.field(description="Where this page stands."),
     }
+    if over_departments:
+        annotations["missing_departments"] = list[str]
+        words_missing = "Departments that do not answer at the moment: what they have is not in this page."
+        shown["missing_departments"] = strawberry.field(description=words_missing)
     made = type(f"{node.__name__}Connection", (), {"__annotations__": annotations, **shown})
     CONNECTIONS[made.__name__], EDGES[edge.__name__] = made, edge
     return strawberry.type(made, name=made.__name__, description=f"A page of {node.__name__} records.")
@@ -60,10 +64,13 @@ def first_of(first: int | None) -> int:
 class Page:
     """A department's page as a connection. Cursors are the department's own tokens: rows that come in between move nothing."""
 
-    __slots__ = ("continued", "next_token", "nodes", "tokens")
+    __slots__ = ("continued", "missing_departments", "next_token", "nodes", "tokens")
 
-    def __init__(self, nodes: Sequence[Any], next_token: str, tokens: Sequence[str], continued: bool) -> None:
+    def __init__(
+        self, nodes: Sequence[Any], next_token: str, tokens: Sequence[str], continued: bool, missing_departments: Sequence[str] = ()
+    ) -> None:
         self.nodes, self.next_token, self.tokens, self.continued = nodes, next_token, tokens, continued
+        self.missing_departments = list(missing_departments)
 
     @property
     def edges(self) -> list[Edge]:

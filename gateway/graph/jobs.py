@@ -19,6 +19,7 @@ from strawberry.types import Info
 from chassis.access.tokens import claims_of
 from chassis.kernel.errors import CrmError, Invalid, unauthenticated
 from chassis.rpc.contract import nouns
+from chassis.rpc.errors import Unavailable
 from gateway.departments.clients import DEPARTMENTS
 from gateway.departments.context import Context
 from gateway.departments.errors import field_error
@@ -116,19 +117,26 @@ def _list() -> Any:
                     request.filter.CopyFrom(to_criteria(filter, _JOB))
                 return await context.clients.read(name, _SERVICE, "ListJobs", request, context.token, context.request_id)
             except CrmError as error:
+                if isinstance(error, Unavailable) and department is None:
+                    return error
                 raise field_error(error, name) from None
 
         names = [department] if department else list(DEPARTMENTS)
-        answers = await asyncio.gather(*map(ask, names))
-        return _merged(dict(zip(names, answers, strict=True)), places, rows)
+        answers = dict(zip(names, await asyncio.gather(*map(ask, names)), strict=True))
+        away = [name for name, answer in answers.items() if isinstance(answer, Unavailable)]
+        if len(away) == len(names):
+            raise field_error(answers[away[0]], away[0])
+        return _merged({name: answer for name, answer in answers.items() if name not in away}, places, rows, away)
 
     arguments = {
         "department": (str | None, None), "filter": (filter_type(_JOB) | None, None), "first": (int | None, 20), "after": (str | None, None),
     }  # fmt: skip
-    words = "Long work, the newest first: your own, and of everybody for who looks after it. Of one department, or of all."
-    return strawberry.field(
-        resolver=signed(resolve, arguments, connection_type(_type()) | None), description=words, metadata=by(_method("ListJobs"))
+    words = (
+        "Long work, the newest first: your own, and of everybody for who looks after it. Of one department, or of all that answer; the "
+        "others are named in `missingDepartments`."
     )
+    shape = connection_type(_type(), over_departments=True) | None
+    return strawberry.field(resolver=signed(resolve, arguments, shape), description=words, metadata=by(_method("ListJobs")))
 
 
 def _places(after: str | None) -> dict[str, str]:
@@ -146,8 +154,9 @@ def _places(after: str | None) -> dict[str, str]:
     raise Invalid(words, code="PAGE_TOKEN_INVALID", field="after")
 
 
-def _merged(answers: Mapping[str, Any], places: Mapping[str, str], size: int) -> Page:
-    """One page of several departments' pages. The cursor of a row says where each of them goes on behind it."""
+def _merged(answers: Mapping[str, Any], places: Mapping[str, str], size: int, away: Sequence[str]) -> Page:
+    """One page of several departments' pages. The cursor of a row says where each of them goes on behind it; who is away goes on where it
+    stood, so that a later page has what this one lacks."""
     found = [
         (job.create_time.ToNanoseconds(), job.id, name, token, job)
         for name, answer in answers.items() for job, token in zip(answer.jobs, answer.row_tokens, strict=True)
@@ -158,7 +167,7 @@ def _merged(answers: Mapping[str, Any], places: Mapping[str, str], size: int) ->
         standing[name] = token
         cursors.append(base64.urlsafe_b64encode(orjson.dumps(standing)).decode().rstrip("="))
     more = len(found) > size or any(answer.next_page_token for answer in answers.values())
-    return Page([row[4] for row in found[:size]], "more" if more else "", cursors, bool(places))
+    return Page([row[4] for row in found[:size]], "more" if more else "", cursors, bool(places), away)
 
 
 def _rows() -> Any:

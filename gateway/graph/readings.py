@@ -65,7 +65,8 @@ def _shape(name: str) -> Shape | None:
     if name == "PageInfo":
         return Shape(Standing, {camel(field): Read(f"{{row}}.{field}") for field in Standing._fields})
     if name in CONNECTIONS:
-        return Shape(Page, {"nodes": Read("{row}.nodes"), "edges": Read("{row}.edges"), "pageInfo": Read("{row}.page_info")})
+        names = ("nodes", "edges", "page_info", "missing_departments")
+        return Shape(Page, {camel(one): Read(f"{{row}}.{one}") for one in names})
     if name in EDGES:
         return Shape(Edge, {"cursor": Read("{text}({row}.cursor)", {"text": _text}), "node": Read("{row}.node")})
     descriptor = SHOWN.get(name)
