@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from crm.common.v1 import job_pb2
-from pymongo import ASCENDING, DESCENDING, DeleteMany, IndexModel, UpdateMany, UpdateOne
+from pymongo import ASCENDING, DESCENDING, DeleteMany, DeleteOne, IndexModel, UpdateMany, UpdateOne
 
 from chassis.jobs import model
 from chassis.kernel.ids import new_id
 from chassis.rpc.call import Call
 from chassis.storage.changes import Changes
+from chassis.storage.encryption import VAULT
 from chassis.storage.records import Document, Records
 
 JOBS, ROWS = "jobs", "job_rows"
@@ -65,7 +66,8 @@ def turn(call: Call, job: Document, state: str, action: str, **values: Any) -> D
     same = {name: job[name] for name in ("_id", "version", "state")}
     recalled = {"placing": None} if job["state"] == model.RUNNING and not job.get("placing") else {}
     call.changes.must_match(JOBS, UpdateOne({**same, **recalled}, operation))
-    note(call.changes, after, action, {"state": [job["state"], state]}, call)
+    told = {"state": [job["state"], state]} | ({"error_code": [None, code]} if (code := after.get("error_code")) else {})
+    note(call.changes, after, action, told, call)
     return after
 
 
@@ -91,9 +93,12 @@ def forget_customer(changes: Changes, customer_id: str) -> None:
     changes.write(ROWS, UpdateMany(about, {"$unset": gone, "$inc": {"forgotten": 1}}, array_filters=theirs))
 
 
-def delete_rows(changes: Changes, job_id: str) -> None:
-    """Delete the rows of a job, with the commit."""
-    changes.write(ROWS, DeleteMany(span(job_id)))
+def delete(call: Call, job: Mapping[str, Any]) -> None:
+    """Delete a job that has ended, with its rows and their key, with the commit; the audit stays."""
+    call.changes.write(ROWS, DeleteMany(span(job["_id"])))
+    call.changes.write(JOBS, DeleteOne({"_id": job["_id"]}))
+    call.changes.write(VAULT, DeleteOne({"_id": job["_id"]}))
+    note(call.changes, job, "JobDeleted", {"state": [job["state"], None]}, call)
 
 
 def place(job_id: str, number: int) -> str:

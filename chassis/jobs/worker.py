@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
-from pymongo import DeleteOne
 from pymongo.errors import PyMongoError
 
 from chassis.access.caller import Caller
@@ -30,7 +29,7 @@ from chassis.rpc.call import Call
 from chassis.rpc.collaboration import Collaborations
 from chassis.storage.changes import Changes
 from chassis.storage.client import Database
-from chassis.storage.encryption import VAULT, Vault
+from chassis.storage.encryption import Vault
 from chassis.storage.records import Document
 
 log = logging.getLogger("crm.jobs")
@@ -117,10 +116,11 @@ class Jobs:
 
     def __init__(
         self, database: Database, vault: Vault, directory: Callable[[], Directory], changes: Callable[[str, str, str], Changes],
-        collaborations: Collaborations, kinds: Mapping[str, Kind], others: Callable[[], int], zone: str, seal: str,
+        collaborations: Collaborations, kinds: Mapping[str, Kind], others: Callable[[], int], zone: str, seal: str, department: str,
     ) -> None:  # fmt: skip
         self.database, self.vault, self.directory, self._changes = database, vault, directory, changes
         self.collaborations, self.kinds, self.others, self.zone, self.seal = collaborations, kinds, others, zone, seal
+        self.itself = f"service-{department}"
         self.work, self.progress, self.holder = Bell(), Bell(), ""
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._waiting = False  # whether a job waits for a place
@@ -252,9 +252,11 @@ class Jobs:
             await self._end(job, model.FAILED, "JobFailed", error_code="INTERNAL", error_message=words)
         return min(wait * 2, LONGEST_WAIT)
 
-    async def _end(self, job: Document, state: str, action: str, **values: Any) -> None:
-        """Done or failed; nothing where somebody was faster: then the job tells what to do now."""
+    async def _end(self, job: Document, state: str, action: str, why: str = "", **values: Any) -> None:
+        """Done, failed or left; the audit says that it was the department, and why. Nothing where somebody was faster: then the job tells what
+        to do now."""
         call = self._own(job)
+        call.changes.reason = why
         try:
             store.turn(call, job, state, action, end_time=call.now, due=False, placing=None, **values)
             await call.changes.commit()
@@ -263,8 +265,9 @@ class Jobs:
             await asyncio.sleep(0.1)
 
     def _own(self, job: Mapping[str, Any]) -> Call:
-        changes = self._changes(str(job["owner_id"]), str(job["_id"]), "job")
-        return Call(Caller(str(job["owner_id"]), frozenset()), self.directory(), self.database, changes, "job", str(job["_id"]))
+        """A call of the department itself about a job."""
+        changes = self._changes(self.itself, str(job["_id"]), "job")
+        return Call(Caller(self.itself, frozenset((self.itself,))), self.directory(), self.database, changes, "job", str(job["_id"]))
 
     async def _park(self, job: Document) -> None:
         """Nothing to do: make room, until rows come."""
@@ -279,12 +282,11 @@ class Jobs:
         left = {"state": {"$in": list(model.UNENDED)}, "update_time": {"$lt": moment - model.LEFT}}
         for job in await self.database[JOBS].find(left).limit(TIDIED).to_list():
             if job["state"] != model.RUNNING:
-                await self._end(job, model.CANCELLED, "JobCancelled")
+                await self._end(job, model.CANCELLED, "JobCancelled", "nobody went on with it for seven days")
         old = {"state": {"$in": [model.DONE, model.CANCELLED]}, "update_time": {"$lt": moment - model.KEPT}}
-        for job in await self.database[JOBS].find(old, {"_id": 1, "owner_id": 1, "state": 1}).limit(TIDIED).to_list():
-            changes = self._changes(str(job["owner_id"]), str(job["_id"]), "job")
-            store.delete_rows(changes, job["_id"])
-            changes.write(JOBS, DeleteOne({"_id": job["_id"]}))
-            changes.write(VAULT, DeleteOne({"_id": job["_id"]}))
-            await changes.commit()
+        for job in await self.database[JOBS].find(old, {"version": 1, "state": 1}).limit(TIDIED).to_list():
+            call = self._own(job)
+            call.changes.reason = "it ended 30 days ago"
+            store.delete(call, job)
+            await call.changes.commit()
             self.vault.forget(job["_id"])

@@ -157,7 +157,7 @@ class Department:
         imports = Imports(self.name, self.services)
         self.jobs = Jobs(
             self.database, self.vault, lambda: self.authority.directory, self.changes, collaborations, {"IMPORT": imports, "REBUILD": Rebuilds(self.stand)},
-            lambda: self.server.asked, self.settings.time_zone, self.settings.seal,
+            lambda: self.server.asked, self.settings.time_zone, self.settings.seal, self.name,
         )  # fmt: skip
         return jobs_api.service(self.name, JobStore(), self.jobs, imports, frozenset(model.name for model in self.models))
 

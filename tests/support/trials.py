@@ -73,7 +73,7 @@ class Trial:
         return {row["source_key"]: row async for row in self.crm.suite["customer"].database["customers"].find(query)}
 
     async def audited(self, record_id: str) -> list[Any]:
-        return await self.crm.suite["customer"].database["audit_entries"].find({"record_id": record_id}).to_list()
+        return await self.crm.suite["customer"].database["audit_entries"].find({"record_id": record_id}).sort("_id", 1).to_list()
 
 
 QUEUED, RUNNING, PAUSED, DONE, FAILED, CANCELLED = range(1, 7)

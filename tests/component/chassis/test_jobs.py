@@ -134,7 +134,16 @@ async def test_of_two_workers_that_do_the_same_batch_one_writes(trial: Trial) ->
         await trial.append(0, trial.rows(0, 10), wait=0)
         await gate.reached.wait()  # type: ignore[attr-defined]
         other = working.Jobs(
-            jobs.database, jobs.vault, jobs.directory, jobs._changes, jobs.collaborations, jobs.kinds, jobs.others, jobs.zone, jobs.seal
+            jobs.database,
+            jobs.vault,
+            jobs.directory,
+            jobs._changes,
+            jobs.collaborations,
+            jobs.kinds,
+            jobs.others,
+            jobs.zone,
+            jobs.seal,
+            "customer",
         )
         running = asyncio.create_task(other.run())
         try:
@@ -165,6 +174,12 @@ async def test_who_lost_the_right_in_the_midst_of_it_gets_no_further(crm: Instal
     job = await trial.until(FAILED)
     assert (job.error_code, job.cursor, job.created) == ("NOT_ALLOWED", 5, 5)
     assert "import" in job.error_message
+    failed = (await trial.audited(trial.id))[-1]
+    assert (failed["action"], failed["actor_id"], failed["changed"]["error_code"]) == (
+        "JobFailed",
+        "service-customer",
+        [None, "NOT_ALLOWED"],
+    )
     assert len(await trial.stored()) == 5
     with pytest.raises(NotAllowed):
         await trial.start()
@@ -233,6 +248,11 @@ async def test_what_nobody_goes_on_with_is_cancelled_and_what_ended_long_ago_is_
     await jobs._tidy(now())
     with pytest.raises(NotFound):
         await trial.job()
+    told = [(line["action"], line["actor_id"], line["reason"]) for line in await trial.audited(trial.id)]
+    assert told[0][:2] == ("JobStarted", trial.crm.people["COORDINATOR"])
+    assert told[-2:] == [
+        ("JobCancelled", "service-customer", "nobody went on with it for seven days"), ("JobDeleted", "service-customer", "it ended 30 days ago"),
+    ]  # fmt: skip
     for collection, query in ((ROWS, {"job_id": trial.id}), ("subject_keys", {"_id": trial.id})):
         assert await jobs.database[collection].find_one(query) is None
 
