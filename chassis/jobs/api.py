@@ -42,8 +42,10 @@ def service(department: str, jobs: JobStore, worker: Jobs, imports: Imports, mod
             raise NotFound(f"{department} has no read model «{request.model}» to be folded anew; it has {known}", field="model")
         running = {"kind": "REBUILD", "resource": request.model, "state": {"$in": [*model.OPEN, model.PAUSED]}}
         found = await call.database[JOBS].find(running).hint("by_state").limit(1).to_list()
-        job = found[0] if found else store.start(call, department, "REBUILD", request.model, label=request.model, due=True, closed=True)
-        return contract.StartRebuildResponse(job=told(job))
+        if not found:
+            model.has_room_for_a_job(call.caller.person_id, *await store.open_jobs(call))
+            found = [store.start(call, department, "REBUILD", request.model, label=request.model, due=True, closed=True)]
+        return contract.StartRebuildResponse(job=told(found[0]))
 
     handlers: dict[str, Handler] = {
         **reads(jobs, DESCRIPTOR), "ListJobRows": feed.list_rows, "StartImport": feed.start, "AppendJobRows": feed.append,
@@ -123,6 +125,7 @@ class Feed:
         values = {name: getattr(request, name) for name in ("label", "purpose", "fingerprint") if getattr(request, name)}
         if request.HasField("total"):
             values["total"] = request.total
+        model.has_room_for_a_job(caller.person_id, *await store.open_jobs(call))
         job = store.start(call, self.department, "IMPORT", request.resource, **values)
         return contract.StartImportResponse(job=told(job))
 
@@ -152,13 +155,15 @@ class Feed:
             raise Invalid(words, field="resource")
         first, sent = request.first_number, list(request.rows)
         if model.takes_rows(job, first, len(sent)):
+            size = sum(map(len, sent))
+            model.has_room_for_rows(call.caller.person_id, size, *await store.held_bytes(call))
             customers = await customers_of(call.database, self.imports.target(job["resource"]).record.DESCRIPTOR, sent)
             await rows.keep(call, job["_id"], first, sent, customers)
             count = first + len(sent)
             total = {"total": count} if job.get("total") is not None and job["total"] < count else {}
             query = {"_id": job["_id"], "appended": first, "closed": False, "state": {"$in": list(model.UNENDED)}}
             values = {"appended": count, "due": True, "update_time": call.now, **total}
-            call.changes.must_match(JOBS, UpdateOne(query, {"$set": values}))
+            call.changes.must_match(JOBS, UpdateOne(query, {"$set": values, "$inc": {"held": size}}))
             return
         batch = await call.database[ROWS].find_one({"_id": store.place(job["_id"], first)}, {"digest": 1})
         if batch is None or batch["digest"] != call.vault.blind(rows.digest(sent)):

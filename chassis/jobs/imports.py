@@ -239,7 +239,8 @@ class Imports:
             "rate": round(job["rate"] * 0.7 + 0.3 * len(results) / max(time.monotonic() - began, 0.001), 1) if job["rate"]
             else round(len(results) / max(time.monotonic() - began, 0.001), 1),
         }  # fmt: skip
-        more = {"refused": refused, "done": sum(counts.values()), **counts}
+        freed = sum(len(row) for row, one in zip(part.rows, results, strict=True) if one["r"] != rows.REFUSED)
+        more = {"refused": refused, "done": sum(counts.values()), "held": -freed, **counts}
         if part.again:
             more["retrying"] = -len(results)
         call.changes.must_match(

@@ -20,6 +20,9 @@ MOST_OF_PERSON, MOST_AT_ONCE = 2, 4
 # How long a job that ended is kept, and after how long one that nobody goes on with is cancelled.
 KEPT, LEFT = timedelta(days=30), timedelta(days=7)
 MOST_WAITING = 50_000
+# How many jobs may be open, and how many bytes of rows that wait or were refused may be held: of a person, and in the department.
+OPEN_OF_PERSON, OPEN_AT_ALL = 100, 1_000
+HELD_OF_PERSON, HELD_AT_ALL = 256 * 2**20, 2 * 2**30
 _TURNS: dict[str, tuple[tuple[str, ...], str]] = {
     "pause": ((QUEUED, RUNNING), PAUSED),
     "resume": ((PAUSED, FAILED), QUEUED),
@@ -74,6 +77,37 @@ def takes_rows(job: Mapping[str, Any], number: int, count: int) -> bool:
     return True
 
 
+def has_room_for_a_job(person_id: str, theirs: int, all_: int) -> None:
+    """Raise Conflict JOBS_FULL where so many jobs are open that no other may be started. Tools are nobody: for them only the department counts."""
+    if theirs >= OPEN_OF_PERSON and not is_tool(person_id):
+        raise _full(f"{theirs:,} jobs of yours have not ended, and a person may have {OPEN_OF_PERSON:,}; let some end, or cancel them")
+    if all_ >= OPEN_AT_ALL:
+        raise _full(f"{all_:,} jobs of this department have not ended, which is the most; let some end, or cancel them")
+
+
+def has_room_for_rows(person_id: str, size: int, theirs: int, all_: int) -> None:
+    """Raise Conflict JOBS_FULL where rows of so many bytes would be too many beside those that are held."""
+    bounds = [(all_, HELD_AT_ALL, "jobs of this department")]
+    if not is_tool(person_id):
+        bounds.insert(0, (theirs, HELD_OF_PERSON, "your jobs"))
+    for held, most, whose in bounds:
+        if held + size > most:
+            words = (
+                f"{whose} hold {held // 2**20:,} MiB of rows that wait or were refused, of {most // 2**20:,}; send these when some have their "
+                "outcome, or cancel a job"
+            )
+            raise _full(words, retryable=True)
+
+
+def _full(words: str, *, retryable: bool = False) -> Conflict:
+    return Conflict(words, code="JOBS_FULL", retryable=retryable)
+
+
+def is_tool(person_id: str) -> bool:
+    """Whether who starts a job is a tool and no person."""
+    return person_id.startswith("service-")
+
+
 def next_ones(queued: Sequence[Document], running: Sequence[Document]) -> list[str]:
     """Ids of the queued jobs whose turn it is, the oldest first: at most four at once, two of one person. Tools are nobody: for them only
     the four count."""
@@ -83,7 +117,7 @@ def next_ones(queued: Sequence[Document], running: Sequence[Document]) -> list[s
         owner = job["owner_id"]
         if len(running) + len(found) >= MOST_AT_ONCE:
             break
-        if held[owner] < MOST_OF_PERSON or owner.startswith("service-"):
+        if held[owner] < MOST_OF_PERSON or is_tool(owner):
             held[owner] += 1
             found.append(job["_id"])
     return found
@@ -92,7 +126,7 @@ def next_ones(queued: Sequence[Document], running: Sequence[Document]) -> list[s
 def starter(job: Mapping[str, Any], directory: Directory) -> Caller:
     """As whom a job runs now: who started it, with the roles of this moment. Raises NotAllowed where they have left."""
     person_id = str(job["owner_id"])
-    if person_id.startswith("service-"):
+    if is_tool(person_id):
         return Caller(person_id, frozenset((person_id,)))
     member = directory.members.get(person_id)
     if member is None or not member.active:

@@ -26,7 +26,8 @@ class JobStore(Records):
         owners = [IndexModel([(name, ASCENDING), *_NEWEST], name=f"by_{name}") for name in ("owner_id", "team_id", "department_id")]
         by_state = IndexModel([("state", ASCENDING), ("update_time", ASCENDING)], name="by_state")
         mark = IndexModel([("owner_id", ASCENDING), ("fingerprint", ASCENDING)], name="by_fingerprint", sparse=True)
-        super().__init__(job_pb2.Job, indexes=[*owners, by_state, mark])
+        held = IndexModel([("held", ASCENDING), ("owner_id", ASCENDING)], name="by_held", partialFilterExpression={"held": {"$gt": 0}})
+        super().__init__(job_pb2.Job, indexes=[*owners, by_state, mark, held])
 
 
 def row_indexes() -> list[IndexModel]:
@@ -39,12 +40,12 @@ def row_indexes() -> list[IndexModel]:
 
 
 def start(call: Call, department: str, kind: str, resource: str, **values: Any) -> Document:
-    """A new job of the caller's, with the commit."""
+    """A new job of the caller's, with the commit. `held` are the bytes of its rows that wait or were refused."""
     caller = call.caller
     job: Document = {
         "_id": f"{department}-{new_id()}", "version": 1, "create_time": call.now, "update_time": call.now, "kind": kind, "resource": resource,
-        "state": model.QUEUED, "starter_id": caller.person_id, "owner_id": caller.person_id, "done": 0, "refused": 0, "created": 0, "updated": 0, "unchanged": 0, "cursor": 0,
-        "appended": 0, "closed": False, "retrying": 0, "due": False, "rate": 0.0, "busy_seconds": 0.0, "findings": [], **values,
+        "state": model.QUEUED, "starter_id": caller.person_id, "owner_id": caller.person_id, "done": 0, "refused": 0, "created": 0, "updated": 0,
+        "unchanged": 0, "cursor": 0, "held": 0, "appended": 0, "closed": False, "retrying": 0, "due": False, "rate": 0.0, "busy_seconds": 0.0, "findings": [], **values,
     }  # fmt: skip
     job |= {name: place for name, place in (("team_id", caller.team_id), ("department_id", caller.department_id)) if place}
     call.changes.insert(JOBS, job)
@@ -52,11 +53,28 @@ def start(call: Call, department: str, kind: str, resource: str, **values: Any) 
     return job
 
 
+async def open_jobs(call: Call) -> tuple[int, int]:
+    """How many jobs have not ended: of the caller, and of all."""
+    return await _sums(call, {"state": {"$in": list(model.UNENDED)}}, "by_state", 1)
+
+
+async def held_bytes(call: Call) -> tuple[int, int]:
+    """How many bytes of rows are held: in the caller's jobs, and in all."""
+    return await _sums(call, {"held": {"$gt": 0}}, "by_held", "$held")
+
+
+async def _sums(call: Call, query: Document, index: str, each: int | str) -> tuple[int, int]:
+    theirs = {"$sum": {"$cond": [{"$eq": ["$owner_id", {"$literal": call.caller.person_id}]}, each, 0]}}
+    stages: list[Document] = [{"$match": query}, {"$group": {"_id": None, "theirs": theirs, "all": {"$sum": each}}}]
+    rows = await (await call.database[JOBS].aggregate(stages, hint=index, maxTimeMS=call.milliseconds_left)).to_list()
+    return (int(rows[0]["theirs"]), int(rows[0]["all"])) if rows else (0, 0)
+
+
 def turn(call: Call, job: Document, state: str, action: str, **values: Any) -> Document:
     """The job in another state, with the commit; a conflict where it has changed since it was read, or cannot be turned back any more."""
     after = {**job, "state": state, "version": job["version"] + 1, "update_time": call.now, **values}
     if state == model.CANCELLED:
-        after["end_time"] = call.now
+        after |= {"end_time": call.now, "held": 0}
         forget_waiting(call.changes, job["_id"])
     elif job["state"] in (model.DONE, model.FAILED):
         after |= {"end_time": None, "error_code": None, "error_message": None}

@@ -49,6 +49,7 @@ CHINESE: dict[str, str] = {
     "AMOUNT_NOT_PAYABLE": "金额小于该币种的最小单位，无法支付",
     "JOB_STATE_NOT_ALLOWED": "任务当前的状态不允许此操作",
     "JOB_ROWS_DIFFER": "此前已用这些行号发送过不同的内容",
+    "JOBS_FULL": "未结束的任务或其中保存的数据行已达上限；请等待一些任务完成，或取消它们",
     "NO_WORKING_TIME": "该日历一年之内没有工作时间，无法计算到期时间",
     "CALENDAR_HORIZON": "时间超出了日历可计算的年份",
     # customer

@@ -32,7 +32,7 @@ _MOST_LATE = 5_000
 RESULTS = {value.number: value.name.removeprefix("UPSERT_RESULT_") for value in outcome_pb2.UpsertResult.DESCRIPTOR.values}
 _REFUSED = outcome_pb2.UPSERT_RESULT_REFUSED
 # What ends an import, whatever is in its rows.
-_ENDS = ("NOT_ALLOWED", "UNAUTHENTICATED", "JOB_STATE_NOT_ALLOWED", "JOB_ROWS_DIFFER")
+_ENDS = ("NOT_ALLOWED", "UNAUTHENTICATED", "JOB_STATE_NOT_ALLOWED", "JOB_ROWS_DIFFER", "JOBS_FULL")
 Tell = Callable[[int, str, str], object]
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from crm.customer.v1 import customer_pb2
 
+from chassis.jobs import model
 from chassis.jobs.store import JOBS, ROWS
 from chassis.kernel.clock import now
 from chassis.kernel.errors import Conflict
@@ -121,6 +123,34 @@ async def test_a_row_that_the_database_never_takes_is_refused_alone(trial: Trial
     assert (await trial.ask("RetryJobRows")).count == 1
     await trial.crm.until(lambda: _is(trial, created=9, refused=0))
     await trial.ask("CancelJob")
+
+
+async def test_what_jobs_hold_is_counted_and_bounded(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = trial.crm.suite["customer"].database[JOBS]
+
+    async def held_by() -> int:
+        found = await jobs.find_one({"_id": trial.id}, {"held": 1})
+        return int(found["held"]) if found else -1
+
+    bad = customer_pb2.Customer(source_key=f"{trial.mark}:bad", kind=1).SerializeToString()
+    await trial.start()
+    await trial.ask("PauseJob")
+    await trial.append(0, [*trial.rows(0, 3), bad], wait=0)
+    assert await held_by() == sum(map(len, [*trial.rows(0, 3), bad]))
+    monkeypatch.setattr(model, "HELD_OF_PERSON", await held_by())
+    with pytest.raises(Conflict, match="send these when some have their outcome") as refusal:
+        await trial.append(4, trial.rows(4, 5))
+    assert (refusal.value.code, refusal.value.retryable) == ("JOBS_FULL", True)
+    await trial.ask("ResumeJob")
+    await trial.crm.until(lambda: _is(trial, cursor=4))
+    assert await held_by() == len(bad)
+    await trial.append(4, trial.rows(4, 5))
+    monkeypatch.setattr(model, "OPEN_OF_PERSON", 1)
+    with pytest.raises(Conflict, match="jobs of yours have not ended") as refusal:
+        await trial.ask("StartImport", resource="customers")
+    assert (refusal.value.code, refusal.value.retryable) == ("JOBS_FULL", False)
+    await trial.ask("CancelJob")
+    assert await held_by() == 0
 
 
 async def _is(trial: Trial, **wanted: int) -> bool:

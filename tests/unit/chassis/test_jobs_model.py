@@ -85,3 +85,22 @@ def test_an_import_is_through_when_nothing_can_come() -> None:
     whole = {"closed": True, "cursor": 3, "appended": 3, "retrying": 0}
     assert model.stands(whole)
     assert not any(model.stands(whole | change) for change in ({"closed": False}, {"cursor": 2}, {"retrying": 1}))
+
+
+def test_jobs_and_their_rows_are_bounded_for_a_person_and_for_the_department() -> None:
+    model.has_room_for_a_job("p", model.OPEN_OF_PERSON - 1, model.OPEN_AT_ALL - 1)
+    model.has_room_for_a_job("service-cli", model.OPEN_OF_PERSON, model.OPEN_OF_PERSON)
+    model.has_room_for_rows("p", 10, model.HELD_OF_PERSON - 10, model.HELD_AT_ALL - 10)
+    model.has_room_for_rows("service-cli", 10, model.HELD_OF_PERSON, model.HELD_OF_PERSON)
+    for whose, theirs, all_, words in (
+        ("p", 100, 100, "of yours"),
+        ("p", 1, 1_000, "of this department"),
+        ("service-cli", 0, 1_000, "of this"),
+    ):
+        with pytest.raises(Conflict, match=words) as refusal:
+            model.has_room_for_a_job(whose, theirs, all_)
+        assert (refusal.value.code, refusal.value.retryable) == ("JOBS_FULL", False)
+    for whose, theirs, all_, words in (("p", 2**28, 2**28, "your jobs hold 256 MiB"), ("service-cli", 0, 2**31, "hold 2,048 MiB")):
+        with pytest.raises(Conflict, match=words) as refusal:
+            model.has_room_for_rows(whose, 1, theirs, all_)
+        assert (refusal.value.code, refusal.value.retryable) == ("JOBS_FULL", True)
