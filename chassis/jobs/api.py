@@ -30,6 +30,7 @@ DESCRIPTOR = contract.DESCRIPTOR.services_by_name["JobService"]
 PAGE = 100
 LOOK_SECONDS, COMMITTED_SECONDS = 0.1, 0.03
 LARGEST_ROW = 200_000
+RETRIED = 20  # batches that one commit lets be tried again
 
 
 def service(department: str, jobs: JobStore, worker: Jobs, imports: Imports, models: frozenset[str] = frozenset()) -> Service:
@@ -193,28 +194,36 @@ class Feed:
         return contract.CloseJobResponse(job=told(job))
 
     async def retry(self, call: Call, request: Any) -> Any:
-        """RetryJobRows."""
-        job = await self.jobs.get(call, request.job_id, "update")
+        """RetryJobRows, some batches a commit: however many rows there are, and who repeats it goes on where it stood."""
+        numbers, behind, count = frozenset(request.numbers), "", 0
+        while behind is not None:
+            behind, more = await in_steps(call, partial(self._mark, call, request.job_id, numbers, behind))
+            count += more
+        self.worker.work.ring()
+        return contract.RetryJobRowsResponse(job=told(await self.jobs.read(call, request.job_id)), count=count)
+
+    async def _mark(self, call: Call, job_id: str, numbers: frozenset[int], behind: str) -> tuple[str | None, int]:
+        """Let the refused rows of the next batches be tried again, with the commit; the last of these batches, None at the end, and how many
+        rows wait for another try there."""
+        job = await self.jobs.get(call, job_id, "update")
         state = model.turned(job, "retry")
-        numbers = set(request.numbers)
-        query = {"job_id": job["_id"], "refused": {"$gt": 0}}
-        fields = {"first": 1, "again": 1, "results.r": 1, "results.kept": 1}
-        count = 0
-        async for batch in call.database[ROWS].find(query, fields, max_time_ms=call.milliseconds_left).hint("refused"):
-            known, chosen = set(batch.get("again", ())), []
-            for index, one in enumerate(batch["results"]):
-                named = not numbers or batch["first"] + index in numbers
-                if one["r"] == rows.REFUSED and one.get("kept") and named and index not in known:
-                    chosen.append(index)
-            if chosen:
+        batches = await rows.refused_batches(call, job_id, numbers, behind, RETRIED)
+        count = fresh = 0
+        for batch in batches:
+            known = batch.get("again", [])
+            chosen = {
+                index for index, kept in enumerate(batch["kept"]) if kept and (not numbers or batch["first"] + index in numbers)
+            }  # fmt: skip
+            count += len(chosen)
+            if left := chosen - set(known):
                 same = {"_id": batch["_id"], "again": batch.get("again", {"$exists": False})}
-                call.changes.must_match(ROWS, UpdateOne(same, {"$set": {"again": sorted(known | set(chosen))}}))
-                count += len(chosen)
-        if count and state:
+                call.changes.must_match(ROWS, UpdateOne(same, {"$set": {"again": sorted(left.union(known))}}))
+                fresh += len(left)
+        if fresh and state:
             state = job["state"] if job["state"] in (model.RUNNING, model.PAUSED) else state
-            job = store.turn(call, job, state, "JobRowsRetried", due=True)
-            call.changes.must_match(JOBS, UpdateOne({"_id": job["_id"]}, {"$inc": {"retrying": count}}))
-        return contract.RetryJobRowsResponse(job=told(job), count=count)
+            store.turn(call, job, state, "JobRowsRetried", due=True)
+            call.changes.must_match(JOBS, UpdateOne({"_id": job_id}, {"$inc": {"retrying": fresh}}))
+        return (batches[-1]["_id"] if len(batches) == RETRIED else None), count
 
     async def list_rows(self, call: Call, request: Any) -> Any:
         """ListJobRows. Who did not start the job is not told the words of refusals: they may quote what only the starter may see."""

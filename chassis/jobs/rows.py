@@ -4,7 +4,7 @@ them is kept, and of refused ones what they say, so that they can be tried again
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from crm.common.v1 import job_pb2, outcome_pb2
@@ -19,6 +19,7 @@ from chassis.storage.encryption import open_bytes, open_value, seal, seal_bytes
 from chassis.storage.records import Document
 
 REFUSED = "REFUSED"
+MOST_OF_BATCH = 500
 LONGEST_TEXT = 500  # of a refusal, which may quote a row
 _RESULTS = outcome_pb2.UpsertResult
 _PREFIX = "UPSERT_RESULT_"
@@ -145,6 +146,19 @@ async def page(call: Call, job_id: str, result: str, start: int, size: int, key:
     return found, None
 
 
+async def refused_batches(call: Call, job_id: str, numbers: Collection[int], behind: str, most: int) -> list[Document]:
+    """The next batches with refused rows, those with one of the numbers where there are some: the first number, rows that wait for another try,
+    and of each row whether what it said is kept."""
+    query: Document = {"job_id": job_id, "refused": {"$gt": 0}, "_id": {"$gt": behind or f"{job_id}:"}}
+    if numbers:
+        start = place(job_id, max(0, min(numbers) - MOST_OF_BATCH + 1))
+        query["_id"] = {"$gt": behind} if behind > start else {"$gte": start}
+        query["_id"]["$lte"] = place(job_id, max(numbers))
+    kept = {"$map": {"input": "$results", "as": "one", "in": {"$ne": [{"$type": "$$one.kept"}, "missing"]}}}
+    cursor = call.database[ROWS].find(query, {"first": 1, "again": 1, "kept": kept}, max_time_ms=call.milliseconds_left)
+    return await cursor.hint("refused").sort("_id", 1).limit(most).to_list()
+
+
 async def outcomes(database: Database, batch_id: str, key: AESGCM | None) -> list[Any]:
     """The rows of a batch, if all have their outcome; none otherwise."""
     batch = await database[ROWS].find_one({"_id": batch_id, "$expr": {"$eq": ["$filled", "$count"]}}, _TOLD)
@@ -159,7 +173,7 @@ async def count_about(database: Database, customer_ids: Sequence[str], milliseco
         theirs = {"$and": [{"$in": [{"$ifNull": ["$$one.customer_id", ""]}, list(customer_ids)]}, {"$or": says}]}
         return {"$size": {"$filter": {"input": rows, "as": "one", "cond": theirs}}}
 
-    waiting = {"$slice": [{"$ifNull": ["$waiting", []]}, "$filled", 500]}
+    waiting = {"$slice": [{"$ifNull": ["$waiting", []]}, "$filled", MOST_OF_BATCH]}
     counted = {"$add": [told(waiting, "row"), told("$results", "kept", "text")]}
     stages: list[Document] = [
         {"$match": {"customer_ids": {"$in": list(customer_ids)}}}, {"$group": {"_id": None, "count": {"$sum": counted}}},

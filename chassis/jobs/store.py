@@ -45,7 +45,8 @@ def start(call: Call, department: str, kind: str, resource: str, **values: Any) 
     job: Document = {
         "_id": f"{department}-{new_id()}", "version": 1, "create_time": call.now, "update_time": call.now, "kind": kind, "resource": resource,
         "state": model.QUEUED, "starter_id": caller.person_id, "owner_id": caller.person_id, "done": 0, "refused": 0, "created": 0, "updated": 0,
-        "unchanged": 0, "cursor": 0, "held": 0, "appended": 0, "closed": False, "retrying": 0, "due": False, "rate": 0.0, "busy_seconds": 0.0, "findings": [], **values,
+        "unchanged": 0, "cursor": 0, "held": 0, "appended": 0, "closed": False, "retrying": 0, "due": False, "rate": 0.0, "busy_seconds": 0.0,
+        "findings": [], **values,
     }  # fmt: skip
     job |= {name: place for name, place in (("team_id", caller.team_id), ("department_id", caller.department_id)) if place}
     call.changes.insert(JOBS, job)

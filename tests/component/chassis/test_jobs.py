@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from crm.customer.v1 import customer_pb2
 
+from chassis.jobs import api
 from chassis.jobs import worker as working
 from chassis.jobs.store import JOBS, ROWS
 from chassis.kernel.errors import Conflict, CrmError, NotAllowed, NotFound
@@ -93,6 +94,30 @@ async def test_only_refused_rows_are_tried_again(trial: Trial) -> None:
     assert [row.result for row in await trial.listed()] == [CREATED, CREATED, REFUSED, CREATED]
     assert (await trial.stored())[f"{trial.mark}:0"]["version"] == 1
     assert (await trial.ask("RetryJobRows", numbers=[1])).count == 0
+
+
+async def test_many_refused_rows_are_tried_again_some_batches_a_commit(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "RETRIED", 2)
+    parent = from_source("customers", f"{trial.mark}:99")
+    child = [
+        customer_pb2.Customer(source_key=f"{trial.mark}:{n}", name="子", kind=1, parent_id=parent).SerializeToString() for n in range(10)
+    ]
+    await trial.start()
+    for first in range(0, 10, 2):
+        await trial.append(first, child[first : first + 2])
+    assert (await trial.job()).refused == 10
+    assert (await trial.ask("RetryJobRows", numbers=[3, 8, 400])).count == 2
+    await trial.crm.until(lambda: _counts(trial, retrying=0))
+    assert (await trial.job()).refused == 10
+    await trial.append(10, [trial.row(99)])
+    await trial.ask("PauseJob")
+    for _ in range(2):  # what is said already is said once
+        assert (await trial.ask("RetryJobRows")).count == 10
+    assert (await trial.job()).retrying == 10
+    await trial.ask("CloseJob")
+    await trial.ask("ResumeJob")
+    job = await trial.until(DONE)
+    assert (job.created, job.refused, job.retrying) == (11, 0, 0)
 
 
 async def _counts(trial: Trial, **wanted: int) -> bool:
