@@ -110,11 +110,12 @@ class Imports:
 
     async def over(self, job: Document) -> list[str] | None:
         """When every row has its outcome and no more will come."""
-        if not model.stands(job):
-            return None
-        self._open.pop(job["_id"], None)
-        self._most.pop(job["_id"], None)
-        return []
+        return [] if model.stands(job) else None
+
+    def left(self, job_id: str) -> None:
+        """Remember its rows no longer."""
+        self._open.pop(job_id, None)
+        self._most.pop(job_id, None)
 
     async def step(self, jobs: Jobs, job: Document, pace: Pace) -> bool:
         """The next rows."""

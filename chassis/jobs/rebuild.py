@@ -126,6 +126,9 @@ class Rebuilds:
         """When the model was folded."""
         return list(job["findings"]) if job.get("folded") else None
 
+    def left(self, job_id: str) -> None:
+        """Nothing is remembered."""
+
     async def step(self, jobs: Jobs, job: Document, pace: Pace) -> bool:
         """All of it: nothing is written before its end."""
         if job.get("folded"):

@@ -93,7 +93,11 @@ def message_of(batch: Mapping[str, Any], index: int, key: AESGCM | None) -> job_
 
 # What a step needs of a batch; what its rows say is read apart.
 _STEP = dict.fromkeys(("first", "count", "filled", "tries", "forgotten", "again", "customer_ids", "results.customer_id"), 1)
-_TOLD = {"waiting": 0, "results.kept": 0}
+
+
+def _told(key: AESGCM | None) -> Document:
+    """What is read of a batch to tell of its rows."""
+    return {"waiting": 0, "customer_ids": 0, "results.kept": 0, "results.customer_id": 0} | ({} if key else {"results.text": 0})
 
 
 async def batch_at(database: Database, job_id: str, number: int) -> Document | None:
@@ -134,7 +138,7 @@ async def page(call: Call, job_id: str, result: str, start: int, size: int, key:
     query = span(job_id) | {"_id": {"$gte": here["_id"] if here else place(job_id, start), "$lt": f"{job_id};"}}
     if result == REFUSED:
         query |= {"job_id": job_id, "refused": {"$gt": 0}}
-    cursor = call.database[ROWS].find(query, _TOLD, max_time_ms=call.milliseconds_left)
+    cursor = call.database[ROWS].find(query, _told(key), max_time_ms=call.milliseconds_left)
     found: list[Any] = []
     async for batch in cursor.hint("refused" if result == REFUSED else "_id_").sort("_id", 1):
         for index in range(max(0, start - batch["first"]), batch["count"]):
@@ -161,7 +165,7 @@ async def refused_batches(call: Call, job_id: str, numbers: Collection[int], beh
 
 async def outcomes(database: Database, batch_id: str, key: AESGCM | None) -> list[Any]:
     """The rows of a batch, if all have their outcome; none otherwise."""
-    batch = await database[ROWS].find_one({"_id": batch_id, "$expr": {"$eq": ["$filled", "$count"]}}, _TOLD)
+    batch = await database[ROWS].find_one({"_id": batch_id, "$expr": {"$eq": ["$filled", "$count"]}}, _told(key))
     return [message_of(batch, index, key) for index in range(batch["count"])] if batch else []
 
 

@@ -109,6 +109,9 @@ class Kind(Protocol):
     async def over(self, job: Document) -> list[str] | None:
         """What came out, when there is nothing left to do; None where more may come."""
 
+    def left(self, job_id: str) -> None:
+        """Nobody here is at the job any more: what was remembered of it may go."""
+
 
 class Jobs:
     """The worker. `kinds` by name; `others` counts what is asked of the department beside jobs; `work` and `progress` ring for those who
@@ -206,6 +209,13 @@ class Jobs:
 
     async def _do(self, job_id: str) -> None:
         """Batch after batch, until it is not ours any more."""
+        try:
+            await self._batches(job_id)
+        finally:
+            for kind in self.kinds.values():
+                kind.left(job_id)
+
+    async def _batches(self, job_id: str) -> None:
         pace, wait, idle = Pace(self.others), 0.1, time.monotonic()
         since = self.work.rung
         while job := await self._read(job_id):
@@ -280,7 +290,7 @@ class Jobs:
     async def _tidy(self, moment: datetime) -> None:
         """Cancel what nobody goes on with; delete what ended long ago, with its key."""
         left = {"state": {"$in": list(model.UNENDED)}, "update_time": {"$lt": moment - model.LEFT}}
-        for job in await self.database[JOBS].find(left).limit(TIDIED).to_list():
+        for job in await self.database[JOBS].find(left, {"version": 1, "state": 1}).limit(TIDIED).to_list():
             if job["state"] != model.RUNNING:
                 await self._end(job, model.CANCELLED, "JobCancelled", "nobody went on with it for seven days")
         old = {"state": {"$in": [model.DONE, model.CANCELLED]}, "update_time": {"$lt": moment - model.KEPT}}

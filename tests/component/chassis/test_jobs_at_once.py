@@ -81,10 +81,14 @@ async def test_a_job_that_is_paused_and_resumed_in_the_midst_of_a_batch_is_worke
         await asyncio.sleep(0.3)
         assert jobs._tasks[trial.id] is first and not first.done()
         assert (await trial.job()).state == QUEUED
+        imports = jobs.kinds["IMPORT"]
+        assert trial.id in imports._open  # type: ignore[attr-defined]
     await trial.crm.until(lambda: _is(trial, cursor=30, created=30))
     assert {row["version"] for row in (await trial.stored()).values()} == {1}
     assert (await trial.job()).state in (RUNNING, QUEUED)
     await trial.ask("CancelJob")
+    await trial.crm.until(lambda: trial.id not in jobs._tasks)
+    assert trial.id not in imports._open  # type: ignore[attr-defined]
 
 
 async def test_a_batch_that_was_stopped_or_met_a_refused_twin_is_done_later_and_no_row_is_refused(trial: Trial) -> None:
