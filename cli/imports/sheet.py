@@ -6,13 +6,14 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any
 
 from crm.common.v1 import criteria_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from chassis.kernel.money import MICROS, coin
 from chassis.rpc.documents import enum_names
 from chassis.rpc.service import request_class
 from cli.batches import Batches, targets
@@ -157,7 +158,9 @@ def _amount(rule: Mapping[str, Any], row: Row, marks: Mapping[str, int]) -> Deci
     if "sum" not in rule or not row.get(rule["sum"]):
         return Decimal(0)
     times = decimal(row.get(rule["times"], ""), rule["times"], marks[rule["times"]]) if "times" in rule else Decimal(1)
-    return decimal(row[rule["sum"]], rule["sum"], marks[rule["sum"]]) * times
+    exact = decimal(row[rule["sum"]], rule["sum"], marks[rule["sum"]]) * times
+    # Of a line counts what can be paid for it, as sales keeps it.
+    return exact.quantize(Decimal(coin(rule["currency"])) / MICROS, ROUND_HALF_UP) if "currency" in rule else exact
 
 
 async def read_back(batches: Batches, part: File, sheet: Sheet) -> None:

@@ -17,6 +17,7 @@ from cli.imports import days, numbers
 from cli.imports.fields import Forms, Unfit, reader
 from cli.imports.reader import look
 from cli.imports.recipe import File, Record
+from cli.imports.sheet import Sheet
 from cli.imports.survey import Survey, survey
 
 WIDE = str.maketrans("0123456789.,-", "０１２３４５６７８９．，－")
@@ -178,3 +179,17 @@ def test_hours_that_clocks_skip_or_repeat_are_refused_and_a_day_begins_when_it_b
     seen, found = read(tmp_path, ["2018-11-04", "2026年3月1日 9:00"], kind="time", zone="America/Sao_Paulo")
     assert found == [datetime(2018, 11, 4, 3, tzinfo=UTC), datetime(2026, 3, 1, 12, tzinfo=UTC)]
     assert seen.columns["x"] == "times without a zone are of America/Sao_Paulo"
+
+
+@pytest.mark.parametrize(("more", "total"), [({}, "0.114"), ({"currency": "GBP"}, "0.11"), ({"currency": "JPY"}, "0")])
+def test_a_sum_of_rows_that_are_multiplied_counts_what_can_be_paid_where_the_recipe_names_a_currency(
+    more: dict[str, str], total: str
+) -> None:
+    part = File(
+        "t", ["n", "price"], [], checks=[{"label": "net", "source": {"column": "n", "filled": True, "sum": "price", "times": "n", **more}}]
+    )
+    sheet = Sheet("t")
+    sheet._marks = {"price": 0, "n": 0}
+    for times, price in (("4", "0.001"), ("-10", "-0.006"), ("1", "0.05")):
+        sheet.count(part, {"n": times, "price": price})
+    assert sheet.source["net"] == (3, Decimal(total))
