@@ -55,14 +55,16 @@ def index_of_alias(field: str) -> IndexModel:
 
 
 def told(loser_id: str, survivor_id: str, merge_id: str, since: datetime, *, undone: bool) -> UpdateOne:
-    """The write of what a merge, or its undoing, says; the same whenever and however often it comes. Of two merges of one customer the later
-    one counts, for the earlier one was undone by then. It is due to be swept."""
+    """The write of what a merge, or its undoing, says; the same whenever, in which order and however often it comes. Of two merges of one
+    customer the later one counts, for the earlier one was undone by then; of one merge its end. It is due to be swept."""
     values = {
         "into": {"$literal": survivor_id}, "merge_id": {"$literal": merge_id}, "since": since, "undone": undone, "sweeps": 0,
         "time": "$$NOW", "due_time": "$$NOW",
     }  # fmt: skip
-    older = {"$mergeObjects": ["$$ROOT", values]}
-    return UpdateOne({"_id": loser_id}, [{"$replaceWith": {"$cond": [{"$gt": ["$since", since]}, "$$ROOT", older]}}], upsert=True)
+    newer = {"$gt": [["$since", "$undone"], [since, undone]]}
+    return UpdateOne(
+        {"_id": loser_id}, [{"$replaceWith": {"$cond": [newer, "$$ROOT", {"$mergeObjects": ["$$ROOT", values]}]}}], upsert=True
+    )
 
 
 class Aliases:
@@ -94,11 +96,12 @@ class Aliases:
         Facts of different merges may come in any order. Where that makes a circle (B→A is heard before the end of A→B), its oldest merge is
         the one that was undone.
         """
-        line: list[str] = []
+        line: dict[str, None] = {}
         while (edge := self._edges.get(identity)) is not None:
             if identity in line:
-                return min(line[line.index(identity) :], key=lambda one: self._edges[one][1])
-            line.append(identity)
+                circle = list(line)[list(line).index(identity) :]
+                return min(circle, key=lambda one: (self._edges[one][1], one))
+            line[identity] = None
             identity = edge[0]
         return identity
 

@@ -92,7 +92,7 @@ class Customers(Records):
         level = [customer_id]
         while level:
             rows = call.database[self.resource].find({"merged_into_id": {"$in": level}}, {"_id": 1}, max_time_ms=call.milliseconds_left)
-            level = [row["_id"] async for row in rows]
+            level = [row["_id"] async for row in rows if row["_id"] not in found]
             found += level
         return found
 

@@ -35,11 +35,12 @@ async def merge(
     model.check_pair(survivor, loser)
     model.check_seen(survivor, survivor_version, "survivor_id")
     model.check_seen(loser, loser_version, "loser_id")
-    model.check_size(len(call.aliases.group(survivor_id)) + len(call.aliases.below(loser_id)))
+    # Who changes, archives, erases or merges one of both at this moment, or something into it, makes one of both run again.
+    for customer in (survivor, loser):
+        call.changes.guard(customers.resource, {"_id": customer["_id"], "version": customer["version"], "touch": customer.get("touch")})
+    model.check_size(2 + len(await customers.parts_of(call, survivor_id)) + len(await customers.parts_of(call, loser_id)))
     line = await customers.line_above(call, survivor_id, DEEPEST)
     model.check_line(loser_id, line, await customers.levels_below(call, loser_id, DEEPEST))
-    # Who archives, erases or merges the one that stays at this moment, or something into the other, makes one of both run again.
-    call.changes.guard(customers.resource, {"_id": survivor_id, "archive_time": None, "merged_into_id": None})
     values = {"archive_time": call.now, "merged_into_id": survivor_id}
     customers.change(call, loser, values, customer_events_pb2.CustomerAbsorbed, action="merge")
     alias = alias_of("parent_id")
@@ -47,7 +48,7 @@ async def merge(
     call.changes.write(customers.resource, UpdateMany({"parent_id": loser_id}, [child]))
     made = {
         "customer_id": survivor_id, "survivor_id": survivor_id, "loser_id": loser_id, "loser_name": loser["name"], "state": model.DONE,
-        "reason": reason or None,
+        "reason": reason or None, "create_time": model.later(call.now, await merges.latest(call)),
     }  # fmt: skip
     document = merges.create(call, made, events.CustomerMergeDone, action="read", owner_of=survivor)
     call.changes.write(aliases.COLLECTION, told_by(document))

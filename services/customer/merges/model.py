@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
+from chassis.kernel.clock import MILLISECOND
 from chassis.kernel.errors import Conflict, Invalid, WrongState
 from services.customer.customers.model import DEEPEST, meanwhile
 
@@ -44,6 +46,12 @@ def check_line(loser_id: str, line: list[str], below: int) -> None:
     if len(line) + below > DEEPEST:
         words = f"the hierarchy may have {DEEPEST} levels at most, and what stands below the other one would be deeper; move it first"
         raise Invalid(words, code="HIERARCHY_TOO_DEEP", field="loser_id")
+
+
+def later(moment: datetime, latest: datetime | None) -> datetime:
+    """The moment of a merge: behind every earlier one, also where the clock of this replica is behind that of another. By these moments every
+    department knows which of two merges counts, in whatever order it hears of them."""
+    return moment if latest is None else max(moment, latest + MILLISECOND)
 
 
 def check_size(count: int) -> None:
