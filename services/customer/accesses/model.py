@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -43,7 +43,11 @@ def begun(work: Document, before: Document | None, *, invited: bool) -> Document
     return work | {"by_guest": bool((before or {}).get("by_guest")) if same else invited}
 
 
-def people_of(customer: Document | None, work: Iterable[Document]) -> list[str]:
-    """Ids of the people, in order; the owner is not among them unless on another ground, and a guest by the invitation alone."""
-    found = set() if customer is None or customer.get("archive_time") else set(customer.get("collaborator_ids", []))
+def people_of(customer: Document | None, work: Iterable[Document], parts: Sequence[Document] = ()) -> list[str]:
+    """Ids of the people, in order; the owner is not among them unless on another ground, and a guest by the invitation alone. Who worked with
+    a customer that is part of this one works with this one: its collaborators, and its owner, as long as it is."""
+    found = set[str]()
+    if customer is not None and not customer.get("archive_time"):
+        owners = {part["owner_id"] for part in parts if part.get("owner_id")} - {customer.get("owner_id")}
+        found = owners.union(*(one.get("collaborator_ids", ()) for one in (customer, *parts)))
     return sorted(found | {row["person_id"] for row in work if not row.get("by_guest")})

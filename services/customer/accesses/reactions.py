@@ -25,7 +25,7 @@ def reactions(accesses: Accesses) -> list[Reaction]:
         await accesses.move(call, await _judged(accesses, call, announced))
 
     async def customers(call: Call, announced: Sequence[Event]) -> None:
-        await accesses.renew(call, {event.aggregate_id for event in announced}, {})
+        await accesses.renew(call, await accesses.concerned(call, {event.aggregate_id for event in announced}), {})
 
     # This department's own work is a consumer of its own: «accesses» of its facts follows customers.
     of_work = [

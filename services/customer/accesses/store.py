@@ -18,6 +18,7 @@ from services.customer.accesses import model
 
 Document = dict[str, Any]
 WORK = "open_work"
+_DECIDING = dict.fromkeys(("collaborator_ids", "archive_time", *OWNER_FIELDS), 1)
 WORK_INDEX = IndexModel([("customer_id", ASCENDING)], name="by_customer_id")
 
 
@@ -38,9 +39,30 @@ class Accesses:
 
     async def customers(self, call: Call, ids: Iterable[str]) -> dict[str, Document]:
         """What of customers decides."""
-        fields = dict.fromkeys(("collaborator_ids", "archive_time", *OWNER_FIELDS), 1)
-        rows = call.database["customers"].find({"_id": {"$in": list(ids)}}, fields)
+        rows = call.database["customers"].find({"_id": {"$in": list(ids)}}, _DECIDING)
         return {row["_id"]: row async for row in rows}
+
+    async def parts(self, call: Call, ids: Iterable[str]) -> dict[str, list[Document]]:
+        """What of the customers decides that are part of these, at any depth."""
+        heads = {identity: identity for identity in ids}
+        found: dict[str, list[Document]] = {identity: [] for identity in heads}
+        level = list(heads)
+        while level:
+            rows = await call.database["customers"].find({"merged_into_id": {"$in": level}}, {**_DECIDING, "merged_into_id": 1}).to_list()
+            level = [row["_id"] for row in rows]
+            for row in rows:
+                found[heads[row["merged_into_id"]]].append(row)
+            heads = {row["_id"]: heads[row["merged_into_id"]] for row in rows}
+        return found
+
+    async def concerned(self, call: Call, ids: Iterable[str]) -> set[str]:
+        """Customers, and those that they are part of, or were until a merge was undone: who works with these may be others now."""
+        found, level = set(ids), list(ids)
+        while level:
+            rows = await call.database["customer_merges"].find({"loser_id": {"$in": level}}, {"survivor_id": 1}).to_list()
+            level = list({row["survivor_id"] for row in rows} - found)
+            found |= set(level)
+        return found
 
     async def stored(self, call: Call, ids: Iterable[str]) -> dict[str, Document]:
         """Accesses as they are stored."""
@@ -88,7 +110,7 @@ class Accesses:
             return
         stored = await self.stored(call, customer_ids)  # before everything else: what comes in meanwhile moves it on
         present = await self.of_customers(call, customer_ids, moved) + [row for row in moved.values() if row]
-        customers = await self.customers(call, customer_ids)
+        customers, parts = await self.customers(call, customer_ids), await self.parts(call, customer_ids)
         for identity in sorted(customer_ids):
             held = [row for row in present if row["customer_id"] == identity]
-            self.announce(call, identity, model.people_of(customers.get(identity), held), stored.get(identity))
+            self.announce(call, identity, model.people_of(customers.get(identity), held, parts[identity]), stored.get(identity))

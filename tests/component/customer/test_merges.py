@@ -174,6 +174,11 @@ async def test_owners_and_who_works_with_a_customer_follow_both_ways(crm: Instal
     reps = [await crm.person(f"follow {name}", "SALES_REP") for name in ("one", "two")]
     await crm.until(lambda: all(rep in crm.suite[name].authority.directory.members for rep in reps for name in ("customer", "sales")))
     survivor, loser = [await life(crm, name, owner_id=rep) for name, rep in zip(("主人", "客人"), reps, strict=True)]
+    guest = await crm.person("follow guest", "SALES_REP")
+    await crm.until(lambda: guest in crm.suite["customer"].authority.directory.members)
+    seen = (await crm.ask("GetCustomer", **BOSS, customer_id=loser)).customer
+    shared = {"update_mask": mask("collaborator_ids"), "collaborator_ids": [guest]}
+    await crm.ask("UpdateCustomer", **BOSS, customer_id=loser, version=seen.version, **shared)
     helper = await crm.person("follow help", "SUPPORT_AGENT")
     await crm.until(lambda: helper in crm.suite["support"].authority.directory.members)
     ticket = await crm.ask("CreateTicket", **BOSS, customer_id=loser, subject="帮忙", channel=1, owner_id=helper)
@@ -193,10 +198,18 @@ async def test_owners_and_who_works_with_a_customer_follow_both_ways(crm: Instal
     assert helper in before[1]
     merge = await merged(crm, survivor, loser)
     await swept(crm, loser)
-    assert [await who(survivor), await who(loser)] == [before[0] | before[1], set()]
+    assert [await who(survivor), await who(loser)] == [before[0] | before[1] | {reps[1]}, set()], "its owner works with the one that stayed"
     assert (await owners(survivor), await owners(loser)) == ({reps[0]}, set())
     row = await crm.suite["support"].database["customer_accesses"].find_one({"_id": survivor})
-    assert helper in (row or {})["person_ids"], "every department knows"
+    assert {helper, reps[1], guest} <= set((row or {})["person_ids"]), "every department knows"
+    for name in ("follow two", "follow guest"):
+        assert (await crm.ask("GetCustomer", role=name, customer_id=survivor)).customer.id == survivor
+    await crm.ask("AssignCustomer", **BOSS, customer_id=survivor, owner_id=reps[1])
+    await crm.settled()
+    assert await who(survivor) == (before[0] | before[1]) - {reps[1]}, "its owner is no collaborator beside"
+    await crm.ask("AssignCustomer", **BOSS, customer_id=survivor, owner_id=reps[0])
+    await crm.settled()
+    assert reps[1] in await who(survivor)
     await unmerged(crm, merge)
     await swept(crm, loser)
     assert [await who(survivor), await who(loser)] == before
