@@ -12,7 +12,7 @@ from chassis.kernel.errors import NotFound
 from chassis.rpc.call import Call
 from chassis.runtime.merging import told_by
 from chassis.storage import aliases
-from chassis.storage.aliases import alias_of
+from chassis.storage.aliases import CUSTOMER_ALIAS, alias_of
 from chassis.storage.encryption import erased
 from services.customer.customers.model import DEEPEST, below_itself
 from services.customer.customers.store import Customers
@@ -32,7 +32,7 @@ async def merge(
     for customer in (survivor, loser):
         if customer.get("erase_time"):
             raise erased(customer["_id"])
-    model.check_pair(survivor, loser)
+    model.check_pair(survivor, loser, call.zone)
     model.check_seen(survivor, survivor_version, "survivor_id")
     model.check_seen(loser, loser_version, "loser_id")
     # Who changes, archives, erases or merges one of both at this moment, or something into it, makes one of both run again.
@@ -63,13 +63,14 @@ async def unmerge(
     survivor = await _customer(customers, call, before["survivor_id"], "unmerge", "customer_merge_id")
     loser = await _customer(customers, call, before["loser_id"], "unmerge", "customer_merge_id")
     merges.checked_version(before, version)
-    model.check_undo(before, survivor, loser)
+    model.check_undo(before, survivor, loser, call.zone)
     if loser.get("parent_id"):
         await _stay_above(customers, call, loser)
     call.changes.guard(customers.resource, {"_id": survivor["_id"], "erase_time": None})
     values = {"archive_time": None, "merged_into_id": None}
     customers.change(call, loser, values, customer_events_pb2.CustomerRestored, action="unmerge")
-    undone = {"state": model.UNDONE, "undo_time": call.now, "undo_reason": reason or None}
+    # What is said of the other one, its name first, goes back to it: it is sealed under its key again, and swept to it with all the rest.
+    undone = {"state": model.UNDONE, "undo_time": call.now, "undo_reason": reason or None, CUSTOMER_ALIAS: loser["_id"]}
     document = merges.change(call, before, undone, events.CustomerMergeUndone)
     call.changes.write(aliases.COLLECTION, told_by(document))
     return document

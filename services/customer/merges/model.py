@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from chassis.kernel.clock import MILLISECOND
+from chassis.kernel.clock import MILLISECOND, day
 from chassis.kernel.errors import Conflict, Invalid, WrongState
 from services.customer.customers.model import DEEPEST, meanwhile
 
@@ -14,12 +14,12 @@ MOST = 50
 DONE, UNDONE = "DONE", "UNDONE"
 
 
-def check_pair(survivor: Document, loser: Document) -> None:
-    """Refuse two that cannot become one as they are."""
+def check_pair(survivor: Document, loser: Document, zone: str) -> None:
+    """Refuse two that cannot become one as they are. Days are told in the company's time zone."""
     if survivor["_id"] == loser["_id"]:
         raise Invalid("a customer cannot be merged into itself; choose another one", field="loser_id")
     if loser.get("merged_into_id"):
-        words = f"this customer is part of «{loser['merged_into_id']}» since {loser['archive_time']:%Y-%m-%d}; merge that one"
+        words = f"this customer is part of «{loser['merged_into_id']}» since {day(loser['archive_time'], zone)}; merge that one"
         raise WrongState(words, code="ALREADY_MERGED", field="loser_id")
     if survivor.get("merged_into_id"):
         raise meanwhile(survivor, "survivor_id")
@@ -60,10 +60,10 @@ def check_size(count: int) -> None:
         raise WrongState(f"{count} customers would be one, {MOST} may be; undo a merge first", code="MERGE_TOO_LARGE", field="loser_id")
 
 
-def check_undo(merge: Document, survivor: Document, loser: Document) -> None:
+def check_undo(merge: Document, survivor: Document, loser: Document, zone: str) -> None:
     """Refuse to undo what is undone, or what cannot be had back."""
     if merge["state"] == UNDONE:
-        raise WrongState(f"this merge was undone on {merge['undo_time']:%Y-%m-%d}; the two are apart", code="MERGE_UNDONE")
+        raise WrongState(f"this merge was undone on {day(merge['undo_time'], zone)}; the two are apart", code="MERGE_UNDONE")
     if survivor.get("erase_time") or loser.get("erase_time"):
         words = "this merge cannot be undone: the customer was erased, and with it what was written for either"
         raise WrongState(words, code="UNDO_OVER")
