@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -69,11 +70,11 @@ def token_after(document: dict[str, Any], sort: Sort, mark: str) -> str:
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
-def filter_after(token: str, sort: Sort, mark: str) -> dict[str, Any]:
-    """The MongoDB filter for what follows the page that the token ends; {} for no token."""
+def filter_after(token: str, sort: Sort, *marks: str) -> dict[str, Any]:
+    """The MongoDB filter for what follows the page that the token ends; {} for no token. It must bear one of the marks."""
     if not token:
         return {}
-    value, identity = _read(token, mark)
+    value, identity = _read(token, marks)
     compare = "$gt" if sort.direction > 0 else "$lt"
     tie = {sort.field: value, "_id": {compare: identity}}
     if value is None:  # MongoDB sorts nothing below everything
@@ -84,13 +85,17 @@ def filter_after(token: str, sort: Sort, mark: str) -> dict[str, Any]:
     return {"$or": beyond}
 
 
-def _read(token: str, mark: str) -> tuple[Any, str]:
+def _read(token: str, marks: Sequence[str]) -> tuple[Any, str]:
     try:
         raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
         if base64.urlsafe_b64encode(raw).decode().rstrip("=") != token:
             raise ValueError(token)
         found, kind, value, identity = orjson.loads(raw)
-        if found != fingerprint(mark, kind, value, identity) or kind not in ("t", "v") or not isinstance(identity, str):
+        if (
+            found not in [fingerprint(mark, kind, value, identity) for mark in marks]
+            or kind not in ("t", "v")
+            or not isinstance(identity, str)
+        ):
             raise ValueError(token)
         if isinstance(value, (dict, list)) or (isinstance(value, int) and not -(2**63) <= value < 2**63):
             raise TypeError(token)

@@ -197,12 +197,17 @@ class Records(Questions):
         opening = self.opening(call)
         sort, rows = self._sort(call, opening, order), size_of(size)
         ordered, keys = order or sort.field, list(dict.fromkeys(ids))
-        mark = fingerprint(call.seal, self.resource, key, ids[0] if token or len(ids) == 1 else "", ordered, criteria)
-        query = self._query(call, opening, criteria, filter_after(token, sort, mark), sort.name, key)
+
+        def mark(named: str) -> str:
+            return fingerprint(call.seal, self.resource, key, named, ordered, criteria)
+
+        # A page goes on by whichever id of a customer it was asked for, before a merge and after it.
+        named = {one: call.meant.get(one, one) for one in keys}
+        group = [*named.values(), *(call.aliases.group(keys[0]) if key in self.named_customers else keys)] if token else []
+        query = self._query(call, opening, criteria, filter_after(token, sort, *map(mark, group)), sort.name, key)
         projection = self._projection(opening, fields, sort, key)
         found = await rows_by_key(call.database, self.resource, key, keys, query, sort, rows, projection, call.milliseconds_left)
-        marks = {one: fingerprint(call.seal, self.resource, key, one, ordered, criteria) for one in keys}
-        pages = {one: cut(found.get(one, []), rows, sort, marks[one], row_tokens) for one in keys}
+        pages = {one: cut(found.get(one, []), rows, sort, mark(named[one]), row_tokens) for one in keys}
         shown = iter(await self.shown(call, opening, [row for page in pages.values() for row in page.rows]))
         return {one: replace(page, rows=list(islice(shown, len(page.rows)))) for one, page in pages.items()}
 
