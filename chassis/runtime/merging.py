@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -32,13 +32,15 @@ LOOK_SECONDS = 0.5
 # every write is over that was begun by a replica which had not (chassis/storage/aliases.py: 10 s of not looking, 30 s of a call, 10 s of a commit).
 SWEEPS = (0, 5, 60)
 Document = dict[str, Any]
-Moved = Callable[[Call, Sequence[Document], str], Awaitable[None]]
+Moved = Callable[[Call, str, Sequence[Document], str], Awaitable[None]]
+# So often is a batch tried anew at once that somebody else writes into; then the alias waits for its next turn.
+TRIES = 20
 
 
 @dataclass(frozen=True)
 class Place:
-    """A collection whose rows name customers in a field. `moved` adds to the commit what else becomes of rows, as they were, that belong to
-    the customer named."""
+    """A collection whose rows name customers in a field. `moved` adds to the commit what else becomes of rows, as they were, of a collection
+    (this one, or where it is folded anew) that belong to the customer named."""
 
     collection: str
     field: str = CUSTOMER_ID
@@ -96,7 +98,7 @@ class Sweep:
             await self._remember(call, row)
         names = [name for name in await call.database.list_collection_names() if is_aside(name)]
         for place in self.places:
-            folded = [Place(name, place.field) for name in names if name.startswith(f"{place.collection}__")]
+            folded = [replace(place, collection=name) for name in names if name.startswith(f"{place.collection}__")]
             for one in [place, *folded]:
                 await self._bring(one, row["_id"])
         count = row["sweeps"] + 1
@@ -119,11 +121,14 @@ class Sweep:
             if counts != origin:
                 queries.append({place.field: origin, alias: None})
             for query in queries:
-                while await self._batch(place, query, origin, counts) == BATCH:
-                    continue
+                tries = 0
+                while (count := await self._batch(place, query, origin, counts)) in (BATCH, None):
+                    tries = tries + 1 if count is None else 0
+                    if tries >= TRIES:
+                        raise Conflict(f"the rows of {place.collection} are busy", code="BUSY")
 
-    async def _batch(self, place: Place, query: Document, origin: str, counts: str) -> int:
-        """The next rows in one commit; how many. Nothing is named below itself."""
+    async def _batch(self, place: Place, query: Document, origin: str, counts: str) -> int | None:
+        """The next rows in one commit; how many, None where somebody changed what this looked at: to be read again. Nothing is named below itself."""
         call = self.own_call("sweep")
         found = call.database[place.collection].find({**query, "_id": {"$ne": counts}}).limit(BATCH)
         rows = await found.to_list()
@@ -134,9 +139,9 @@ class Sweep:
         change = {"$set": {place.field: counts, alias: origin}} if counts != origin else as_written
         call.changes.write(place.collection, UpdateMany({**query, "_id": {"$in": [row["_id"] for row in rows]}}, change))
         if place.moved:
-            await place.moved(call, rows, counts)
+            await place.moved(call, place.collection, rows, counts)
         try:
             await call.changes.commit()
         except (Conflict, Duplicate):
-            return BATCH  # somebody changed what this looked at: read again
+            return None
         return len(rows)

@@ -8,7 +8,7 @@ from typing import Any
 from pymongo import UpdateMany
 
 from chassis.rpc.call import Call
-from chassis.runtime.merging import Moved, Place
+from chassis.runtime.merging import Place
 from chassis.storage.ownership import OWNER_FIELDS
 from services.customer.accesses.store import WORK, Accesses
 
@@ -20,23 +20,24 @@ FOLLOWING = ("contacts", "notes", "timeline_entries", "customer_merges")
 def places(accesses: Accesses) -> list[Place]:
     """The collections where more follows than the id."""
 
-    async def renew(call: Call, rows: Sequence[Document], counts: str) -> None:
-        """Who holds open work works with the customer that it is for now, and no more with the one of before."""
+    async def renew(call: Call, collection: str, rows: Sequence[Document], counts: str) -> None:
+        """Who holds open work works with the customer that it is for now, and no more with the one of before. Where work is folded anew nothing
+        follows: what stands on it is reckoned when that is in place."""
+        if collection != WORK:
+            return
         moved: dict[str, Document | None] = {row["_id"]: {**row, "customer_id": counts} for row in rows}
         await accesses.renew(call, {counts, *(row["customer_id"] for row in rows)}, moved)
 
-    return [*(Place(name, moved=_follow(name)) for name in FOLLOWING), Place(WORK, moved=renew)]
+    return [*(Place(name, moved=_follow) for name in FOLLOWING), Place(WORK, moved=renew)]
 
 
-def _follow(collection: str) -> Moved:
-    async def follow(call: Call, rows: Sequence[Document], counts: str) -> None:
-        customer = await call.database["customers"].find_one({"_id": counts}, dict.fromkeys(OWNER_FIELDS, 1))
-        if customer is None:
-            return
-        call.changes.guard("customers", {"_id": counts, **{name: customer.get(name) for name in OWNER_FIELDS}})
-        kept = {name: customer[name] for name in OWNER_FIELDS if customer.get(name)}
-        change = {"$set": kept, "$unset": {name: "" for name in OWNER_FIELDS if name not in kept}}
-        found = {"_id": {"$in": [row["_id"] for row in rows]}, "customer_id": counts}
-        call.changes.write(collection, UpdateMany(found, {name: values for name, values in change.items() if values}))
-
-    return follow
+async def _follow(call: Call, collection: str, rows: Sequence[Document], counts: str) -> None:
+    """The rows have the owner of the customer that counts."""
+    customer = await call.database["customers"].find_one({"_id": counts}, dict.fromkeys(OWNER_FIELDS, 1))
+    if customer is None:
+        return
+    call.changes.guard("customers", {"_id": counts, **{name: customer.get(name) for name in OWNER_FIELDS}})
+    kept = {name: customer[name] for name in OWNER_FIELDS if customer.get(name)}
+    change = {"$set": kept, "$unset": {name: "" for name in OWNER_FIELDS if name not in kept}}
+    found = {"_id": {"$in": [row["_id"] for row in rows]}, "customer_id": counts}
+    call.changes.write(collection, UpdateMany(found, {name: values for name, values in change.items() if values}))
