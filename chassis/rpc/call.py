@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
+from google.protobuf.message import Message
+
 from chassis.access.caller import Caller, Reach
 from chassis.access.contracts import Contract
 from chassis.access.directory import NO_LIMITS, Customers, Directory, Owned
@@ -31,7 +33,8 @@ class Call:
 
     `contracts` are those that open records of the method's own resource, in a question only; none where `by_roles` says that only roles
     and collaboration count. `zone` is the company's time zone. `shown_by` has, of each record that was shown by contracts alone, which these were.
-    `meant` has the ids of merged customers by which a command named those that count: what it writes was written for them."""
+    `meant` has the ids of merged customers by which a command named those that count: what it writes was written for them;
+    `asked` is the request as it was sent."""
 
     caller: Caller
     directory: Directory
@@ -53,6 +56,7 @@ class Call:
     shown_by: dict[str, tuple[Contract, ...]] = field(default_factory=dict)
     zone: str = HOME
     meant: Mapping[str, str] = field(default_factory=dict)
+    asked: Message | None = None
 
     def reach(self, resource: str, action: str, customer_key: str = "") -> Reach:
         """How far the caller's right reaches; raises NotAllowed when there is none.

@@ -120,7 +120,8 @@ async def run(method: MethodDescriptor, service: Service, call: Call, request: M
     await call.aliases.fresh()
     if action not in ("read", PUBLIC):
         refuse_writes(request, _row_of(method, resource), call.limits(resource))
-    request, call.meant = survivors.meant(method, asked := request, call.aliases)
+    call.asked = asked = request
+    request, call.meant = survivors.meant(method, request, call.aliases)
     answer = await _answer(method, service, call, request, Repeat(method, call, asked) if is_repeatable(asked) else None, fresh)
     if request is not asked:
         survivors.as_asked(asked, request, answer)

@@ -39,6 +39,14 @@ def meant(method: MethodDescriptor, request: Message, aliases: Aliases) -> tuple
     return copy, {counts: one for one, counts in named.items() if several[counts] == 1 and one != counts}
 
 
+def row_meant(asked: Any, row: Any) -> Mapping[str, str]:
+    """By which alias a row of a batch, as it was sent, named each customer that it names as it is meant: of several rows each by its own."""
+    if asked is row:
+        return NOTHING
+    names = [field.name for field in _places(row.DESCRIPTOR) if field.message_type is None and not field.is_repeated]
+    return {getattr(row, name): getattr(asked, name) for name in names if getattr(row, name) != getattr(asked, name)}
+
+
 def as_asked(asked: Any, request: Any, answer: Any) -> None:
     """Give an answer its groups, in place, under the keys that were asked, each once and in their order."""
     if "groups" not in answer.DESCRIPTOR.fields_by_name:

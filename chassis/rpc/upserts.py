@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from chassis.kernel.errors import AlreadyExists, CrmError, Invalid, NotFound
 from chassis.kernel.ids import from_source
 from chassis.kernel.pages import value_at
+from chassis.rpc import survivors
 from chassis.rpc.call import Call
 from chassis.rpc.documents import to_document
 from chassis.rpc.service import Handler, response_class, validate
@@ -50,8 +51,9 @@ def upserts(
             await breath.taken()
         await _refuse_strangers(call, records, judged, stored)
         await _judge_batch(call, records, judged, prepare)
-        outcomes = []
-        for document, refusal in judged:
+        outcomes, sent = [], list(getattr(call.asked or request, rows))
+        for (document, refusal), asked, message in zip(judged, sent, messages, strict=True):
+            call.meant = survivors.row_meant(asked, message)
             outcomes.append(_one(call, records, document, refusal, stored, created, updated))
             await breath.taken()
         if request.validate_only:
