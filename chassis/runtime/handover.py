@@ -15,6 +15,7 @@ from chassis.kernel.errors import Conflict
 from chassis.messaging.envelope import Event
 from chassis.messaging.reactions import Reaction
 from chassis.rpc.call import Call
+from chassis.storage.aliases import CUSTOMER_ALIAS, CUSTOMER_ID
 from chassis.storage.records import Document, Records
 
 BATCH = 100
@@ -48,10 +49,15 @@ def along(stores: Sequence[Records], own_call: MakeCall) -> list[Reaction]:
             if event.name == "CustomerHandedOver":
                 for store in works:
                     former, successor = event.record["former_owner_id"], event.record["owner_id"]
-                    held = store.strays([former]) | {"customer_id": event.aggregate_id}
+                    held = store.strays([former]) | work_for(call.aliases.below(event.aggregate_id))
                     await _all(own_call, store, event, held, {former: successor})
 
     return [Reaction("handover", "customer", ("Customer",), move, tuple(store.resource for store in works))] if works else []
+
+
+def work_for(ids: Sequence[str]) -> Document:
+    """The filter of what is for a customer or for its parts (`ids`): also what was not brought to it yet, and what is another one's by now."""
+    return {"$or": [{name: {"$in": list(ids)}} for name in (CUSTOMER_ID, CUSTOMER_ALIAS)]}
 
 
 async def _all(own_call: MakeCall, store: Records, event: Event, query: Document, to: Mapping[str, str]) -> None:

@@ -36,6 +36,8 @@ async def erase(
     if await customers.has_below(call, customer_id):
         raise WrongState("other customers stand below this one; move or archive them first", code="CUSTOMER_IN_USE")
     call.changes.reason = reason
+    # What is merged into it at this moment makes one of both run again: nothing is left of what is part of it.
+    call.changes.guard(customers.resource, {"_id": customer_id, "touch": before.get("touch")})
     for identity in await customers.parts_of(call, customer_id):
         await _forget(customers, stores, call, await customers.whole(call, identity, "erase"))
     return await _forget(customers, stores, call, before)
