@@ -20,7 +20,7 @@ from chassis.messaging.models import is_aside
 from chassis.messaging.reactions import Reaction
 from chassis.rpc.call import Call
 from chassis.storage import aliases
-from chassis.storage.aliases import CUSTOMER_ID, Aliases, alias_of
+from chassis.storage.aliases import CUSTOMER_ID, Aliases, Move
 from chassis.storage.changes import REQUESTS, Duplicate
 from chassis.storage.records import Records
 
@@ -115,31 +115,23 @@ class Sweep:
 
     async def _bring(self, place: Place, identity: str) -> None:
         """Everything in a place that was written for a customer, and for those that became part of it, to where that leads now."""
-        for origin in self.aliases.below(identity):
-            counts, alias = self.aliases.resolve(origin), alias_of(place.field)
-            queries: list[Document] = [{alias: origin, place.field: {"$ne": counts}}]
-            if counts != origin:
-                queries.append({place.field: origin, alias: None})
-            for query in queries:
-                tries = 0
-                while (count := await self._batch(place, query, origin, counts)) in (BATCH, None):
-                    tries = tries + 1 if count is None else 0
-                    if tries >= TRIES:
-                        raise Conflict(f"the rows of {place.collection} are busy", code="BUSY")
+        for move in self.aliases.moves(identity, place.field):
+            tries = 0
+            while (count := await self._batch(place, move)) in (BATCH, None):
+                tries = tries + 1 if count is None else 0
+                if tries >= TRIES:
+                    raise Conflict(f"the rows of {place.collection} are busy", code="BUSY")
 
-    async def _batch(self, place: Place, query: Document, origin: str, counts: str) -> int | None:
-        """The next rows in one commit; how many, None where somebody changed what this looked at: to be read again. Nothing is named below itself."""
+    async def _batch(self, place: Place, move: Move) -> int | None:
+        """The next rows in one commit; how many, None where somebody changed what this looked at: to be read again. Nothing is named below
+        itself."""
         call = self.own_call("sweep")
-        found = call.database[place.collection].find({**query, "_id": {"$ne": counts}}).limit(BATCH)
-        rows = await found.to_list()
+        rows = await call.database[place.collection].find({**move.query, "_id": {"$ne": move.counts}}).limit(BATCH).to_list()
         if not rows:
             return 0
-        alias = alias_of(place.field)
-        as_written = {"$set": {place.field: counts}, "$unset": {alias: ""}}
-        change = {"$set": {place.field: counts, alias: origin}} if counts != origin else as_written
-        call.changes.write(place.collection, UpdateMany({**query, "_id": {"$in": [row["_id"] for row in rows]}}, change))
+        call.changes.write(place.collection, UpdateMany({**move.query, "_id": {"$in": [row["_id"] for row in rows]}}, move.change))
         if place.moved:
-            await place.moved(call, place.collection, rows, counts)
+            await place.moved(call, place.collection, rows, move.counts)
         try:
             await call.changes.commit()
         except (Conflict, Duplicate):

@@ -13,6 +13,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -67,6 +68,15 @@ def told(loser_id: str, survivor_id: str, merge_id: str, since: datetime, *, und
     )
 
 
+@dataclass(frozen=True)
+class Move:
+    """Rows that a sweep brings to the customer that counts: which they are, and what becomes of them."""
+
+    counts: str
+    query: Document
+    change: Document
+
+
 class Aliases:
     """Which customer an id leads to. Without a database it knows none."""
 
@@ -113,6 +123,18 @@ class Aliases:
             found |= dict.fromkeys(level)
         return list(found)
 
+    def moves(self, identity: str, field: str) -> list[Move]:
+        """What brings everything that was written for a customer, and for those that became part of it, to where that leads now."""
+        found, alias = list[Move](), alias_of(field)
+        for origin in self.below(identity):
+            counts = self.resolve(origin)
+            named = {"$set": {field: counts, alias: origin}}
+            as_written = {"$set": {field: counts}, "$unset": {alias: ""}}
+            found.append(Move(counts, {alias: origin, field: {"$ne": counts}}, named if counts != origin else as_written))
+            if counts != origin:
+                found.append(Move(counts, {field: origin, alias: None}, named))
+        return found
+
     def group(self, identity: str) -> list[str]:
         """All ids of the customer that an id leads to, the one that counts first."""
         return self.below(self.resolve(identity)) if self._edges else [identity]
@@ -133,13 +155,14 @@ class Aliases:
 
     def rename(self, before: Mapping[str, Any], after: Document, *fields: str, meant: Mapping[str, str] = NOTHING) -> None:
         """A record that is given to another customer names, in place, the one that counts; one that is given to the customer it has, by
-        whichever of its ids, stays as it was written."""
+        whichever of its ids, stays as it was written. An alias that is given with it was looked up: it stands."""
         for field in fields:
             old, new = before.get(field), after.get(field)
             if old and new and old != new and self.resolve(old) == self.resolve(new):
                 after[field] = old
             elif old != new:
-                after.pop(alias_of(field), None)
+                if after.get(alias_of(field)) == before.get(alias_of(field)):
+                    after.pop(alias_of(field), None)
                 self.place(after, field, meant=meant)
 
     # ---- how it is known

@@ -31,7 +31,7 @@ class History:
 
     def step(self) -> None:
         free = [one for one in self.customers if one not in self.into]
-        if len(free) > 1 and self.dice.random() < 0.6:
+        if not self.into or (len(free) > 1 and self.dice.random() < 0.6):
             loser, survivor = self.dice.sample(free, 2)
             clock = self.begun + timedelta(seconds=self.dice.choice((-5, 0, 0, 0, 5)))
             since = later(clock, self.merges[-1][3] if self.merges else None)

@@ -254,12 +254,13 @@ async def test_a_later_merge_counts_whatever_comes_first_and_a_killed_sweep_goes
     await own.look()
     assert own.resolve(loser) == second
     sweep = merging.Sweep(own, department.own_call, [merging.Place("order_totals")])
-    assert await sweep._batch(sweep.places[0], {"customer_id": loser, "customer_alias": None}, loser, second) == merging.BATCH
+    move = own.moves(loser, "customer_id")[-1]
+    assert await sweep._batch(sweep.places[0], move) == merging.BATCH
     # killed here: who takes over begins again, and finds the most of it done
     await sweep._bring(sweep.places[0], loser)
     kept = department.database["order_totals"]
     assert await kept.count_documents({"customer_id": second, "customer_alias": loser}) == len(rows)
-    assert await sweep._batch(sweep.places[0], {"customer_id": loser, "customer_alias": None}, loser, second) == 0, "twice is once"
+    assert await sweep._batch(sweep.places[0], move) == 0, "twice is once"
     await kept.delete_many({"customer_alias": loser})
     await department.database[aliases.COLLECTION].delete_one({"_id": loser})
 

@@ -34,6 +34,14 @@ def test_what_a_command_names_by_an_alias_was_written_for_that_one() -> None:
     assert moved == made
 
 
+def test_what_was_led_by_the_records_themselves_keeps_for_whom_it_was_written() -> None:
+    moved: Document = {"customer_id": "c", "customer_alias": "a"}  # this replica does not know yet that a is part of c
+    Aliases().rename({"customer_id": "a"}, moved, "customer_id")
+    assert moved == {"customer_id": "c", "customer_alias": "a"}
+    Aliases().rename({"customer_id": "x", "customer_alias": "b"}, moved, "customer_id")
+    assert moved == {"customer_id": "c", "customer_alias": "a"}
+
+
 def row(loser: str, into: str, minute: int = 0, *, undone: bool = False) -> Document:
     return {"_id": loser, "into": into, "since": BEGIN + timedelta(minutes=minute), "undone": undone}
 
@@ -90,6 +98,13 @@ def test_a_record_that_is_given_to_another_customer(before: Document, given: str
     changed = {name: value for name, value in {**before, "customer_id": given}.items() if value is not None}
     aliases.rename(before, changed, "customer_id")
     assert changed == after
+
+
+def matches(record: Document, query: Document) -> bool:
+    """As MongoDB judges the queries of a sweep."""
+    return all(
+        record.get(name) != wanted["$ne"] if isinstance(wanted, dict) else record.get(name) == wanted for name, wanted in query.items()
+    )
 
 
 class History:
@@ -160,18 +175,13 @@ class History:
             self.records[number] = after
 
     def sweep(self) -> None:
-        """As chassis/runtime/merging.py does, in the same two steps for each id of writing."""
+        """What chassis/runtime/merging.py asks the database to do."""
         self.look()
-        for identity in sorted(self.due):
-            for origin in self.aliases.below(identity):
-                counts = self.aliases.resolve(origin)
-                for record in self.records:
-                    if record.get("customer_alias") == origin and record["customer_id"] != counts:
-                        record["customer_id"] = counts
-                        if counts == origin:
-                            del record["customer_alias"]
-                    elif record["customer_id"] == origin != counts and "customer_alias" not in record:
-                        record |= {"customer_id": counts, "customer_alias": origin}
+        for move in [move for identity in sorted(self.due) for move in self.aliases.moves(identity, "customer_id")]:
+            for record in (one for one in self.records if matches(one, move.query)):
+                record.update(move.change["$set"])
+                for name in move.change.get("$unset", ()):
+                    del record[name]
 
     def run(self, steps: int) -> None:
         acts = [self.merge, self.unmerge, self.hear, self.hear, self.look, self.write, self.write, self.give, self.sweep]
