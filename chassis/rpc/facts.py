@@ -10,18 +10,18 @@ from crm.common.v1 import history_service_pb2 as contract
 
 from chassis.kernel.errors import NotAllowed, NotFound
 from chassis.kernel.ids import id_at
-from chassis.messaging.envelope import SURVIVOR
 from chassis.messaging.relay import BATCH, newest_of, under_way
 from chassis.rpc.call import Call
 from chassis.rpc.documents import to_message
 from chassis.rpc.service import Handler
+from chassis.storage.aliases import Aliases
 from chassis.storage.changes import OUTBOX
 from chassis.storage.records import Document, Records
 
 # Those of the cursor's own batch are read again and passed over: so it must be more than one of the relay's batches.
 MOST = 2 * BATCH
 Place = tuple[int, str]  # position and id
-_HEADERS = {"position": 1, **{f"headers.ce-{name}": 1 for name in ("type", "aggregate", "subject", "customer", "survivor", "time")}}
+_HEADERS = {"position": 1, **{f"headers.ce-{name}": 1 for name in ("type", "aggregate", "subject", "customer", "time")}}
 
 
 def handler(stores: Sequence[Records]) -> Handler:
@@ -33,7 +33,7 @@ def handler(stores: Sequence[Records]) -> Handler:
         start = await _place(call, request.after_id, position, batch)
         rows = await _since(call, start, position, batch)
         behind = [row for row in rows if (row["position"], row["_id"]) > start]
-        facts = [fact for row in behind if _asked(fact := _fact(row), request)]
+        facts = [fact for row in behind if _asked(fact := _fact(row, call.aliases), request)]
         seen = await _seen(call, known, facts)
         return contract.ListFactsResponse(
             facts=[to_message(fact, contract.Fact.DESCRIPTOR) for fact in facts if (fact["noun"], fact["record_id"]) in seen],
@@ -81,11 +81,12 @@ async def _place(call: Call, after: str, position: int, batch: Sequence[str]) ->
     )
 
 
-def _fact(row: Document) -> Document:
+def _fact(row: Document, aliases: Aliases) -> Document:
+    """What is told of a fact; its customer is the one that counts now, whichever it was when that was announced."""
     headers: Mapping[str, str] = row["headers"]
     return {
         "event_id": row["_id"], "event_type": headers["ce-type"], "noun": headers["ce-aggregate"].rsplit(".", 1)[1],
-        "record_id": headers["ce-subject"], "customer_id": headers.get(SURVIVOR) or headers.get("ce-customer", ""), "time": datetime.fromisoformat(headers["ce-time"]),
+        "record_id": headers["ce-subject"], "customer_id": aliases.resolve(headers.get("ce-customer", "")), "time": datetime.fromisoformat(headers["ce-time"]),
     }  # fmt: skip
 
 

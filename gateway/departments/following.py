@@ -45,7 +45,8 @@ class Wanted:
         return (
             fact.department in self.departments
             and self.keeps(fact)
-            and all(getattr(self, name) in ("", getattr(fact, name)) for name in ("noun", "record_id", "customer_id"))
+            and all(getattr(self, name) in ("", getattr(fact, name)) for name in ("noun", "record_id"))
+            and self.customer_id in ("", fact.customer_id, fact.written_for)
         )
 
     def keeps(self, fact: Fact) -> bool:

@@ -16,6 +16,7 @@ from crm.common.v1 import history_service_pb2 as contract
 from cli.engines import Child, free_port, start_nats
 from gateway.graph.contract import to_global
 from tests.e2e.test_graph_websocket import ask, heard, listening, new_customer, new_opportunity, new_ticket, send, socket
+from tests.e2e.test_merges import BOSS, customer, merged, swept
 from tests.support.installation import Engines, Installation
 
 TICKETS = "subscription($after: String) { ticketChanged(after: $after) { eventId cursor record { ... on Ticket { subject } } } }"
@@ -41,6 +42,24 @@ async def refusal(connection: Any, query: str, **variables: Any) -> dict[str, An
         assert (await heard(connection))["type"] == "complete"
     found: dict[str, Any] = errors[0]["extensions"]
     return found
+
+
+async def test_by_the_id_of_a_merged_customer_is_told_what_happens_to_the_one_that_stayed(crm: Installation) -> None:
+    survivor, loser = await customer(crm, "听一"), await customer(crm, "听二")
+    await crm.ask("CreateNote", **BOSS, customer_id=survivor, text="之前")
+    await merged(crm, survivor, loser)
+    await swept(crm, loser)
+    async with socket(crm) as connection:
+        await ask(connection, "1", ACTIVITY, id=to_global("Customer", loser))
+        await listening(crm)
+        await crm.ask("CreateNote", **BOSS, customer_id=survivor, text="现在")
+        first = await told(connection, "customerActivity")
+    assert first["eventType"] == "crm.customer.v1.NoteCreated"
+    await crm.ask("CreateNote", **BOSS, customer_id=loser, text="错过")
+    async with socket(crm) as connection:
+        await ask(connection, "2", ACTIVITY, id=to_global("Customer", loser), after=first["cursor"])
+        missed = await told(connection, "customerActivity")
+    assert (missed["eventType"], missed["eventId"] == first["eventId"]) == ("crm.customer.v1.NoteCreated", False)
 
 
 async def test_what_happened_while_nobody_listened_is_told_once_and_in_order(crm: Installation) -> None:
