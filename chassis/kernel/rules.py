@@ -63,6 +63,13 @@ RULES: dict[str, tuple[str, str]] = {
     "version.stale": ("you saw version {seen}, it is now {present}; read it again and repeat your change", "您看到的是版本 {seen}，现在是版本 {present}；请重新读取后再修改"),
     "record.absent": ("there is no record «{id}» that you may see; check the id", "没有您可以查看的记录“{id}”；请核对编号"),
     "reference.absent": ("there is no record «{id}» that you may see", "引用的记录“{id}”不存在，或您无权查看"),
+    "customer.merged": (
+        "this customer is part of «{id}» by now; open that one and begin again, or undo the merge",
+        "该客户已并入“{id}”；请打开合并后的客户重新操作，或撤销合并",
+    ),
+    "merge.already": ("this customer is part of «{id}» since {day}; merge that one", "该客户自 {day} 起是“{id}”的一部分；请合并那个客户"),
+    "merge.large": ("{count} customers would be one, {most} may be; undo a merge first", "合并后将有 {count} 个客户，最多 {most} 个；请先撤销一次合并"),
+    "merge.undone": ("this merge was undone on {day}; the two are apart", "这次合并已于 {day} 撤销，两者已分开"),
     "person.inactive": ("there is no active person «{id}»; choose another one", "没有在职人员“{id}”；请另选一位"),
 }  # fmt: skip
 

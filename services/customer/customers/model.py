@@ -6,6 +6,7 @@ from typing import Any
 
 from chassis.kernel.errors import Conflict, Invalid, WrongState
 from chassis.kernel.money import micros
+from chassis.kernel.rules import sentence
 
 Document = dict[str, Any]
 DEEPEST = 10
@@ -60,5 +61,5 @@ def check_line(customer_id: str | None, line: list[str], below: int = 0) -> None
 
 def meanwhile(customer: Document, field: str) -> Conflict:
     """The refusal to change what is part of another customer."""
-    words = f"this customer is part of «{customer['merged_into_id']}» by now; open that one and begin again, or undo the merge"
-    return Conflict(words, code="MERGED_MEANWHILE", field=field, retryable=False)
+    params = {"rule": "customer.merged", "id": customer["merged_into_id"]}
+    return Conflict(sentence(params), code="MERGED_MEANWHILE", field=field, retryable=False, params=params)

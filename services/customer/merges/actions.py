@@ -81,7 +81,7 @@ async def _customer(customers: Customers, call: Call, identity: str, action: str
     try:
         return await customers.whole(call, identity, action)
     except NotFound as absent:
-        raise NotFound(absent.message, field=field) from absent
+        raise NotFound(absent.message, field=field, params=absent.params) from absent
 
 
 async def _stay_above(customers: Customers, call: Call, loser: Document) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from chassis.kernel.clock import MILLISECOND, day
 from chassis.kernel.errors import Conflict, Invalid, WrongState
+from chassis.kernel.rules import sentence
 from services.customer.customers.model import DEEPEST, meanwhile
 
 Document = dict[str, Any]
@@ -19,8 +20,8 @@ def check_pair(survivor: Document, loser: Document, zone: str) -> None:
     if survivor["_id"] == loser["_id"]:
         raise Invalid("a customer cannot be merged into itself; choose another one", field="loser_id")
     if loser.get("merged_into_id"):
-        words = f"this customer is part of «{loser['merged_into_id']}» since {day(loser['archive_time'], zone)}; merge that one"
-        raise WrongState(words, code="ALREADY_MERGED", field="loser_id")
+        params = {"rule": "merge.already", "id": loser["merged_into_id"], "day": str(day(loser["archive_time"], zone))}
+        raise WrongState(sentence(params), code="ALREADY_MERGED", field="loser_id", params=params)
     if survivor.get("merged_into_id"):
         raise meanwhile(survivor, "survivor_id")
     for customer, field in ((survivor, "survivor_id"), (loser, "loser_id")):
@@ -34,8 +35,8 @@ def check_pair(survivor: Document, loser: Document, zone: str) -> None:
 def check_seen(customer: Document, version: int | None, field: str) -> None:
     """Refuse a merge of what was changed since it was looked at."""
     if version is not None and version != customer["version"]:
-        words = f"you saw version {version} of this customer, it is now {customer['version']}; read it again and repeat the merge"
-        raise Conflict(words, field=field, retryable=False)
+        params = {"rule": "version.stale", "seen": str(version), "present": str(customer["version"])}
+        raise Conflict(sentence(params), field=field, retryable=False, params=params)
 
 
 def check_line(loser_id: str, line: list[str], below: int) -> None:
@@ -57,13 +58,15 @@ def later(moment: datetime, latest: datetime | None) -> datetime:
 def check_size(count: int) -> None:
     """Refuse more customers in one than can be kept apart."""
     if count > MOST:
-        raise WrongState(f"{count} customers would be one, {MOST} may be; undo a merge first", code="MERGE_TOO_LARGE", field="loser_id")
+        params = {"rule": "merge.large", "count": str(count), "most": str(MOST)}
+        raise WrongState(sentence(params), code="MERGE_TOO_LARGE", field="loser_id", params=params)
 
 
 def check_undo(merge: Document, survivor: Document, loser: Document, zone: str) -> None:
     """Refuse to undo what is undone, or what cannot be had back."""
     if merge["state"] == UNDONE:
-        raise WrongState(f"this merge was undone on {day(merge['undo_time'], zone)}; the two are apart", code="MERGE_UNDONE")
+        params = {"rule": "merge.undone", "day": str(day(merge["undo_time"], zone))}
+        raise WrongState(sentence(params), code="MERGE_UNDONE", params=params)
     if survivor.get("erase_time") or loser.get("erase_time"):
         words = "this merge cannot be undone: the customer was erased, and with it what was written for either"
         raise WrongState(words, code="UNDO_OVER")
