@@ -208,9 +208,12 @@ class Segments(Records):
 
     def wait(self, call: Call, customer_id: str, until: datetime) -> None:
         """Judge a customer anew at a moment, or before: one moment is kept for all segments, the first. The mark tells whoever judges them
-        now by the time that they are judged here too, maybe by a segment that is new: both cannot be right."""
+        now by the time that they are judged here too, maybe by a segment that is new: both cannot be right. Where an earlier moment is kept
+        that has not come yet, nothing is written: whoever judges them then reads the segments later than we did."""
         kept = {"$min": {FLIP: until}, "$set": {FLIP_MARK: new_id()}}
-        call.changes.write(self.customers.resource, UpdateOne({"_id": customer_id}, kept))
+        sooner = {"$not": {"$lte": until}}  # none is kept, or a later one
+        due = {"$expr": {"$lte": [f"${FLIP}", "$$NOW"]}}
+        call.changes.write(self.customers.resource, UpdateOne({"_id": customer_id, "$or": [{FLIP: sooner}, due]}, kept))
 
     def waited(self, call: Call, customer: Document, until: datetime | None) -> None:
         """The moment of a customer has come: keep the next one. A conflict where the customer, or what is waited for, changed meanwhile."""
