@@ -176,7 +176,7 @@ def _convert(value: Any, field: FieldDescriptor, path: str) -> Any:
         if name == "crm.common.v1.Money":
             return money_of(value, path)
         if name == "crm.common.v1.Criteria":
-            return to_criteria(value, _criteria_of(field))
+            return _criteria(value, field, path)
         return to_request(value, field.message_type, f"{path}.")
     mark = traits(field)
     if mark.refers_to:
@@ -291,6 +291,15 @@ def to_criteria(value: Any, descriptor: Descriptor, level: int = 1) -> criteria_
     if len(parts) == 1:
         return parts[0]
     return criteria_pb2.Criteria(all=criteria_pb2.CriteriaList(items=parts))
+
+
+def _criteria(value: Any, field: FieldDescriptor, path: str) -> criteria_pb2.Criteria:
+    """The criteria that a record holds; a refusal names the field of the record, not the filter of a list."""
+    try:
+        return to_criteria(value, _criteria_of(field))
+    except Invalid as refusal:
+        named = f"{path}{refusal.field.removeprefix('filter')}"
+        raise Invalid(refusal.message, code=refusal.code, field=named) from refusal
 
 
 def _parts(value: Any, descriptor: Descriptor, level: int) -> Iterator[criteria_pb2.Criteria]:

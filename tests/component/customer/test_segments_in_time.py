@@ -245,3 +245,4 @@ async def test_the_graph_takes_them_and_tells_them(crm: Installation) -> None:
         refusal = await create(condition)
         assert refusal["segment"] is None
         assert words in refusal["errors"][0]["message"]
+        assert refusal["errors"][0]["path"][:2] == ["input", "criteria"]
