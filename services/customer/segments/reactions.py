@@ -71,7 +71,7 @@ def time_passing(segments: Segments, customers: Customers) -> Timer:
 
         return fire
 
-    return Timer("segments", customers, FLIP, {}, prepare=prepare)
+    return Timer("segments", customers, FLIP, {}, prepare=prepare, opened=False)
 
 
 def _judge(

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from pymongo import UpdateOne
-from pymongo.errors import WriteError
+from pymongo.errors import ExecutionTimeout, WriteError
 
-from chassis.kernel.errors import Invalid, NotFound
+from chassis.kernel.errors import Conflict, Invalid, NotFound
 from chassis.rpc.call import Call
 from chassis.runtime.timers import Timer, Timers
 from tests.support.checks import equals, refused, trace
@@ -220,7 +221,7 @@ async def _over(worker: Timers, timer: Timer, moment: datetime) -> bool:
     return await worker.fire_due(timer, moment) == 0
 
 
-ERRORS = (Invalid("not now"), RuntimeError("broken"), NotFound("gone"), WriteError("cannot be stored"))
+ERRORS = (Invalid("not now"), RuntimeError("broken"), NotFound("gone"), WriteError("cannot be stored"), ExecutionTimeout("slow"))
 
 
 async def test_records_at_fault_are_tried_alone_and_again_later_and_the_rest_goes_through(
@@ -239,19 +240,47 @@ async def test_records_at_fault_are_tried_alone_and_again_later_and_the_rest_goe
 
     (worker, _), timer, mark = await alone(crm, sometimes)
     ids = await many(crm, mark, 40)
-    bad |= dict(zip(ids[::11], ERRORS, strict=True))
+    bad |= dict(zip(ids[::8], ERRORS, strict=True))
     moment, before = later(2 * LONG), failures(crm)
     assert await worker.fire_due(timer, moment) == 40
     assert await fired(crm, ids) == set(ids) - bad.keys()
-    assert failures(crm) - before == 4
+    assert failures(crm) - before == 5
     assert told("timer", "record", "tries", "seconds") == {("wait_end", identity, 1, 2.0) for identity in bad}
     assert await worker.fire_due(timer, moment) == 0  # they wait for two seconds
     del bad[ids[0]]
     caplog.clear()
     await asyncio.sleep(2)
-    assert await worker.fire_due(timer, moment) == 4
+    assert await worker.fire_due(timer, moment) == 5
     assert await fired(crm, ids) == set(ids) - bad.keys()
     assert told("tries", "seconds") == {(2, 4.0)}
+
+
+async def test_a_database_that_is_too_busy_is_asked_once_a_look_and_each_alone_later(crm: Installation) -> None:
+    busy, asked = True, []
+
+    async def prepare(call: Call, due: Any) -> Any:
+        asked.append(len(due))
+        if busy:
+            raise Conflict("too busy", code="BUSY")
+        return crm.suite["support"].timers[0].fire
+
+    _, timer, mark = await alone(crm, None)
+    timer = replace(timer, fire=None, prepare=prepare)
+    support = crm.suite["support"]
+    worker = Timers([timer], support.database, support.own_call, support.metrics)
+    ids = await many(crm, mark, 9)
+    moment = later(2 * LONG)
+    assert await worker.fire_due(timer, moment) == 0
+    assert asked == [9]
+    await asyncio.sleep(2)
+    await worker.fire_due(timer, moment)
+    assert asked == [9, 1]  # and the look was over
+    busy = False
+    await worker.fire_due(timer, moment)
+    assert asked == [9] + [1] * 9
+    await asyncio.sleep(4)  # the second time it waits for longer
+    await worker.fire_due(timer, moment)
+    assert await fired(crm, ids) == set(ids)
 
 
 async def test_records_that_write_the_same_third_one_find_their_order(crm: Installation) -> None:

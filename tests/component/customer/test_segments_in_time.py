@@ -92,6 +92,10 @@ async def test_each_segment_has_its_moment_though_one_is_kept(crm: Installation)
     assert (await stored(crm, one.id))[FLIP] <= one.update_time.ToDatetime(UTC) + timedelta(seconds=2.001)
     assert await become(crm, second.id, one) < await become(crm, first.id, one)
     assert await facts(crm, first.id, one.id) == await facts(crm, second.id, one.id) == ["Entered"]
+    rows = (
+        crm.suite["customer"].database["outbox"].find({"headers.ce-subject": {"$in": [f"{made.id}-{one.id}" for made in (first, second)]}})
+    )
+    assert len({row["headers"]["ce-correlation"] async for row in rows}) == 2  # of one version of the customer, yet two requests
     await crm.ask("ArchiveSegment", segment_id=second.id)
     await crm.ask("UpdateSegment", segment_id=first.id, version=1, update_mask=mask("criteria"), criteria=young("时三", 9))
     await become(crm, first.id, one)  # still young, so it never went
@@ -114,7 +118,7 @@ def alone(crm: Installation, region: str, prepare: Any = None) -> tuple[Timers, 
     """A worker for the customers of a region, to be told what time it is."""
     customer = crm.suite["customer"]
     (real,) = customer.timers
-    timer = Timer(real.name, real.store, real.due, {"region": region}, prepare=prepare or real.prepare)
+    timer = Timer(real.name, real.store, real.due, {"region": region}, prepare=prepare or real.prepare, opened=real.opened)
     return Timers([timer], customer.database, customer.own_call, customer.metrics), timer
 
 
@@ -138,10 +142,11 @@ async def test_a_day_ends_at_midnight_of_the_company(crm: Installation) -> None:
 async def test_a_segment_that_is_made_while_a_moment_comes_is_waited_for(crm: Installation) -> None:
     customer = crm.suite["customer"]
     await segment(crm, "时七", criteria=young("时七", 5))
-    one = await make(crm, "时七")
+    one = await make(crm, "时七", phone="+86 10 6234 5671")
     await crm.settled()
 
     async def prepare(call: Call, due: Any) -> Any:
+        assert isinstance(due[0]["phone"], bytes)  # what nobody reads stays sealed
         fire = await customer.timers[0].firing(call, due)  # it knows one segment
         await segment(crm, "时七", criteria=young("时七", 200))
         return fire
@@ -192,7 +197,7 @@ async def test_whatever_happens_meanwhile_all_end_where_they_belong(crm: Install
             fresh = (await crm.ask("GetSegment", segment_id=one.id)).segment
             await crm.ask("UpdateSegment", segment_id=one.id, version=fresh.version, update_mask=mask("criteria"), criteria=asked)
         await asyncio.sleep(chance.uniform(0, 0.15))
-    await asyncio.sleep(2)  # all moments are over
+    await asyncio.sleep(3)  # all moments are over, and looked at
     await crm.settled()
     database = crm.suite["customer"].database
     when = crm.suite["customer"].own_call("test").when
