@@ -64,7 +64,7 @@ async def create(noun: Noun, tickets: Tickets, call: Call, **values: Any) -> Doc
     skill = values.get("skill", "")
     chosen = None if values.get("owner_id") else await choose(tickets, call, skill)
     if skill and not chosen and not values.get("owner_id"):
-        call.changes.reason = call.changes.reason or model.nobody_with(skill)
+        call.changes.reason = "；".join(filter(None, (call.changes.reason, model.nobody_with(skill))))
     return tickets.create(call, values, events.TicketCreated, assign_to=chosen or "")
 
 
