@@ -29,7 +29,7 @@ from tests.support.installation import Engines, Installation
 
 # What is looked for in the database in turns is looked for less often: two idle installations took a third of a core from the tests beside
 # them. Each commit wakes the relay, and each job the workers, of their process; only those of other replicas are found by looking.
-relay.IDLE_SECONDS = 2.0
+relay.IDLE_SECONDS = relay.QUIET_SECONDS = 2.0
 jobs.LOOK_SECONDS = merging.LOOK_SECONDS = 1.0
 chain.IDLE_SECONDS = erasure.PAUSE_SECONDS = 2.0
 webhooks.PAUSE_SECONDS = 0.4

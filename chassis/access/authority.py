@@ -23,6 +23,8 @@ log = logging.getLogger("crm.access")
 FetchDirectory = Callable[[access_service_pb2.GetDirectoryRequest], Awaitable[access_service_pb2.GetDirectoryResponse]]
 FetchKeys = Callable[[], Awaitable[Mapping[str, bytes]]]
 REFRESH_SECONDS = 2.0
+# A key that is new is asked for when the first token of it comes; one that is old stays for as long as its tokens last, and a minute.
+KEYS_SECONDS = 10.0
 _ANSWERS = 20  # in which a refresh takes what changed: the directory with the first, the parts in as many as their size wants
 _CACHE = 4096
 
@@ -38,6 +40,7 @@ class Authority:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     parts: Sequence[Part[Any]] = PARTS
     _keys: dict[str, OKPKey] = field(default_factory=dict)
+    _keys_due: float = 0.0
     _seen: OrderedDict[str, tuple[Caller, float]] = field(default_factory=OrderedDict)
 
     @property
@@ -86,7 +89,8 @@ class Authority:
         the organization fails in between, by what came."""
         found = known = self.directory
         try:
-            await self._load_keys()
+            if monotonic() > self._keys_due:
+                self._keys_due = monotonic() + (KEYS_SECONDS if await self._load_keys() or self._keys else 0.0)
             for _ in range(_ANSWERS):
                 request = access_service_pb2.GetDirectoryRequest(known_revision=found.revision, known_parts=found.parts.wanted(self.parts))
                 answer = await self.fetch_directory(request)

@@ -34,6 +34,8 @@ from chassis.storage.records import Document
 
 log = logging.getLogger("crm.jobs")
 LOOK_SECONDS, TIDY_SECONDS = 0.5, 60.0
+# Where no job runs: one that was begun in another replica is found by looking.
+QUIET_SECONDS = 2.0
 IDLE_SECONDS = 5.0
 LONGEST_WAIT = 30.0
 # While others ask, a batch takes about a moment and has at most so many rows, and the job rests twice as long as it took, at most so long.
@@ -141,7 +143,7 @@ class Jobs:
                         await self._tidy(now())
                 except (PyMongoError, Conflict) as error:
                     log.warning("jobs wait", extra={"reason": str(error)[:200]})
-                await self.work.wait(LOOK_SECONDS, since)
+                await self.work.wait(LOOK_SECONDS if self._tasks else QUIET_SECONDS, since)
         finally:
             await settle(self._tasks.values())
             self._tasks.clear()

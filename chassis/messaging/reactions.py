@@ -21,6 +21,7 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from chassis.kernel.clock import now
 from chassis.kernel.errors import Conflict, CrmError
+from chassis.messaging import quiet
 from chassis.messaging.broker import stream_name
 from chassis.messaging.envelope import Event, decode, know
 from chassis.messaging.upcasting import Upcasters, must_reach_today, understood
@@ -145,16 +146,20 @@ class Consumer:
         return await self.context.pull_subscribe_bind(self.durable, stream)
 
     async def _next(self, subscription: JetStreamContext.PullSubscription) -> None:
-        try:
-            messages = await subscription.fetch(BATCH, timeout=FETCH_SECONDS)
-        except TimeoutError:
-            return
+        messages = await self._fetched(subscription)
         mine = [message for message in messages if self.reaction.hears(message.subject)]
         if mine:
             await self.handle(mine)
         for message in messages:
             if not self.reaction.hears(message.subject):
                 await message.ack()
+
+    async def _fetched(self, subscription: JetStreamContext.PullSubscription) -> list[Msg]:
+        try:
+            return await subscription.fetch(BATCH, timeout=FETCH_SECONDS)
+        except TimeoutError:  # nothing comes at the moment: what comes next comes alone, and the rest with the next fetch
+            found = await quiet.first(subscription)
+            return [found] if found else []
 
     async def handle(self, messages: list[Msg]) -> None:
         """Bring a batch to its effect; one that fails as a whole is tried by halves, so that what is at fault ends up alone."""

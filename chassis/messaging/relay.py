@@ -23,12 +23,13 @@ from chassis.observe.metrics import Metrics
 from chassis.observe.traces import Traces, traceparent
 from chassis.storage.changes import OUTBOX
 from chassis.storage.client import Database
-from chassis.storage.lease import LEASES, Lease
+from chassis.storage.lease import LEASES, Lease, Together
 
 log = logging.getLogger("crm.relay")
 NAME = "relay"
 BATCH = 500
-IDLE_SECONDS = 0.2
+# Each commit wakes the relay of its own process. Those of other replicas are found by looking: often while there are any.
+IDLE_SECONDS, QUIET_SECONDS, OTHERS_SECONDS = 0.2, 0.8, 60.0
 KEEP_DAYS = 90
 # An acknowledgement that was lost on its way is missed after this; publishing once more does no harm.
 ACK_SECONDS = 3
@@ -48,12 +49,13 @@ class Relay:
 
     def __init__(
         self, department: str, database: Database, context: JetStreamContext, metrics: Metrics, traces: Traces,
-        make_stream: Callable[[], Awaitable[None]],
+        make_stream: Callable[[], Awaitable[None]], together: Together | None = None,
     ) -> None:  # fmt: skip
         self.department, self.database, self.context = department, database, context
         self.metrics, self.traces, self.make_stream = metrics, traces, make_stream
         self.woken = asyncio.Event()
-        self.lease = Lease(database, NAME)
+        self.lease = Lease(database, NAME, together)
+        self._others_until = 0.0
         self._sequence, self._position, self._look_due, self._short = 0, 0, 0.0, False
         self._unmarked: list[str] = []  # the batch under way: somebody may have heard of it
 
@@ -64,16 +66,20 @@ class Relay:
     async def run(self) -> None:
         """Publish until cancelled; failures of database or broker are waited out."""
         while True:
+            woken, count = self.woken.is_set(), 0
             self.woken.clear()
             try:
-                busy = await self.lease.hold() and await self._turn() == BATCH
+                if await self.lease.hold():
+                    count = await self._turn()
             except (PyMongoError, NatsError, TimeoutError, OSError) as error:
                 log.warning("relay waits", extra={"reason": str(error)[:200] or type(error).__name__})
                 await asyncio.sleep(0.5)
                 continue
-            if not busy:
+            if count and not woken:
+                self._others_until = time.monotonic() + OTHERS_SECONDS
+            if count < BATCH:
                 try:
-                    async with asyncio.timeout(IDLE_SECONDS):
+                    async with asyncio.timeout(IDLE_SECONDS if self._others_until > time.monotonic() else QUIET_SECONDS):
                         await self.woken.wait()
                 except TimeoutError:
                     continue

@@ -40,18 +40,23 @@ class Reads:
     def __init__(self, database: Database) -> None:
         self.database = database
         self._waiting: list[dict[str, Any]] = []
+        self._noted, self.written = asyncio.Event(), asyncio.Event()
 
     async def note(self, call: Call, answer: Message) -> None:
         """Note what of an answer, as its reader gets it, is personal. Waits only where too much is noted already."""
         seen = [*call.seen, *personal_in(call, answer)] if holds_personal(answer.DESCRIPTOR) else call.seen
         self._waiting += _entries(call, seen)
+        if self._waiting:
+            self._noted.set()
         if len(self._waiting) >= MOST_WAITING:
             await self.flush()
 
     async def run(self) -> None:
-        """Write what waits, four times a second."""
+        """Write what waits, at most four times a second."""
         while True:
+            await self._noted.wait()
             await asyncio.sleep(FLUSH_SECONDS)
+            self._noted.clear()
             await self.flush()
 
     async def flush(self) -> None:
@@ -61,9 +66,11 @@ class Reads:
             return
         try:
             await self.database[AUDIT].insert_many(entries, ordered=False)
+            self.written.set()
         except BaseException as error:
             if not isinstance(error, BulkWriteError) or any(line["code"] != _DUPLICATE for line in error.details["writeErrors"]):
                 self._waiting = entries + self._waiting
+                self._noted.set()
                 raise
 
 

@@ -47,7 +47,7 @@ from chassis.storage import aliases, chain, client
 from chassis.storage.changes import AUDIT, OUTBOX, REQUESTS, Changes
 from chassis.storage.encryption import INDEX as VAULT_INDEX
 from chassis.storage.encryption import VAULT, Vault
-from chassis.storage.lease import LEASES, Lease
+from chassis.storage.lease import LEASES, Lease, Together
 from chassis.storage.records import Records
 
 log = logging.getLogger("crm.department")
@@ -115,7 +115,8 @@ class Department:
             self.jetstream = self.nats.jetstream(publish_async_max_pending=4000)
             await broker.ensure_stream(self.jetstream, self.name, replicas=self.settings.nats_replicas)
         self.traces = Traces(self.name, self.settings.otlp_endpoint)
-        self.relay = Relay(self.name, self.database, self.jetstream, self.metrics, self.traces, self._make_stream)
+        together = Together()
+        self.relay = Relay(self.name, self.database, self.jetstream, self.metrics, self.traces, self._make_stream, together)
         self.consumers = {consumer.durable: consumer for consumer in map(self._consumer, self.reactions)}
         self.measures = Measures(self.metrics.registry, self.database, self.consumers, identity)
         for step in self.at_start:
@@ -141,9 +142,10 @@ class Department:
         sweep = merging.Sweep(self.aliases, self.own_call, self._places())
         beside_work = (*self.alone, *timers, *forgetting, sweep.run, self.jobs.run, self._migrate_beside)
         alone = {work.__qualname__: work for work in beside_work}
-        self._leases = [Lease(self.database, name) for name in alone]
+        self._leases = [Lease(self.database, name, together) for name in alone]
         beside = [partial(lease.while_held, work) for lease, work in zip(self._leases, alone.values(), strict=True)]
         self.chain = chain.Chain(self.name, self.database, self.vault, self.deliver)
+        self.server.reads.written = self.chain.woken
         for run in [self.relay.run, self.authority.keep_fresh, self.chain.run, self.vault.run, self.aliases.run, self.server.reads.run]:
             self._tasks.append(asyncio.create_task(watched(run)))
         self._tasks.append(asyncio.create_task(self._serve_when_ready([*consumers, self.reconciler.run, *self.workers, *beside])))
@@ -254,9 +256,11 @@ class Department:
         return Changes(self.database, actor_id, request_id, method, self.wake, vault=self.vault, aliases=self.aliases)
 
     def wake(self, events: int) -> None:
-        """Wake the relay after a commit; a migration has none, and a replica finds what it announced."""
+        """Wake the relay and the chain after a commit; a migration has none, and a replica finds what it announced."""
         if relay := getattr(self, "relay", None):
             relay.wake(events)
+        if sealing := getattr(self, "chain", None):
+            sealing.woken.set()
 
     def wanted_indexes(self) -> dict[str, list[IndexModel]]:
         """Every index that reads stand on, by collection."""

@@ -31,7 +31,7 @@ from chassis.storage.records import Records
 log = logging.getLogger("crm.erasure")
 SOURCE = "customer"
 BATCH = 200
-PAUSE_SECONDS = 1.0
+PAUSE_SECONDS = 5.0
 Document = dict[str, Any]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from chassis.observe.metrics import Metrics
 from chassis.runtime.proxies import BehindProxies
 
 Ready = Callable[[], Awaitable[dict[str, bool]]]
+TICK_SECONDS = 1.0
 
 
 def ops_app(service: str, metrics: Metrics, ready: Ready, measure: Callable[[], Awaitable[None]] | None = None) -> Starlette:
@@ -38,6 +40,20 @@ def ops_app(service: str, metrics: Metrics, ready: Ready, measure: Callable[[], 
     return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", show)])
 
 
+class _Server(uvicorn.Server):
+    """Ticks once a second, for the date that answers carry; uvicorn's own wakes ten times a second to see whether it is to end."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ending = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self.ending.wait()
+
+
 class HttpServer:
     """uvicorn inside an event loop that somebody else runs. WebSockets are served where `largest_message` says how many bytes one may
     have. What is said of the client is believed from the `trusted` networks only."""
@@ -50,7 +66,7 @@ class HttpServer:
             BehindProxies(app, trusted), proxy_headers=False, log_config=None, access_log=False, lifespan="off", server_header=False, backlog=backlog,
             ws="websockets-sansio" if largest_message else "none", ws_max_size=largest_message or 1, timeout_graceful_shutdown=5, h11_max_incomplete_event_size=16384,
         )  # fmt: skip
-        self.server = uvicorn.Server(config)
+        self.server = _Server(config)
         self.server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         self.task: asyncio.Task[None] | None = None
 
@@ -66,6 +82,7 @@ class HttpServer:
     async def stop(self) -> None:
         """Finish what runs, then end."""
         self.server.should_exit = True
+        self.server.ending.set()
         if self.task:
             await self.task
 

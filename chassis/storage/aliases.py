@@ -87,6 +87,8 @@ class Aliases:
         self._latest: datetime | None = None
         self._looked = 0.0
         self._looking = asyncio.Lock()
+        self._seen: set[tuple[str, datetime]] = set()
+        self.news = asyncio.Event()  # somebody waits for it who sweeps after it
 
     # ---- what is known
 
@@ -175,6 +177,10 @@ class Aliases:
             news = {} if self._latest is None else {"time": {"$gte": self._latest - OVERLAP}}
             rows = await self.database[COLLECTION].find(news, dict.fromkeys(("into", "since", "undone", "time"), 1)).to_list()
             self.take(rows)
+            seen = {(row["_id"], row["time"]) for row in rows}
+            if not seen <= self._seen:
+                self.news.set()
+            self._seen = seen
             self._latest = max((row["time"] for row in rows), default=self._latest)
             self._looked = time.monotonic()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -34,6 +35,8 @@ INDEXES = [
 ]
 MOST_ENTRIES = 500
 IDLE_SECONDS = 1.0
+# What this process wrote wakes it. What a killed replica left is found by looking.
+LOOK_SECONDS = 5.0
 CHECKPOINT_SECONDS = 60.0
 _ALGORITHM = "Ed25519"
 _MARKS = ("pending", "block")
@@ -79,27 +82,36 @@ class Chain:
 
     def __init__(self, department: str, database: Database, vault: Vault, deliver: Deliver | None = None) -> None:
         self.department, self.database, self.vault, self.deliver = department, database, vault, deliver
+        self.woken = asyncio.Event()
         self._key: OKPKey | None = None
         self._due = 0.0
         self._told = 0
 
     async def run(self) -> None:
-        """Seal whenever something waits; failures of the database are waited out."""
+        """Seal what waits, once a second while anything is written; failures of the database are waited out."""
         await self._begin()
         while True:
             try:
-                sealed = await self.seal()
+                self.woken.clear()
+                sealed = await self.seal() if await self._waiting() else 0
                 await self._tell()
             except (PyMongoError, CrmError, Duplicate, OSError, TimeoutError) as error:
                 log.info("chain waits", extra={"reason": str(error)[:200]})
                 sealed = 0
+                self.woken.set()
             if sealed < MOST_ENTRIES:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK_SECONDS):
+                        await self.woken.wait()
                 await asyncio.sleep(IDLE_SECONDS)
 
     async def _begin(self) -> None:
         """Entries of before there was a chain are sealed with the first blocks."""
         if await self.head() is None:
             await self.database[AUDIT].update_many({"block": None, "pending": None}, {"$set": {"pending": True}})
+
+    async def _waiting(self) -> bool:
+        return bool(await self.database[AUDIT].find({"pending": True}, {"_id": 1}).hint("pending").limit(1).to_list())
 
     async def seal(self) -> int:
         """Seal the oldest pending entries as one block; how many. A second replica that does so at once fails on the block's number."""

@@ -21,23 +21,51 @@ LOOK_SECONDS = 1.0
 _PAST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+class Together:
+    """The leases of one process: those that it holds are prolonged with one write."""
+
+    def __init__(self) -> None:
+        self.holder, self.leases = new_id(), list[Lease]()
+        self.turn = asyncio.Lock()
+
+
 class Lease:
     """A lease by its name; another replica has it five seconds after its holder went silent, or at once when it was released.
 
     `kept` is what holders leave to each other; it is read anew with each new `term` (1, 2, 3 …), which `begun` tells once.
     """
 
-    def __init__(self, database: Database, name: str) -> None:
-        self.database, self.name, self.holder = database, name, new_id()
+    def __init__(self, database: Database, name: str, together: Together | None = None) -> None:
+        self.together = together or Together()
+        self.together.leases.append(self)
+        self.database, self.name, self.holder = database, name, self.together.holder
         self.kept: dict[str, Any] = {}
         self.begun, self.term = False, 0
         self._until = 0.0
 
     async def hold(self) -> bool:
         """Whether it is ours now; taken or prolonged where that is due. Raises what the driver raises."""
-        moment = time.monotonic()
-        if self._until > moment:
+        if self._until > time.monotonic():
             return True
+        async with self.together.turn:
+            return self._until > time.monotonic() or await self._prolonged() or await self._taken()
+
+    async def _prolonged(self) -> bool:
+        """Prolong, with one write, all that this process holds; whether all are its own still. What was lost has to be taken anew."""
+        ours, moment = [one for one in self.together.leases if one._until], time.monotonic()
+        if self not in ours:
+            return False
+        query = {"_id": {"$in": [one.name for one in ours]}, "holder": self.holder}
+        longer = [{"$set": {"until": {"$add": ["$$NOW", LEASE_SECONDS * 1000]}}}]
+        if (await self._leases.update_many(query, longer)).matched_count < len(ours):
+            return False
+        for one in ours:
+            one._until = moment + LEASE_SECONDS / 2
+        return True
+
+    async def _taken(self) -> bool:
+        """Whether it is ours, taken where it was free."""
+        moment, self._until = time.monotonic(), 0.0
         free: dict[str, Any] = {"$or": [{"$eq": ["$holder", self.holder]}, {"$lt": ["$until", "$$NOW"]}]}
         other = {"$ne": ["$holder", self.holder]}
         take = [{"$set": {
@@ -81,7 +109,7 @@ class Lease:
                     work = asyncio.ensure_future(run())
                 if work is None:
                     await asyncio.sleep(LOOK_SECONDS)
-                elif (await asyncio.wait([work], timeout=LOOK_SECONDS))[0]:
+                elif (await asyncio.wait([work], timeout=max(0.01, self._until - time.monotonic())))[0]:
                     return work.result()
         finally:
             await settle([work] if work else [])
