@@ -20,6 +20,7 @@ from services.customer.notes import api as notes_api
 from services.customer.notes.store import Notes
 from services.customer.segments import api as segments_api
 from services.customer.segments import reactions as segment_reactions
+from services.customer.segments.migrations import first_flips
 from services.customer.segments.store import Segments
 from services.customer.settings import Settings
 from services.customer.timeline import api as timeline_api
@@ -51,6 +52,7 @@ def build(settings: Settings) -> Department:
     department.closing = [*department.closing, *(channel.close for channel in owners)]
     department.indexes = {WORK: [WORK_INDEX, index_of_alias("customer_id")]}
     department.timers = [segment_reactions.time_passing(segments, customers)]
+    department.migrations = [first_flips(segments, settings.time_zone)]
     accesses = Accesses()
     department.places = places(accesses)
     department.models = [timeline_reactions.model(timeline), access_reactions.model(accesses)]

@@ -45,7 +45,7 @@ def reactions(segments: Segments, customers: Customers, own_call: OwnCall) -> li
             segment = await call.database[segments.resource].find_one({"_id": identity})
             if segment is None or segment.get("archive_time") or segment.get("built_criteria") == segment["criteria"]:
                 continue
-            await _fill(segments, own_call, segment)
+            await fill(segments, own_call, segment)
             fresh = await call.database[segments.resource].find_one({"_id": identity})
             if fresh is not None and fresh["criteria"] == segment["criteria"]:
                 # No version of its own: who edits the segment meanwhile has not been overtaken by anybody.
@@ -96,7 +96,7 @@ def _keep(segments: Segments, call: Call, judges: Sequence[model.Judge], stored:
         segments.wait(call, customer["_id"], turn)
 
 
-async def _fill(segments: Segments, own_call: OwnCall, segment: Document) -> None:
+async def fill(segments: Segments, own_call: OwnCall, segment: Document) -> None:
     """Judge all whom the criteria concern, and all who are in it; each batch at its own moment."""
     async for batch in segments.concerned(own_call("segments:fill"), segment, BATCH):
         call = own_call("segments:fill")

@@ -6,16 +6,20 @@ import asyncio
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
 from chassis.kernel.clock import day, start_of
 from chassis.rpc.call import Call
+from chassis.runtime.migrations import migrate
 from chassis.runtime.timers import Timer, Timers
 from gateway.graph.contract import from_global
 from services.customer.segments import model
+from services.customer.segments.migrations import first_flips
 from services.customer.segments.store import FLIP, FLIP_MARK
 from tests.component.customer.test_segments import SEGMENTS, make, members, segment, state
 from tests.support.checks import equals, mask, refused
@@ -137,6 +141,25 @@ async def test_a_day_ends_at_midnight_of_the_company(crm: Installation) -> None:
         assert await worker.fire_due(timer, midnight) == 1
         assert (await members(crm, made.id), await members(crm, later.id)) == expected
     assert FLIP not in await stored(crm, one.id)
+
+
+async def test_another_zone_of_the_company_is_reckoned_with_once(crm: Installation) -> None:
+    customer = crm.suite["customer"]
+    made = await segment(crm, "时九", criteria=within("时九", "create_time", EQUALS, relative_days=0))
+    one = await make(crm, "时九")
+    await become(crm, made.id, one)
+    kept, notes = (await stored(crm, one.id))[FLIP], customer.database["migrations"]
+
+    def own_call(method: str, zone: str) -> Call:
+        return replace(customer.own_call(method), zone=zone)
+
+    segments = next(service.records for service in customer.services if service.records and service.records.resource == "segments")
+    for zone in ("Pacific/Kiritimati", "Asia/Shanghai"):  # its midnight comes six hours before
+        for _ in range(2):
+            await migrate(customer.database, [first_flips(segments, zone)], partial(own_call, zone=zone))
+        assert {row["_id"] async for row in notes.find({"_id": {"$regex": "flips"}})} == {f"customers.flips-{zone}"}
+    sooner = start_of(day(one.create_time.ToDatetime(UTC), "Pacific/Kiritimati") + timedelta(days=1), "Pacific/Kiritimati")
+    assert (await stored(crm, one.id))[FLIP] == min(kept, sooner)
 
 
 async def test_a_segment_that_is_made_while_a_moment_comes_is_waited_for(crm: Installation) -> None:
