@@ -114,6 +114,11 @@ class Contract:
         return {field.name: str(traits(field).unique) for field in self.record.fields if traits(field).unique}
 
     @cached_property
+    def immutable(self) -> tuple[str, ...]:
+        """Fields that are given once and kept: no update takes them."""
+        return tuple(field.name for field in self.record.fields if annotations_pb2.BEHAVIOR_IMMUTABLE in traits(field).behaviors)
+
+    @cached_property
     def references(self) -> dict[str, str]:
         """Fields that hold ids of records → the noun that they refer to."""
         return {field.name: str(traits(field).refers_to) for field in self.record.fields if traits(field).refers_to}

@@ -31,6 +31,7 @@ class Noun:
     `refers` are the nouns to which its references must point: records that the caller may see, in use.
     `prepare` looks at other records for a batch beyond that (owners to inherit …) and returns a refusal or None for each.
     `changeable` refuses an update of a record in a state that forbids it; imports are not asked.
+    `moves` are immutable fields that an import may still tell anew, for a command of their own moves them too.
     `permitted` refuses what a caller who may update the record may still not change of it.
     """
 
@@ -41,6 +42,7 @@ class Noun:
     changeable: Check | None = None
     permitted: Permitted | None = None
     refers: tuple[Records | RemoteRecords, ...] = ()
+    moves: tuple[str, ...] = ()
 
     def event(self, participle: str) -> Any:
         """The event class of a participle, e.g. "Created"."""
@@ -178,7 +180,7 @@ class Noun:
         )
         return upserts(
             self.records, self.service, name, created=self.event("Created"), updated=self.event("Updated"),
-            required=required, check=self.check, prepare=self._prepared,
+            required=required, check=self.check, prepare=self._prepared, moves=self.moves,
         )  # fmt: skip
 
 

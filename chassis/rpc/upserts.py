@@ -18,6 +18,7 @@ from chassis.rpc import survivors
 from chassis.rpc.call import Call
 from chassis.rpc.documents import to_document
 from chassis.rpc.service import Handler, response_class, validate
+from chassis.storage.aliases import CUSTOMER_ID, origin_of
 from chassis.storage.ownership import OWNER_FIELDS
 from chassis.storage.records import KEPT_FIELDS, Document, Records
 
@@ -29,15 +30,17 @@ BREATH_SECONDS = 0.002
 
 def upserts(
     records: Records, service: ServiceDescriptor, name: str, *, created: type[Message], updated: type[Message],
-    required: tuple[str, ...], check: Check | None = None, prepare: Prepare | None = None,
+    required: tuple[str, ...], check: Check | None = None, prepare: Prepare | None = None, moves: tuple[str, ...] = (),
 ) -> Handler:  # fmt: skip
     """The handler of a BatchUpsert.
 
+    What the contract calls immutable is refused where a row differs from what is stored, but for `moves`, which a command of its own moves too.
     `check` completes or refuses one document by the model's rules; `prepare` does the same for the batch where other
     records must be looked at, and returns a refusal or None for each.
     """
     method = service.methods_by_name[name]
     rows = next(field.name for field in method.input_type.fields if field.message_type is records.descriptor)
+    kept = tuple(name for name in records.contract.immutable if name not in moves)
 
     async def handle(call: Call, request: Any) -> Message:
         messages = list(getattr(request, rows))
@@ -47,7 +50,9 @@ def upserts(
         breath = Breath()
         judged = []
         for message in messages:
-            judged.append(_read(message, stored.get(message.source_key), required, check))
+            before = stored.get(message.source_key)
+            document, refusal = _read(message, before, required, check)
+            judged.append((document, refusal or _moved(call, document, before, kept)))
             await breath.taken()
         await _refuse_strangers(call, records, judged, stored)
         await _judge_batch(call, records, judged, prepare)
@@ -91,6 +96,25 @@ def _read(message: Any, before: Document | None, required: tuple[str, ...], chec
     except CrmError as refusal:
         return document, refusal
     return document, None
+
+
+def _moved(call: Call, document: Document, before: Document | None, kept: tuple[str, ...]) -> CrmError | None:
+    """The refusal of a row that would change what is given once and kept. A customer who was merged is the same by each of its ids."""
+    if before is None:
+        return None
+    for name in kept:
+        if document.get(name) != before.get(name) and not _same_customer(call, document, before, name):
+            words = f"«{name}» cannot be changed here; send it as it is stored or leave it out, or make another record"
+            return Invalid(words, field=name)
+    return None
+
+
+def _same_customer(call: Call, document: Document, before: Document, name: str) -> bool:
+    given = document.get(name)
+    if name != CUSTOMER_ID or not given:
+        return False
+    stored = {before.get(CUSTOMER_ID, ""), origin_of(before)}
+    return bool({given, call.meant.get(given, given)} & {*stored, *map(call.aliases.resolve, stored)})
 
 
 async def _refuse_strangers(

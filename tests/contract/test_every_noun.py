@@ -22,6 +22,7 @@ from tests.support.requests import CHANGED, FORMS, good
 from tests.support.specimens import GROWS, Specimens, method_of, standard, wrong_values
 
 CREATED, UNCHANGED = 1, 3
+OTHERS = {"email": "another@example.com", "from_currency": "CHF", "to_currency": "SEK", "first_date": "2020-02-03"}
 
 
 def each(*verbs: str) -> Callable[[Any], Any]:
@@ -201,6 +202,30 @@ async def test_an_import_is_done_once_however_often(crm: Installation, specimens
     nameless.source_key = ""
     answer = await crm.ask(name, **{rows: [nameless]})
     assert [(one.result, one.error_field) for one in answer.outcomes] == [(4, "source_key")]
+
+
+@each("BatchUpsert")
+async def test_an_import_changes_nothing_that_is_given_once_and_kept(crm: Installation, specimens: Specimens, noun: Contract) -> None:
+    row = await specimens.row(noun, f"kept:{new_id()}")
+    name, rows = method_of(noun, "BatchUpsert").name, method_of(noun, "BatchUpsert").input_type.fields[2].name
+    first = await crm.ask(name, **{rows: [row]})
+    stored = await crm.suite[noun.department].database[noun.resource].find_one({"_id": first.outcomes[0].id})
+    for field in sorted(set(noun.immutable) - {"stage_key"}):  # an import tells of a later stage, as a command does
+        given = noun.field(field)
+        if given.is_repeated:
+            continue
+        other = type(row)()
+        other.CopyFrom(row)
+        if given.enum_type is not None:
+            numbers = [one.number for one in given.enum_type.values if one.number and one.number != getattr(row, field)]
+            setattr(other, field, numbers[0])
+        elif given.cpp_type == given.CPPTYPE_STRING:
+            setattr(other, field, OTHERS.get(field, f"other-{new_id()}"))
+        else:
+            setattr(other, field, getattr(row, field) + 1)
+        (told,) = (await crm.ask(name, **{rows: [other]})).outcomes
+        assert (told.result, told.error_code, told.error_field) == (4, "INVALID_ARGUMENT", field), told.error_message
+        assert await crm.suite[noun.department].database[noun.resource].find_one({"_id": first.outcomes[0].id}) == stored
 
 
 # ---- what is kept

@@ -97,7 +97,7 @@ async def test_a_contact_does_not_follow_a_row_to_a_customer_out_of_reach(scoped
     row = {"source_key": f"{new_id()}:p", "name": "李", "customer_id": stored["_id"]}
     assert await outcomes(scoped, "BatchUpsertContacts", "contacts", "team importer", [row]) == [(CREATED, "", "")]
     moved = await outcomes(scoped, "BatchUpsertContacts", "contacts", "team importer", [{**row, "customer_id": theirs}])
-    assert moved == [(REFUSED, "REFERENCE_NOT_FOUND", "customer_id")]
+    assert moved == [(REFUSED, "INVALID_ARGUMENT", "customer_id")]
 
 
 async def test_an_erased_contacts_key_is_refused_and_not_tried_for_ever(scoped: Installation) -> None:

@@ -23,6 +23,7 @@ def service(
         partial(actions.complete, pipelines),
         changeable=model.must_be_open,
         refers=(products, customers, contacts),
+        moves=("stage_key",),
     )
     return noun.serve(
         MoveOpportunityStage=partial(actions.move_stage, opportunities, pipelines),
