@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,34 +25,52 @@ _OFFICE = (("09:00", "12:00"), ("13:00", "18:00"))
 
 
 async def place(calendars: WorkCalendars, call: Call, batch: list[Document]) -> list[CrmError | None]:
-    """For a batch: what a calendar stands on makes no circle and is not too deep; which one is the default is not changed by the way."""
+    """For a batch, each as if those before it were written: what a calendar stands on makes no circle and is not too deep, there are not too many,
+    and which one is the default is not changed by the way."""
     stored = await calendars.batch_get(call, [document["_id"] for document in batch if document.get("_id")])
+    room = Room(calendars, await calendars.bases(call), await calendars.count(call))
     refusals: list[CrmError | None] = []
     for document in batch:
         before = stored.get(document.get("_id", ""), {})
-        refusals.append(await _refusal(calendars, call, document, before))
+        refusals.append(room.refusal(call, document, before))
         document["is_default"] = before.get("is_default", False)
     return refusals
 
 
-async def _refusal(calendars: WorkCalendars, call: Call, document: Document, before: Document) -> CrmError | None:
-    if document.get("is_default") and not before.get("is_default"):
-        return Invalid("is_default is set by workCalendarMakeDefault; leave it out", field="is_default")
-    if not before and await calendars.count(call) >= model.MOST_CALENDARS:
-        words = f"there are {model.MOST_CALENDARS} calendars, as many as every department carries; use one of them"
-        return AlreadyExists(words, code="CALENDARS_FULL")
-    base_id = document.get("base_calendar_id")
-    if not base_id or base_id == before.get("base_calendar_id"):
+@dataclass
+class Room:
+    """What stands on what, and how many there are, while a batch is judged. `bases` are as they will be, `moved` whose base is not as stored."""
+
+    calendars: WorkCalendars
+    bases: dict[str, str]
+    held: int
+    moved: set[str] = field(default_factory=set)
+
+    def refusal(self, call: Call, document: Document, before: Document) -> CrmError | None:
+        """Why a calendar cannot be as it is given; None where it can, and the next one is judged with it."""
+        if document.get("is_default") and not before.get("is_default"):
+            return Invalid("is_default is set by workCalendarMakeDefault; leave it out", field="is_default")
+        if not before and self.held >= model.MOST_CALENDARS:
+            words = f"there are {model.MOST_CALENDARS} calendars, as many as every department carries; use one of them"
+            return AlreadyExists(words, code="CALENDARS_FULL")
+        refused = self._base_refusal(call, document, before)
+        self.held += not before and not refused
+        return refused
+
+    def _base_refusal(self, call: Call, document: Document, before: Document) -> CrmError | None:
+        base, identity = document.get("base_calendar_id"), before.get("_id", "")
+        if base == before.get("base_calendar_id"):
+            return None
+        above = model.above(self.bases, base)
+        if refused := model.base_refusal(document, above, model.below(self.bases, identity)):
+            return refused
+        for one in above:
+            if one not in self.moved:  # it must still stand where it does when this commits: two changes at once make no circle
+                call.changes.guard(self.calendars.resource, {"_id": one, "base_calendar_id": self.bases.get(one)})
+        if identity:
+            self.moved.add(identity)
+            self.bases |= {identity: base or ""}
         return None
-    base = (await calendars.batch_get(call, [base_id])).get(base_id)
-    if base is None:
-        return None  # told by what it refers to
-    above = (await calendars.lines(call, [base]))[base_id]
-    below = await calendars.levels_on(call, before["_id"]) if before else 0
-    for one in above:
-        # They must still stand where they do when this commits: two changes at once make no circle.
-        call.changes.guard(calendars.resource, {"_id": one["_id"], "base_calendar_id": one.get("base_calendar_id")})
-    return model.base_refusal(document, above, below)
 
 
 async def _for_change(calendars: WorkCalendars, call: Call, calendar_id: str, version: int | None, action: str = "update") -> Document:

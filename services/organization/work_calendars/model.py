@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -204,9 +204,23 @@ def _content(day: Document | None) -> Document | None:
 # ---- what it stands on, who uses it
 
 
-def base_refusal(calendar: Document, above: Sequence[Document], below: int) -> CrmError | None:
+def above(bases: Mapping[str, str], base: str | None) -> list[str]:
+    """A base and those that it stands on, the nearest first. `bases` has of every calendar what it stands on."""
+    found: list[str] = []
+    while base and base not in found:
+        found.append(base)
+        base = bases.get(base)
+    return found
+
+
+def below(bases: Mapping[str, str], calendar_id: str) -> int:
+    """How many levels of calendars stand on one."""
+    return max((above(bases, one).index(calendar_id) for one in bases if calendar_id in above(bases, one)), default=0)
+
+
+def base_refusal(calendar: Document, above: Sequence[str], below: int) -> CrmError | None:
     """Why a calendar cannot stand on these: `above` the nearest first, `below` how many levels stand on it. None when it can."""
-    if calendar.get("_id") and any(one["_id"] == calendar["_id"] for one in above):
+    if calendar.get("_id") in above:
         words = "a calendar cannot stand on itself, by way of others neither; choose another base"
         return Invalid(words, code="CALENDAR_CYCLE", field="base_calendar_id")
     if 1 + len(above) + below > DEEPEST:

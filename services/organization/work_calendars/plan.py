@@ -10,7 +10,7 @@ from crm.common.v1 import work_plan_pb2
 
 from chassis.access.calendars import message_of
 from chassis.kernel.worktime import Plan, compiled
-from services.organization.work_calendars.model import FIRST_YEAR, LAST_YEAR, spans_on, week_of
+from services.organization.work_calendars.model import DEEPEST, FIRST_YEAR, LAST_YEAR, spans_on, week_of
 
 Document = dict[str, Any]
 
@@ -61,7 +61,7 @@ def plans_of(calendars: Sequence[Document], around: int) -> work_plan_pb2.WorkPl
     made = work_plan_pb2.WorkPlans(default_calendar_id=next((one["_id"] for one in calendars if one.get("is_default")), ""))
     for calendar in calendars:
         line, above = [calendar], calendar.get("base_calendar_id", "")
-        while above in known and known[above] not in line:
+        while above in known and known[above] not in line and len(line) < DEEPEST:
             line.append(known[above])
             above = known[above].get("base_calendar_id", "")
         made.plans.append(message_of(calendar["_id"], plan_of(line, around - 4, around + 8)))

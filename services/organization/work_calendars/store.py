@@ -26,6 +26,7 @@ Document = dict[str, Any]
 BY_DEFAULT = IndexModel([("is_default", ASCENDING)], name="by_default", partialFilterExpression={"is_default": True})
 BY_BASE = IndexModel([("base_calendar_id", ASCENDING)], name="by_base_calendar_id")
 _KEPT = 100
+_MOST_BASES = 10_000
 
 
 class WorkCalendars(Records):
@@ -55,14 +56,12 @@ class WorkCalendars(Records):
                     line.append(base)
         return found
 
-    async def levels_on(self, call: Call, calendar_id: str) -> int:
-        """How many levels of calendars stand on one."""
-        standing, levels = [calendar_id], 0
-        while standing and levels < DEEPEST:
-            rows = call.database[self.resource].find({"base_calendar_id": {"$in": standing}}, {"_id": 1}).limit(MOST_CALENDARS)
-            standing = [row["_id"] async for row in rows]
-            levels += bool(standing)
-        return levels
+    async def bases(self, call: Call) -> dict[str, str]:
+        """Of every calendar that stands on another one, out of use too, which that is."""
+        rows = call.database[self.resource].find(
+            {"base_calendar_id": {"$gt": ""}}, {"base_calendar_id": 1}, max_time_ms=call.milliseconds_left
+        )
+        return {row["_id"]: row["base_calendar_id"] async for row in rows.limit(_MOST_BASES)}
 
     async def uses(self, call: Call, calendar_id: str) -> dict[str, int]:
         """How many people, departments and calendars use one."""

@@ -72,6 +72,20 @@ async def test_the_default_is_set_by_its_command_and_not_by_an_import(crm: Insta
     assert (await default(crm)).id == first.id
 
 
+async def test_rows_of_one_import_make_neither_a_circle_nor_a_line_that_is_too_long(crm: Installation) -> None:
+    rows = [{"source_key": f"cal:{new_id()}", "name": new_id(), "time_zone": "Asia/Shanghai", "shifts": WEEK} for _ in range(4)]
+    ids = [one.id for one in (await crm.ask("BatchUpsertWorkCalendars", work_calendars=rows)).outcomes]
+
+    async def stand(*pairs: tuple[int, int]) -> list[str]:
+        moved = [{**rows[one], "base_calendar_id": ids[other]} for one, other in pairs]
+        return [one.error_code for one in (await crm.ask("BatchUpsertWorkCalendars", work_calendars=moved)).outcomes]
+
+    assert await stand((0, 1), (1, 0)) == ["", "CALENDAR_CYCLE"]
+    assert await stand((1, 2), (2, 3)) == ["", "CALENDAR_TOO_DEEP"]
+    assert await stand((2, 0)) == ["CALENDAR_CYCLE"]
+    assert await stand((0, 3), (3, 2), (2, 3)) == ["", "", "CALENDAR_CYCLE"]  # of rows that are good each counts for the next one
+
+
 async def test_what_a_calendar_cannot_be_is_refused(crm: Installation) -> None:
     taken = await made(crm)
     overlap = [*WEEK, {"weekday": 1, "start": "16:00", "end": "20:00"}]

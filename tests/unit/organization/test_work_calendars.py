@@ -125,7 +125,7 @@ def test_more_than_4000_days_are_refused() -> None:
 
 
 def test_a_calendar_cannot_stand_on_itself() -> None:
-    found = model.base_refusal(calendar(), [{"_id": "b"}, {"_id": "c"}], 0)
+    found = model.base_refusal(calendar(), ["b", "c"], 0)
     assert found is not None and (found.code, found.field) == ("CALENDAR_CYCLE", "base_calendar_id")
 
 
@@ -133,8 +133,14 @@ def test_a_calendar_cannot_stand_on_itself() -> None:
     ("above", "below", "refused"), [(1, 0, False), (2, 0, False), (3, 0, True), (1, 1, False), (2, 1, True), (1, 2, True)]
 )
 def test_three_calendars_stand_on_each_other_at_most(above: int, below: int, refused: bool) -> None:
-    found = model.base_refusal(calendar(), [{"_id": f"b{number}"} for number in range(above)], below)
+    found = model.base_refusal(calendar(), [f"b{number}" for number in range(above)], below)
     assert (found is not None and found.code == "CALENDAR_TOO_DEEP") is refused
+
+
+def test_what_stands_on_what_is_counted_upward_and_downward_and_a_circle_ends() -> None:
+    bases = {"a": "b", "b": "c", "x": "c", "y": "z", "z": "y"}
+    assert (model.above(bases, "a"), model.above(bases, None), model.above(bases, "y")) == (["a", "b", "c"], [], ["y", "z"])
+    assert [model.below(bases, one) for one in ("c", "b", "a", "", "y")] == [2, 1, 0, 0, 1]
 
 
 def test_a_calendar_in_use_is_not_archived_and_it_is_said_by_how_many_of_what() -> None:
