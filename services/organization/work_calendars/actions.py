@@ -11,8 +11,9 @@ from typing import Any
 from crm.organization.v1 import work_calendar_events_pb2 as events
 
 from chassis.access.calendars import upward
-from chassis.kernel.errors import AlreadyExists, Conflict, CrmError, Invalid, NotFound
+from chassis.kernel.errors import Conflict, CrmError, Invalid, NotFound
 from chassis.rpc.call import Call
+from chassis.rpc.remote import out_of_use
 from chassis.storage.changes import Duplicate
 from services.organization.departments.store import Departments
 from services.organization.people.store import People
@@ -28,7 +29,11 @@ async def place(calendars: WorkCalendars, call: Call, batch: list[Document]) -> 
     """For a batch, each as if those before it were written: what a calendar stands on makes no circle and is not too deep, there are not too many,
     and which one is the default is not changed by the way."""
     stored = await calendars.batch_get(call, [document["_id"] for document in batch if document.get("_id")])
-    room = Room(calendars, await calendars.bases(call), await calendars.count(call))
+    named = await calendars.batch_get(call, {document["base_calendar_id"] for document in batch if document.get("base_calendar_id")})
+    archived = frozenset(identity for identity, one in named.items() if one.get("archive_time"))
+    room = Room(calendars, await calendars.bases(call), await calendars.count(call), archived)
+    if any(document.get("_id", "") not in stored for document in batch):
+        await calendars.one_more(call)
     refusals: list[CrmError | None] = []
     for document in batch:
         before = stored.get(document.get("_id", ""), {})
@@ -39,20 +44,21 @@ async def place(calendars: WorkCalendars, call: Call, batch: list[Document]) -> 
 
 @dataclass
 class Room:
-    """What stands on what, and how many there are, while a batch is judged. `bases` are as they will be, `moved` whose base is not as stored."""
+    """What stands on what, and how many are in use, while a batch is judged. `bases` are as they will be, `moved` whose base is not as stored,
+    `archived` those out of use among them."""
 
     calendars: WorkCalendars
     bases: dict[str, str]
     held: int
+    archived: frozenset[str] = frozenset()
     moved: set[str] = field(default_factory=set)
 
     def refusal(self, call: Call, document: Document, before: Document) -> CrmError | None:
         """Why a calendar cannot be as it is given; None where it can, and the next one is judged with it."""
         if document.get("is_default") and not before.get("is_default"):
             return Invalid("is_default is set by workCalendarMakeDefault; leave it out", field="is_default")
-        if not before and self.held >= model.MOST_CALENDARS:
-            words = f"there are {model.MOST_CALENDARS} calendars, as many as every department carries; use one of them"
-            return AlreadyExists(words, code="CALENDARS_FULL")
+        if not before and (full := model.full_refusal(self.held)):
+            return full
         refused = self._base_refusal(call, document, before)
         self.held += not before and not refused
         return refused
@@ -61,12 +67,15 @@ class Room:
         base, identity = document.get("base_calendar_id"), before.get("_id", "")
         if base == before.get("base_calendar_id"):
             return None
+        if base in self.archived:
+            return out_of_use(self.calendars.words, "base_calendar_id")
         above = model.above(self.bases, base)
         if refused := model.base_refusal(document, above, model.below(self.bases, identity)):
             return refused
         for one in above:
             if one not in self.moved:  # it must still stand where it does when this commits: two changes at once make no circle
-                call.changes.guard(self.calendars.resource, {"_id": one, "base_calendar_id": self.bases.get(one)})
+                in_use = {"archive_time": None} if one == base else {}
+                call.changes.guard(self.calendars.resource, {"_id": one, "base_calendar_id": self.bases.get(one), **in_use})
         if identity:
             self.moved.add(identity)
             self.bases |= {identity: base or ""}
@@ -86,6 +95,22 @@ async def archive(calendars: WorkCalendars, call: Call, *, work_calendar_id: str
     if refusal := model.archive_refusal(before, await calendars.uses(call, work_calendar_id)):
         raise refusal
     return calendars.change(call, before, {"archive_time": call.now}, events.WorkCalendarArchived)
+
+
+async def restore(calendars: WorkCalendars, call: Call, *, work_calendar_id: str, version: int | None = None) -> Document:
+    """Take back into use; refused while its base is out of use, and where as many are in use as departments carry."""
+    before = await calendars.get(call, work_calendar_id, "archive")
+    calendars.checked_version(before, version)
+    if not before.get("archive_time"):
+        return before
+    if base_id := before.get("base_calendar_id"):
+        if (await calendars.batch_get(call, [base_id])).get(base_id, {}).get("archive_time"):
+            raise out_of_use(calendars.words, "base_calendar_id")
+        call.changes.guard(calendars.resource, {"_id": base_id, "archive_time": None})
+    if full := model.full_refusal(await calendars.count(call)):
+        raise full
+    await calendars.one_more(call)
+    return calendars.change(call, before, {"archive_time": None}, events.WorkCalendarRestored)
 
 
 async def set_days(

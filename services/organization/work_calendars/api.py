@@ -51,6 +51,7 @@ def service(calendars: WorkCalendars, people: People, departments: Departments) 
     noun = Noun(calendars, model.check, partial(actions.place, calendars), refers=(calendars,))
     return noun.serve(
         ArchiveWorkCalendar=partial(actions.archive, calendars),
+        RestoreWorkCalendar=partial(actions.restore, calendars),
         SetCalendarDays=partial(actions.set_days, calendars),
         ImportCalendarYear=import_year,
         ConfirmCalendarYear=partial(actions.confirm_year, calendars),

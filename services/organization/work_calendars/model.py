@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from chassis.kernel.errors import CrmError, Invalid, WrongState
+from chassis.kernel.errors import AlreadyExists, CrmError, Invalid, WrongState
 from chassis.kernel.worktime import Span, spans_of
 
 Document = dict[str, Any]
@@ -227,6 +227,14 @@ def base_refusal(calendar: Document, above: Sequence[str], below: int) -> CrmErr
         words = f"{DEEPEST} calendars in a line at most; choose a base that stands on fewer"
         return Invalid(words, code="CALENDAR_TOO_DEEP", field="base_calendar_id")
     return None
+
+
+def full_refusal(in_use: int) -> CrmError | None:
+    """Why there can be no more calendars; None as long as departments carry one more."""
+    if in_use < MOST_CALENDARS:
+        return None
+    words = f"{in_use} calendars are in use, and departments carry {MOST_CALENDARS}; archive one that nobody uses, or use one of them"
+    return AlreadyExists(words, code="CALENDARS_FULL")
 
 
 def archive_refusal(calendar: Document, uses: dict[str, int]) -> CrmError | None:

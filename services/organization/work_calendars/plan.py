@@ -55,9 +55,10 @@ def _seconds(begin: datetime, end: datetime) -> int:
     return round((end - begin).total_seconds())
 
 
-def plans_of(calendars: Sequence[Document], around: int) -> work_plan_pb2.WorkPlans:
-    """All calendars as departments get them, with the special days that count some years before and after the one given."""
-    known = {calendar["_id"]: calendar for calendar in calendars}
+def plans_of(calendars: Sequence[Document], around: int, beneath: Sequence[Document] = ()) -> work_plan_pb2.WorkPlans:
+    """All calendars as departments get them, with the special days that count some years before and after the one given. `beneath` are more
+    on which they stand."""
+    known = {calendar["_id"]: calendar for calendar in (*calendars, *beneath)}
     made = work_plan_pb2.WorkPlans(default_calendar_id=next((one["_id"] for one in calendars if one.get("is_default")), ""))
     for calendar in calendars:
         line, above = [calendar], calendar.get("base_calendar_id", "")

@@ -24,6 +24,7 @@ from services.organization.work_calendars.plan import plan_of, plans_of
 
 Document = dict[str, Any]
 BY_DEFAULT = IndexModel([("is_default", ASCENDING)], name="by_default", partialFilterExpression={"is_default": True})
+BY_ARCHIVE_TIME = IndexModel([("archive_time", ASCENDING)], name="by_archive_time")
 BY_BASE = IndexModel([("base_calendar_id", ASCENDING)], name="by_base_calendar_id")
 _KEPT = 100
 _MOST_BASES = 10_000
@@ -33,7 +34,7 @@ class WorkCalendars(Records):
     """Calendars; each change reaches every department, and nobody is sent again for it."""
 
     def __init__(self) -> None:
-        super().__init__(work_calendar_pb2.WorkCalendar, indexes=[BY_DEFAULT, BY_BASE])
+        super().__init__(work_calendar_pb2.WorkCalendar, indexes=[BY_DEFAULT, BY_BASE, BY_ARCHIVE_TIME])
         self._compiled: OrderedDict[tuple[Any, ...], WorkTime] = OrderedDict()
 
     def project(self, call: Call, before: Document | None, after: Document) -> None:
@@ -73,8 +74,13 @@ class WorkCalendars(Records):
         }
 
     async def count(self, call: Call) -> int:
-        """How many calendars there are, those out of use too."""
-        return await call.database[self.resource].estimated_document_count()
+        """How many calendars are in use."""
+        return await call.database[self.resource].count_documents({"archive_time": None}, maxTimeMS=call.milliseconds_left)
+
+    async def one_more(self, call: Call) -> None:
+        """A calendar comes into use with this commit: of two that do so at once the second one counts anew, so there are never too many."""
+        if default := await self.default(call):
+            call.changes.guard(self.resource, {"_id": default["_id"]})
 
     async def work_time(self, call: Call, calendar: Document) -> WorkTime:
         """A calendar compiled for the years around the present one; what was compiled of the same versions is used again."""
@@ -102,7 +108,15 @@ class WorkCalendars(Records):
         return found
 
 
-async def plans(database: Database) -> work_plan_pb2.WorkPlans:
-    """The calendars in use as every department gets them."""
-    rows = await database["work_calendars"].find({"archive_time": None}).sort("_id", 1).limit(MOST_CALENDARS).to_list()
-    return plans_of(rows, now().year)
+async def plans(database: Database, most: int = MOST_CALENDARS) -> work_plan_pb2.WorkPlans:
+    """The calendars in use as every department gets them: the default one whatever comes, and each with all that it stands on, out of use too."""
+    stored = database["work_calendars"]
+    default = await stored.find({"is_default": True}).limit(1).to_list()
+    query = {"archive_time": None, "_id": {"$nin": [one["_id"] for one in default]}}
+    rows = default + await stored.find(query).sort("_id", 1).limit(most - len(default)).to_list()
+    beneath: dict[str, Document] = {}
+    for _ in range(DEEPEST - 1):
+        known = {one["_id"] for one in rows} | beneath.keys()
+        wanted = {one["base_calendar_id"] for one in (*rows, *beneath.values()) if one.get("base_calendar_id")} - known
+        beneath |= {one["_id"]: one async for one in stored.find({"_id": {"$in": sorted(wanted)}})} if wanted else {}
+    return plans_of(rows, now().year, list(beneath.values()))

@@ -13,6 +13,7 @@ from crm.common.v1 import access_service_pb2
 from chassis.access.parts import WORK_TIMES
 from chassis.kernel.errors import CrmError
 from chassis.kernel.ids import new_id
+from services.organization.work_calendars.store import plans
 from tests.support.checks import mask, refused
 from tests.support.installation import Installation
 
@@ -84,6 +85,37 @@ async def test_rows_of_one_import_make_neither_a_circle_nor_a_line_that_is_too_l
     assert await stand((1, 2), (2, 3)) == ["", "CALENDAR_TOO_DEEP"]
     assert await stand((2, 0)) == ["CALENDAR_CYCLE"]
     assert await stand((0, 3), (3, 2), (2, 3)) == ["", "", "CALENDAR_CYCLE"]  # of rows that are good each counts for the next one
+
+
+async def test_nothing_comes_into_use_on_a_base_that_is_out_of_use(crm: Installation) -> None:
+    base = await made(crm)
+    child = await made(crm, base_calendar_id=base.id)
+    await crm.ask("SetCalendarDays", work_calendar_id=base.id, days=[{"date": "2026-11-02", "kind": HOLIDAY}])
+    for one in (child, base):
+        await crm.ask("ArchiveWorkCalendar", work_calendar_id=one.id)
+    back = {"work_calendar_id": child.id}
+    await refused(crm, CALENDARS, crm.ask("RestoreWorkCalendar", **back), "ARCHIVED", field="base_calendar_id", record_id=child.id)
+    row = {"source_key": f"cal:{new_id()}", "name": new_id(), "time_zone": "Asia/Shanghai", "base_calendar_id": base.id}
+    (told,) = (await crm.ask("BatchUpsertWorkCalendars", work_calendars=[row])).outcomes
+    assert (told.error_code, told.error_field) == ("ARCHIVED", "base_calendar_id")
+    await crm.ask("RestoreWorkCalendar", work_calendar_id=base.id)
+    assert not (await crm.ask("RestoreWorkCalendar", **back)).work_calendar.HasField("archive_time")
+    database = crm.suite["organization"].database
+    await database["work_calendars"].update_one(
+        {"_id": base.id}, {"$set": {"archive_time": datetime.now(UTC)}}
+    )  # as an older build let it be
+    (plan,) = [one for one in (await plans(database)).plans if one.work_calendar_id == child.id]
+    here = await crm.ask("GetWorkingTime", **back, start_time=at("2026-11-02 10:00"))
+    assert (len(plan.free_days), here.is_working) == (1, False)  # departments and the organization say the same
+
+
+async def test_the_default_is_carried_whatever_comes(crm: Installation) -> None:
+    first = await default(crm)
+    for _ in range(3):
+        await made(crm)
+    told = await plans(crm.suite["organization"].database, most=2)
+    assert (len(told.plans), told.default_calendar_id) == (2, first.id)
+    assert first.id in {one.work_calendar_id for one in told.plans}
 
 
 async def test_what_a_calendar_cannot_be_is_refused(crm: Installation) -> None:

@@ -143,6 +143,12 @@ def test_what_stands_on_what_is_counted_upward_and_downward_and_a_circle_ends() 
     assert [model.below(bases, one) for one in ("c", "b", "a", "", "y")] == [2, 1, 0, 0, 1]
 
 
+def test_more_calendars_than_departments_carry_do_not_come_into_use() -> None:
+    found = model.full_refusal(model.MOST_CALENDARS)
+    assert found is not None and found.code == "CALENDARS_FULL" and "500 calendars are in use" in found.message
+    assert model.full_refusal(model.MOST_CALENDARS - 1) is None
+
+
 def test_a_calendar_in_use_is_not_archived_and_it_is_said_by_how_many_of_what() -> None:
     found = model.archive_refusal(calendar(), {"people": 42, "departments": 0, "calendars": 3})
     assert isinstance(found, WrongState) and found.code == "CALENDAR_IN_USE"
