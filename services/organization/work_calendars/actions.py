@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -128,14 +129,14 @@ async def import_year(
 ) -> tuple[Document, list[Document]]:  # fmt: skip
     """Bring in a year: (the calendar after it, what changes day by day). One that brings nothing new changes nothing."""
     before = await _for_change(calendars, call, work_calendar_id, version)
-    rows = _rows(year, source, file, days)
+    rows = await _rows(year, source, file, days)
     values, changes = model.imported(before, year, rows, "SHIPPED" if source == "SHIPPED" else "IMPORTED")
     if all(before.get(name) == value for name, value in values.items()):
         return before, changes
     return calendars.change(call, before, values, events.WorkCalendarUpdated), changes
 
 
-def _rows(year: int, source: str, file: str | None, days: list[Document] | None) -> list[Document]:
+async def _rows(year: int, source: str, file: str | None, days: list[Document] | None) -> list[Document]:
     if file is not None and source != "ICS":
         raise Invalid("a file goes with source ICS only; leave it out, or choose ICS", field="file")
     if days and source != "ROWS":
@@ -143,7 +144,7 @@ def _rows(year: int, source: str, file: str | None, days: list[Document] | None)
     if source == "SHIPPED":
         return shipped.days_of(year)
     if source == "ICS":
-        return ics.days_of(file or "", year)
+        return await asyncio.to_thread(ics.days_of, file or "", year)  # some tenths of a second for the largest
     if not days:
         raise Invalid("source ROWS needs days; give them", field="days")
     return days

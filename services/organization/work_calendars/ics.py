@@ -1,7 +1,8 @@
 """Holidays and make-up days from a file of iCalendar (RFC 5545), as calendars on phones and feeds of holidays have them. Pure.
 
 Every event of the year is a holiday, but where the file itself says that people work: by Apple's X-APPLE-SPECIAL-DAY, or by 班 in its name.
-A file that marks special days holds other events too (solar terms, anniversaries); of such a file only the marked ones count.
+A file that marks special days holds other events too (solar terms, anniversaries); of such a file only the marked ones count. A file that has
+anything else in the year is no file of holidays and is refused, an appointment from 9 to 10 too: it makes no day free.
 """
 
 from __future__ import annotations
@@ -9,22 +10,27 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import date, timedelta
+from itertools import islice
 from typing import Any
 
 from chassis.kernel.errors import Invalid
 
 Document = dict[str, Any]
-LARGEST = 1024 * 1024
+LARGEST, MOST_EVENTS = 1024 * 1024, 2_000
+_NEAR, _FAR = date(1000, 1, 1), date(5000, 1, 1)  # days beyond are as good as these: no year that may be asked for is near
 _WORKS = re.compile(r"补班|上班|调班|[（(\[ ·]?班[）)\]]?$")
 _SPECIAL = "X-APPLE-SPECIAL-DAY"
-_LABEL = 50
+_LASTS = re.compile(r"P(\d{1,3})([DW])")
+_LABEL, _DAY_LONG = 50, len("20260101")
 
 
 def days_of(text: str, year: int) -> list[Document]:
     """The days of a year in a file, by date. Raises Invalid where it cannot be read or says nothing of the year."""
-    if len(text.encode()) > LARGEST:
+    if len(text) > LARGEST or len(text.encode()) > LARGEST:
         raise _unreadable("the file is larger than 1 MB; cut it down to the years that are needed")
-    events = list(_events(text))
+    events = list(islice(_events(text), MOST_EVENTS + 1))
+    if len(events) > MOST_EVENTS:
+        raise _unreadable(f"the file has more than {MOST_EVENTS} events; cut it down to the years that are needed")
     if not events:
         raise _unreadable("there is no event (VEVENT) in the file; export the calendar as iCalendar (.ics)")
     marked = [event for event in events if _SPECIAL in event]
@@ -33,7 +39,11 @@ def days_of(text: str, year: int) -> list[Document]:
         if event.get("STATUS", ("", ""))[1] == "CANCELLED":
             continue
         kind, label = _kind(event), _unescaped(event.get("SUMMARY", ("", ""))[1])[:_LABEL]
-        for day in _days(event, year):
+        days = list(_days(event, year))
+        if days and not _is_whole_days(event):
+            words = f"the event «{label}» of {days[0]} has a time of day, and only whole days are free; take it out, or make it an all-day event"
+            raise _unreadable(words)
+        for day in days:
             row = {"date": day.isoformat(), "kind": kind} | ({"label": label} if label else {})
             if (known := found.setdefault(row["date"], row)) is row:
                 continue
@@ -103,7 +113,7 @@ def _begin_and_end(event: dict[str, tuple[str, str]]) -> tuple[date, date]:
         raise _unreadable("an event has no DTSTART; mend the file")
     begin = _day(event["DTSTART"][1])
     if "DTEND" not in event:
-        weeks_or_days = re.fullmatch(r"P(\d{1,3})([DW])", event.get("DURATION", ("", ""))[1].upper())
+        weeks_or_days = _LASTS.fullmatch(event.get("DURATION", ("", ""))[1].upper())
         long = int(weeks_or_days[1]) * (7 if weeks_or_days[2] == "W" else 1) if weeks_or_days else 1
         return begin, begin + timedelta(days=max(long, 1) - 1)
     text = event["DTEND"][1]
@@ -112,9 +122,21 @@ def _begin_and_end(event: dict[str, tuple[str, str]]) -> tuple[date, date]:
     return begin, max(begin, over if ends_within else over - timedelta(days=1))
 
 
+def _is_whole_days(event: dict[str, tuple[str, str]]) -> bool:
+    """Whether an event begins and ends with days: it names days, or as much as midnights."""
+    begin, end = event["DTSTART"][1], event.get("DTEND", ("", ""))[1]
+    if not end:
+        return len(begin) == _DAY_LONG or (_is_midnight(begin) and _LASTS.fullmatch(event.get("DURATION", ("", ""))[1].upper()) is not None)
+    return _is_midnight(begin) and _is_midnight(end)
+
+
+def _is_midnight(text: str) -> bool:
+    return not text[9:15].strip("0")
+
+
 def _day(text: str) -> date:
     try:
-        return date(int(text[:4]), int(text[4:6]), int(text[6:8]))
+        return min(max(date(int(text[:4]), int(text[4:6]), int(text[6:8])), _NEAR), _FAR)
     except ValueError:
         raise _unreadable(f"«{text[:30]}» is no date of iCalendar; it is written 20260101") from None
 

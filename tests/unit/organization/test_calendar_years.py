@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
@@ -151,14 +152,43 @@ def test_folded_lines_escapes_durations_moments_and_yearly_events_are_understood
         event("20260101", "", "New Year\\, the\r\n  first", "DURATION:P2D"),
         event("20100704", "20100705", "Independence Day", "RRULE:FREQ=YEARLY"),
         "BEGIN:VEVENT\nDTSTART:20261225T000000Z\nDTEND:20261227T000000Z\nSUMMARY:Christmas\nEND:VEVENT",
-        "BEGIN:VEVENT\nDTSTART:20261231T120000\nDTEND:20261231T180000\nSUMMARY:Eve\nEND:VEVENT",
+        "BEGIN:VEVENT\nDTSTART:20251231T120000\nDTEND:20251231T180000\nSUMMARY:Eve\nEND:VEVENT",
         event("20260601", "", "gone", "STATUS:CANCELLED"),
     )
     found = {one["date"]: one["label"] for one in ics.days_of(text, 2026)}
     assert found == {
         "2026-01-01": "New Year, the first", "2026-01-02": "New Year, the first", "2026-07-04": "Independence Day",
-        "2026-12-25": "Christmas", "2026-12-26": "Christmas", "2026-12-31": "Eve",
+        "2026-12-25": "Christmas", "2026-12-26": "Christmas",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "lines",
+    ["DTSTART:20261231T120000\nDTEND:20261231T180000", "DTSTART:20261231T000000\nDTEND:20261231T120000", "DTSTART:20261231T000000",
+     "DTSTART;TZID=Asia/Shanghai:20261231T090000\nDURATION:PT1H", "DTSTART:20261231T090000\nDURATION:P1D",
+     "DTSTART:20251231T220000\nDTEND:20260101T020000"],
+)  # fmt: skip
+def test_an_appointment_makes_no_day_free(lines: str) -> None:
+    found = refusal(lambda: ics.days_of(file(event("20260101"), f"BEGIN:VEVENT\n{lines}\nSUMMARY:盘点\nEND:VEVENT"), 2026))
+    assert (found.code, found.field) == ("CALENDAR_FILE_UNREADABLE", "file")
+    assert "«盘点»" in found.message and "has a time of day" in found.message
+
+
+def test_a_file_of_more_events_than_a_lifetime_has_holidays_is_refused_and_the_largest_is_read_soon() -> None:
+    longest = [event("19000101", "29991231", "x")] * ics.MOST_EVENTS
+    began = time.perf_counter()
+    assert len(ics.days_of(file(*longest), 2026)) == 365
+    assert time.perf_counter() - began < 10
+    found = refusal(lambda: ics.days_of(file(*longest, event("20260101")), 2026))
+    assert (found.code, "more than 2000 events" in found.message) == ("CALENDAR_FILE_UNREADABLE", True)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [("99991231", "", "x", "DURATION:P999W"), ("00010101", "00010101"), ("00010101", "99991231", "x", "RRULE:FREQ=YEARLY;UNTIL=99991231T000000Z")],
+)  # fmt: skip
+def test_days_at_the_ends_of_time_do_no_harm(lines: tuple[str, ...]) -> None:
+    assert "2026-05-01" in {one["date"] for one in ics.days_of(file(event("20260501"), event(*lines)), 2026)}
 
 
 def test_two_holidays_on_one_day_are_one_and_a_day_that_is_both_is_refused() -> None:
