@@ -63,11 +63,10 @@ class WorkTime:
             if seconds < 0:
                 raise Invalid("working time is added, not taken away; give 0 or more seconds", field="seconds")
             return begin
+        self.must_start(begin)
         target = self._sum(self._at(begin)) + seconds * 1000
         index = bisect_left(self.sums, target)
         if index == len(self.sums):
-            if not self.starts_within(begin):
-                raise no_working_time()
             raise _beyond(self)
         return _EPOCH + timedelta(milliseconds=self.ends[index] - self.sums[index] + target)
 
@@ -90,9 +89,12 @@ class WorkTime:
         return found is not None and found - moment < wait
 
     def must_start(self, moment: datetime) -> None:
-        """Refuse a clock that would never run. Raises WrongState."""
-        if not self.starts_within(moment):
-            raise no_working_time()
+        """Refuse a clock that would not run within a year. Raises WrongState, or Invalid where what is known ends before that."""
+        if self.starts_within(moment):
+            return
+        if self.starts and self.next_working(moment) is None and _EPOCH + self.last * _MILLISECOND - moment < LONGEST_WAIT:
+            raise _beyond(self)
+        raise no_working_time()
 
     def is_provisional(self, begin: datetime, end: datetime) -> bool:
         """Whether the way from one instant to the other touches a year that nobody has confirmed."""

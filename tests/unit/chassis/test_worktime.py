@@ -286,8 +286,19 @@ def test_no_working_time_within_a_year_refuses_to_start_a_clock() -> None:
         assert (refused.value.code, refused.value.field) == ("NO_WORKING_TIME", "work_calendar_id")
     one_day = reckon(Plan("Asia/Shanghai", ((),) * 7, {date(2027, 3, 1): OFFICE}))
     one_day.must_start(at("Asia/Shanghai", "2026-03-01 10:00"))
-    with pytest.raises(WrongState):
-        one_day.must_start(at("Asia/Shanghai", "2026-02-01 10:00"))
+    too_early = at("Asia/Shanghai", "2026-02-01 10:00")
+    for refuse in (lambda: one_day.must_start(too_early), lambda: one_day.add(too_early, 60)):
+        with pytest.raises(WrongState):
+            refuse()
+
+
+def test_where_what_is_known_ends_before_the_year_is_over_that_is_said_and_not_that_nobody_works() -> None:
+    known = reckon(Plan("Asia/Shanghai", week(OFFICE)))
+    late = known.ends[-1] / 1000 + 60
+    for refuse in (known.must_start, lambda moment: known.add(moment, 60)):
+        with pytest.raises(Invalid) as refused:
+            refuse(datetime.fromtimestamp(late, UTC))
+        assert refused.value.code == "CALENDAR_HORIZON"
 
 
 def test_beyond_the_years_that_are_reckoned_it_says_so() -> None:
