@@ -38,7 +38,6 @@ class Fact:
     record_id: str
     customer_id: str
     time: datetime
-    written_for: str = ""  # the customer for whom its record was written
 
 
 class Mark(Enum):
@@ -80,7 +79,6 @@ class Live:
         fact = Fact(
             headers["ce-id"], event_type, department, headers["ce-aggregate"].rsplit(".", 1)[1], headers["ce-subject"],
             headers.get("ce-survivor") or headers.get("ce-customer", ""), datetime.fromisoformat(headers["ce-time"]),
-            headers.get("ce-customer", ""),
         )  # fmt: skip
         self._tell(fact)
 

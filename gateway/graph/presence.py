@@ -93,16 +93,18 @@ def subscription(verified: Callable[[Context], Awaitable[None]]) -> Any:
         try:
             await verified(context)
             place, last = await _place(context, str(id)), None
-            with context.live.presences.watching(place) as changed:
-                while (left := float(claims_of(context.token).get("exp", 0)) - time.time()) > 0:
+            while (left := float(claims_of(context.token).get("exp", 0)) - time.time()) > 0:
+                with context.live.presences.watching(place) as changed:
                     here = context.live.presences.at(place)
                     # Whoever may not read the record any more hears of nobody, and of nothing more.
-                    if await _still(context, str(id)) and (shown := [one.shown for one in here]) != last:
+                    at = await _still(context, str(id))
+                    if at == place and (shown := [one.shown for one in here]) != last:
                         last = shown
                         context.forget()  # what hangs on the people is read anew too
                         yield await _people(context, person, here)
-                    await _wait(changed, min(left, LOOK_SECONDS))
-                    changed.clear()
+                    if at in (place, None):
+                        await _wait(changed, min(left, LOOK_SECONDS))
+                    place = at or place  # of a customer that was merged: people are at the one that stayed
             raise unauthenticated("The token has expired.")
         except CrmError as error:
             raise field_error(error, "gateway") from None
@@ -148,15 +150,14 @@ async def _place(context: Context, identity: str) -> Place:
     return noun.name, str(record.id)
 
 
-async def _still(context: Context, identity: str) -> bool:
-    """Whether the caller may read the record still; False for the moment where its department is away. Raises what ends it."""
+async def _still(context: Context, identity: str) -> Place | None:
+    """Where the record is, if the caller may read it still; None for the moment where its department is away. Raises what ends it."""
     try:
-        await _place(context, identity)
+        return await _place(context, identity)
     except GraphQLError as error:
         if not (error.extensions or {}).get("retryable"):
             raise
-        return False
-    return True
+        return None
 
 
 async def _people(context: Context, person: Any, here: list[Present]) -> list[Any]:

@@ -6,7 +6,6 @@ import asyncio
 import inspect
 import time
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from itertools import chain, repeat
@@ -78,7 +77,7 @@ def _of_record(identity: Any) -> Wanted:
     noun = NOUNS.get(kind)
     if noun is None or noun.by_id is None:
         raise Invalid(f"changes of a {kind} are not told; give the id of a record", field="id")
-    return Wanted((noun.department,), kind, record_id)
+    return Wanted((noun.department,), kind, records=frozenset({(kind, record_id)}))
 
 
 def _of_records(ids: list[str]) -> Wanted:
@@ -87,7 +86,7 @@ def _of_records(ids: list[str]) -> Wanted:
     each = [_of_record(str(identity)) for identity in ids]
     departments = dict.fromkeys(department for one in each for department in one.departments)
     kinds = {one.noun for one in each}
-    return Wanted(tuple(departments), kinds.pop() if len(kinds) == 1 else "", records=frozenset((one.noun, one.record_id) for one in each))
+    return Wanted(tuple(departments), kinds.pop() if len(kinds) == 1 else "", records=frozenset().union(*(one.records for one in each)))
 
 
 def _of_resource(resource: str) -> Wanted:
@@ -112,10 +111,8 @@ def _field(argument: str, choose: Callable[[Any], Wanted], description: str, sha
     async def stream(info: Info, **given: Any) -> AsyncGenerator[RecordChange, None]:
         context: Context = info.context
         try:
-            wanted = choose(given[argument] if argument else "")
-            following = Following(context, wanted, given.get("after"))
+            following = Following(context, choose(given[argument] if argument else ""), given.get("after"))
             await _verified(context)
-            following.wanted = await _as_counts(context, wanted)
             async for fact in following.facts(partial(_still, context)):
                 record = await _record(context, fact)
                 if record is not None:
@@ -140,18 +137,6 @@ def _field(argument: str, choose: Callable[[Any], Wanted], description: str, sha
     stream.__annotations__ = shapes
     judged = by(*(noun.by_id for noun in NOUNS.values()), _HISTORIES.methods_by_name["ListFacts"])
     return strawberry.subscription(resolver=stream, description=description, metadata=judged)
-
-
-async def _as_counts(context: Context, wanted: Wanted) -> Wanted:
-    """What is wanted of a customer that is part of another one is wanted of that one."""
-    if not wanted.customer_id:
-        return wanted
-    try:
-        fresh = Context(context.clients, context.live, context.token, by_roles=True)
-        found = await load_record(fresh, NOUNS["Customer"], wanted.customer_id, ("id",))
-    except GraphQLError:  # who may not read it now, or asks while its department is away, listens by the id that was given
-        return wanted
-    return replace(wanted, customer_id=found.id) if found else wanted
 
 
 async def _verified(context: Context) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.graph.contract import to_global
+from gateway.graph.contract import from_global, to_global
 from tests.e2e.test_graph_websocket import alone, ask, heard, listening, new_customer, new_opportunity, send, socket
 from tests.e2e.test_subscription_cursor import refusal, told
 from tests.support.installation import Installation
@@ -16,6 +16,8 @@ RECORDS = """subscription($ids: [ID!]!, $after: String) { recordsChanged(ids: $i
     eventId cursor department record { id __typename } } }"""
 RESOURCE = """subscription($resource: String!, $after: String) { resourceChanged(resource: $resource, after: $after) {
     eventId eventType cursor record { id __typename } } }"""
+RECORD = "subscription($id: ID!, $after: String) { recordChanged(id: $id, after: $after) { eventType cursor record { id } } }"
+ACTIVITY = "subscription($id: ID!, $after: String) { customerActivity(customerId: $id, after: $after) { eventType cursor record { id } } }"
 
 
 async def touch(crm: Installation, record: str) -> None:
@@ -141,3 +143,42 @@ async def test_a_cursor_of_other_departments_is_refused(crm: Installation) -> No
         await send(connection, id="1", type="complete")
         found = await refusal(connection, RECORDS, ids=[customer, to_global("Order", "none")], after=cursor)
     assert (found["code"], found["field"]) == ("INVALID_ARGUMENT", "after")
+
+
+async def test_who_follows_a_merged_customer_hears_of_the_one_that_stayed(crm: Installation) -> None:
+    """Whether the merge came while it listened or before; and of its own again, when the merge was undone."""
+    survivor, loser = await new_customer(crm), await new_customer(crm)
+    await crm.settled()
+    boss, names = {"role": "COORDINATOR"}, {"survivor_id": from_global(survivor)[1], "loser_id": from_global(loser)[1]}
+    async with socket(crm) as early, socket(crm) as late:
+        await ask(early, "1", RECORDS, ids=[loser])
+        await listening(crm)
+        merge = (await crm.ask("MergeCustomers", **boss, **names)).customer_merge
+        absorbed = await told(early, "recordsChanged")
+        assert absorbed["record"]["id"] == survivor
+        await ask(late, "1", RECORD, id=loser)
+        await ask(late, "2", ACTIVITY, id=loser)
+        await listening(crm, 3)
+        await touch(crm, survivor)
+        assert (await told(early, "recordsChanged"))["record"]["id"] == survivor
+        both = [(await heard(late))["payload"]["data"] for _ in range(2)]
+        found = {name: change for one in both for name, change in one.items()}
+        assert {name: change["record"]["id"] for name, change in found.items()} == {"recordChanged": survivor, "customerActivity": survivor}
+        await nothing_more(early)
+    opportunity = await new_opportunity(crm, survivor)
+    await touch(crm, survivor)
+    await crm.settled()
+    async with socket(crm) as connection:  # what was missed is told too
+        await ask(connection, "1", RECORDS, ids=[loser], after=absorbed["cursor"])
+        assert [(await told(connection, "recordsChanged"))["record"]["id"] for _ in range(2)] == [survivor, survivor]
+        await ask(connection, "2", ACTIVITY, id=loser, after=found["customerActivity"]["cursor"])
+        assert {(await told(connection, "customerActivity"))["record"]["id"] for _ in range(2)} == {survivor, opportunity}
+        await crm.ask("UnmergeCustomer", **boss, customer_merge_id=merge.id)
+        await new_opportunity(crm, survivor)
+        await touch(crm, loser)
+        heard_by: dict[str, list[str]] = {"1": [], "2": []}
+        while not all(one and one[-1] == loser and len(one) >= 2 for one in heard_by.values()):
+            message = await heard(connection)
+            heard_by[message["id"]] += [change["record"]["id"] for change in message["payload"]["data"].values()]
+    assert heard_by["1"] == [loser, loser], "restored, then touched"
+    assert survivor not in heard_by["2"]

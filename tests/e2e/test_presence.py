@@ -80,6 +80,17 @@ async def test_a_beat_at_another_gateway_is_heard_here_and_the_other_way_round(c
     await crm.until(lambda: {one.person_id for one in other.at((kind, identity))} == {crm.people["SALES_REP"], crm.people["COORDINATOR"]})
 
 
+async def test_who_watches_a_customer_that_is_merged_sees_who_is_at_the_one_that_stayed(crm: Installation) -> None:
+    survivor, loser = await new_customer(crm), await new_customer(crm)
+    async with socket(crm) as connection:
+        await ask(connection, "1", PRESENCE, id=loser)
+        assert await told(connection) == []
+        names = {"survivor_id": from_global(survivor)[1], "loser_id": from_global(loser)[1]}
+        await crm.ask("MergeCustomers", role="COORDINATOR", **names)
+        assert await beat(crm, "COORDINATOR", survivor) == []
+        assert await told(connection) == [("人 COORDINATOR", "VIEWING", None)]
+
+
 async def test_a_record_out_of_reach_and_one_that_is_not_are_refused_alike(crm: Installation) -> None:
     await crm.person("present two", "SALES_REP")
     record = await new_customer(crm)
