@@ -31,7 +31,8 @@ from chassis.rpc.call import Call
 from chassis.rpc.collaboration import Collaborations
 from chassis.rpc.errors import Unavailable, status_of
 from chassis.rpc.reads import Reads
-from chassis.rpc.service import PUBLIC, Service, internal, policy_of, request_class, run, validator
+from chassis.rpc.service import PUBLIC, Service, internal, policy_of, request_class, run
+from chassis.rpc.validation import validator
 from chassis.storage.changes import Changes
 from chassis.storage.client import Database
 

@@ -15,26 +15,19 @@ from google.protobuf.message import Message
 
 from chassis.access.counts import limit_counts
 from chassis.access.fields import limit_answer, refuse_writes, resource_of
-from chassis.kernel.errors import Conflict, CrmError, Invalid, NotAllowed
-from chassis.kernel.rules import rule_of, sentence
+from chassis.kernel.errors import Conflict, CrmError, NotAllowed
+from chassis.kernel.rules import sentence
 from chassis.rpc import forms, stale, survivors
 from chassis.rpc.call import Call
 from chassis.rpc.documents import message_class
 from chassis.rpc.repeats import Repeat, is_repeatable
+from chassis.rpc.validation import bound, validate
 from chassis.storage.changes import REQUESTS, Changes, Duplicate, as_refusal
 from chassis.storage.records import Records
 
 Handler = Callable[[Call, Any], Awaitable[Message]]
 PUBLIC = "public"
 ATTEMPTS = 25
-
-
-@cache
-def validator() -> Any:
-    """The contracts' rules. Loaded by servers: who only asks others does without its 10 MB."""
-    import protovalidate
-
-    return protovalidate.Validator()
 
 
 @dataclass(frozen=True)
@@ -71,39 +64,6 @@ def policy_of(method: MethodDescriptor) -> tuple[str, str]:
     return resource, action
 
 
-def validate(message: Message) -> None:
-    """Refuse a message that breaks rules of its contract: the first is the refusal, the others are told with it."""
-    found = [_broken(one) for one in validator().collect_violations(message)]
-    named = {one.field for one in found}
-    for path, rule in forms.broken(message):
-        if path not in named:
-            found.append(_of_rule(path, {"rule": rule}, ""))
-    if found:
-        found[0].also = tuple(found[1:])
-        raise found[0]
-
-
-def _broken(violation: Any) -> Invalid:
-    """The refusal of what protovalidate found, in words that name no regular expression."""
-    proto = violation.proto
-    path = _path(proto.field.elements if proto.field else ())
-    return _of_rule(path, rule_of(proto.rule_id, violation.rule_value, proto.message), proto.message)
-
-
-def _of_rule(path: str, params: dict[str, str], otherwise: str) -> Invalid:
-    return Invalid(f"{path or 'the request'}: {sentence(params) or otherwise}", field=path, params=params)
-
-
-def _path(elements: Any) -> str:
-    path = ""
-    for element in elements:
-        path += f".{element.field_name}" if path else element.field_name
-        subscript = getattr(element.subscript, "value", element.subscript)
-        if subscript is not None:
-            path += f"[{subscript}]"
-    return path
-
-
 async def run(method: MethodDescriptor, service: Service, call: Call, request: Message, fresh: Callable[[], Changes]) -> Message:
     """One call: policy, then the handler, then the commit of what it collected. Writes are repeatable by request id.
 
@@ -115,6 +75,7 @@ async def run(method: MethodDescriptor, service: Service, call: Call, request: M
     if action != PUBLIC and not call.contracts and not call.directory.allows(call.caller, resource, action):
         params = {"rule": "right", "action": action, "resource": resource.replace("_", " ")}
         raise NotAllowed(sentence(params), params=params)
+    bound(request)
     forms.tidy(request)
     validate(request)
     await call.aliases.fresh()

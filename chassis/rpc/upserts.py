@@ -17,14 +17,14 @@ from chassis.kernel.pages import value_at
 from chassis.rpc import survivors
 from chassis.rpc.call import Call
 from chassis.rpc.documents import to_document
-from chassis.rpc.service import Handler, response_class, validate
+from chassis.rpc.service import Handler, response_class
+from chassis.rpc.validation import MOST_ROWS, validate
 from chassis.storage.aliases import CUSTOMER_ID, origin_of
 from chassis.storage.ownership import OWNER_FIELDS
 from chassis.storage.records import KEPT_FIELDS, Document, Records
 
 Check = Callable[[Document], None]
 Prepare = Callable[[Call, list[Document]], Awaitable[list[CrmError | None]]]
-MOST = 500
 BREATH_SECONDS = 0.002
 
 
@@ -44,8 +44,8 @@ def upserts(
 
     async def handle(call: Call, request: Any) -> Message:
         messages = list(getattr(request, rows))
-        if not 1 <= len(messages) <= MOST:
-            raise Invalid(f"{len(messages)} records; send 1 to {MOST} at a time", field=rows)
+        if not 1 <= len(messages) <= MOST_ROWS:
+            raise Invalid(f"{len(messages)} records; send 1 to {MOST_ROWS} at a time", field=rows)
         stored = await records.by_source_keys(call, [message.source_key for message in messages if message.source_key])
         breath = Breath()
         judged = []
@@ -85,7 +85,7 @@ def _read(message: Any, before: Document | None, required: tuple[str, ...], chec
     """The record as it would be: what is stored, with what was sent, completed by the model."""
     document: Document = {"source_key": message.source_key}
     try:
-        validate(message)
+        validate(message, whole=False)
         sent = {name: value for name, value in to_document(message).items() if name not in KEPT_FIELDS or name == "create_time"}
         for name in ("source_key", *required):
             if sent.get(name) in (None, "", []):

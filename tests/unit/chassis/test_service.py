@@ -15,7 +15,8 @@ from google.rpc import error_details_pb2
 
 from chassis.kernel.errors import AlreadyExists, Conflict, CrmError, Invalid, NotAllowed, NotFound, WrongState
 from chassis.rpc.errors import status_of
-from chassis.rpc.service import Service, policy_of, validate
+from chassis.rpc.service import Service, policy_of
+from chassis.rpc.validation import validate
 from chassis.runtime.settings import Settings, SettingsError, env
 
 NOTES = note_service_pb2.DESCRIPTOR.services_by_name["NoteService"]

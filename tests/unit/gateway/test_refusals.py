@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from string import Formatter
@@ -12,6 +13,7 @@ import pytest
 from buf.validate import validate_pb2
 from crm.customer.v1 import customer_service_pb2
 from crm.organization.v1 import person_service_pb2
+from crm.sales.v1 import order_service_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,8 +23,8 @@ from chassis.kernel.codes import BROAD, CHINESE, GATEWAY
 from chassis.kernel.errors import CrmError, Invalid
 from chassis.kernel.rules import PATTERNS, RULES, rule_of, sentence
 from chassis.rpc.contract import nouns
-from chassis.rpc.errors import status_of
-from chassis.rpc.service import validate
+from chassis.rpc.errors import MOST_VIOLATIONS, status_of
+from chassis.rpc.validation import bound, most_of, validate
 from cli.plan import DEPARTMENTS
 from gateway.departments.language import ENGLISH, SIMPLIFIED, spoken, told
 from gateway.departments.spelling import graph_name, spelled
@@ -121,6 +123,31 @@ def test_all_broken_rules_of_a_request_come_at_once_without_regular_expressions(
     assert broken["locale"] == "form.language"
     assert broken["home_department_id"] == "required"
     assert not any("^" in one.message for one in (refusal.value, *refusal.value.also))
+
+
+def test_to_refuse_a_hostile_request_costs_little_however_much_is_wrong_with_it() -> None:
+    """Lists that are too long are not read; of a long message the first fault alone is told; of a short one as many as travel."""
+    endless = order_service_pb2.CreateOrderRequest(customer_id="!", lines=[{} for _ in range(200_000)])
+    long = order_service_pb2.CreateOrderRequest(customer_id="!", lines=[{"description": "x" * 300, "quantity": -1} for _ in range(100)])
+    short = order_service_pb2.CreateOrderRequest(customer_id="!", lines=[{"quantity": -1} for _ in range(100)])
+    began = time.process_time()
+    with pytest.raises(Invalid) as crowded:
+        bound(endless)
+    bound(long)
+    found = []
+    for message in (long, short):
+        with pytest.raises(Invalid) as refusal:
+            validate(message)
+        found.append(len(refusal.value.also))
+    assert time.process_time() - began < 0.5
+    assert (crowded.value.field, crowded.value.params["rule"]) == ("lines", "repeated.max_items")
+    assert found == [0, MOST_VIOLATIONS - 1]
+
+
+def test_every_list_of_every_request_is_counted_before_it_is_read() -> None:
+    uncounted = [field.full_name for field in fields() if field.is_repeated and field.full_name.startswith("crm.") and not most_of(field)]
+    inputs = {method.input_type.full_name for noun in nouns() for method in (noun.service.methods if noun.service else ())}
+    assert [name for name in uncounted if name.rpartition(".")[0] in inputs] == []
 
 
 def test_a_refusal_with_everything_in_it_fits_a_trailer() -> None:
