@@ -6,20 +6,19 @@ behind it; what happened while the subscription began or the broker was away may
 
 from __future__ import annotations
 
-import base64
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC
 
-import orjson
 from crm.common.v1 import history_service_pb2
 from crm.customer.v1 import customer_service_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from chassis.kernel.errors import CrmError, Invalid, NotFound
 from gateway.departments.context import Context
+from gateway.departments.ids import opened, sealed
 from gateway.departments.live import Fact, Mark, heard
 
 _HISTORIES = history_service_pb2.DESCRIPTOR.services_by_name["HistoryService"]
@@ -87,7 +86,7 @@ class Following:
     @property
     def cursor(self) -> str:
         """Where it stands."""
-        return base64.urlsafe_b64encode(orjson.dumps(self._places)).decode().rstrip("=")
+        return sealed(self._places)
 
     async def facts(self, still: Callable[[], Awaitable[None]]) -> AsyncIterator[Fact]:
         """The facts, until the token ends. Raises what `heard` raises, and a department's refusal to say what was missed. One that is away
@@ -194,7 +193,7 @@ class Following:
 
 def _read(cursor: str, departments: tuple[str, ...]) -> dict[str, str]:
     try:
-        found = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        found = opened(cursor)
         good = set(found) == set(departments) and all(_PLACE.fullmatch(value) for value in found.values())
     except (ValueError, TypeError, AttributeError):
         good = False

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import inspect
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any
 
-import orjson
 import strawberry
 from crm.common.v1 import job_pb2, outcome_pb2
 from crm.common.v1 import job_service_pb2 as contract
@@ -23,6 +21,7 @@ from chassis.rpc.errors import Unavailable
 from gateway.departments.clients import DEPARTMENTS
 from gateway.departments.context import Context
 from gateway.departments.errors import field_error
+from gateway.departments.ids import opened, sealed
 from gateway.graph.connections import Page, connection_type, first_of
 from gateway.graph.contract import Json, Long, comment, enum_type, finish, from_global, output_class, to_global
 from gateway.graph.edges import to_one
@@ -144,11 +143,10 @@ def _places(after: str | None) -> dict[str, str]:
     if not after:
         return {}
     try:
-        text = cursor_of(after)
-        found = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        if set(found) <= set(DEPARTMENTS) and all(isinstance(token, str) for token in found.values()):
-            return dict(found)
-    except (ValueError, TypeError):
+        found = opened(cursor_of(after))
+        if isinstance(found, dict) and found and set(found) <= set(DEPARTMENTS) and all(isinstance(token, str) for token in found.values()):
+            return found
+    except ValueError:
         pass
     words = "after is no cursor of this list; use pageInfo.endCursor of the page before"
     raise Invalid(words, code="PAGE_TOKEN_INVALID", field="after")
@@ -165,7 +163,7 @@ def _merged(answers: Mapping[str, Any], places: Mapping[str, str], size: int, aw
     standing, cursors = dict(places), []
     for _, _, name, token, _ in found[:size]:
         standing[name] = token
-        cursors.append(base64.urlsafe_b64encode(orjson.dumps(standing)).decode().rstrip("="))
+        cursors.append(sealed(standing))
     more = len(found) > size or any(answer.next_page_token for answer in answers.values())
     return Page([row[4] for row in found[:size]], "more" if more else "", cursors, bool(places), away)
 

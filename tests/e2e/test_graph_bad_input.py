@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import random
 from typing import Any
 
 import orjson
@@ -162,6 +163,46 @@ async def test_a_cursor_that_was_tampered_with_is_never_a_fault_of_ours(crm: Ins
 async def test_a_cursor_that_is_none_is_refused(crm: Installation, after: str) -> None:
     body = await crm.graph("query($a: String) { customers(after: $a) { nodes { id } } }", a=after)
     assert (body["errors"][0]["extensions"]["code"], body["data"]) == ("PAGE_TOKEN_INVALID", {"customers": None})
+
+
+LISTS = {
+    "jobs": "query($a: String) { jobs(after: $a) { nodes { id } } }",
+    "history": "query($a: String, $id: ID!) { recordHistory(id: $id, after: $a) { nodes { entryId } } }",
+    "timeline": "query($a: String, $id: ID!) { customer(id: $id) { timeline(after: $a) { nodes { occurTime } } } }",
+    "groups": "query($a: String, $id: ID!) { customer(id: $id) { contacts(after: $a) { nodes { id } } } }",
+}
+FEW = [
+    "W10",
+    "WyJzYWxlcyJd",
+    "bnVsbA",
+    "MQ",
+    '"e30"',
+    "eyJzYWxlcyI6MX0",
+    "eyJzYWxlcyI6IngifQ",
+    "eyJub2JvZHkiOiIifQ",
+    "W1tdXQ",
+    "é",
+    "\0",
+    "A" * 5000,
+]
+
+
+@pytest.mark.parametrize("name", LISTS)
+async def test_no_cursor_of_any_list_is_a_fault_of_ours(crm: Installation, name: str) -> None:
+    """Forged ones, ones of another list, halves of true ones, and whatever a generator thinks of."""
+    customer = await crm.ask("CreateCustomer", name="游标", kind=1)
+    await crm.ask("CreateCustomer", name="游标", kind=1)
+    true = (await crm.data("{ customers(first: 1) { pageInfo { endCursor } } }"))["customers"]["pageInfo"]["endCursor"]
+    draw = random.Random(name)
+    junk = ["".join(draw.choices("AZaz09_-=eyJ", k=draw.randint(1, 80))) for _ in range(10)]
+    nested = [
+        base64.urlsafe_b64encode(orjson.dumps(one)).decode().rstrip("=") for one in ({"sales": True}, ["sales"], [["sales", "x"]], "sales")
+    ]
+    identity = to_global("Customer", customer.customer.id)
+    for after in [*FEW, *junk, *nested, true, true[:-3], true + "A"]:
+        body = await crm.graph(LISTS[name], a=after, **({"id": identity} if "$id" in LISTS[name] else {}))
+        assert [error["extensions"]["code"] for error in body.get("errors", [])] in ([], ["PAGE_TOKEN_INVALID"]), (after[:60], body)
+        assert after == "e30" or "errors" in body, after[:60]
 
 
 @pytest.mark.parametrize("text", ['"\\uD800"', '"\\uDFFF\\uD800"'])
