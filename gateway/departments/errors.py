@@ -57,6 +57,5 @@ def translated(formatted: dict[str, Any], language: str) -> dict[str, Any]:
 
 def path_of(field: str) -> list[str]:
     """The path of an offending field below `input`: "lines[0].unit_price" → ["input", "lines", "0", "unitPrice"]."""
-    if not field:
-        return ["input"]
-    return ["input", *(part for part in re.split(r"[.\[\]]+", graph_name(field)) if part)]
+    parts = [part for part in re.split(r"[.\[\]]+", graph_name(field)) if part]
+    return ["input", *(parts[1:] if parts[:1] == ["input"] else parts)]  # what is called `input` is the input itself (update_mask)
