@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chassis.kernel.errors import NotAllowed
+from chassis.kernel.rules import sentence
 
 OWN, TEAM, DEPARTMENT, DEPARTMENT_AND_BELOW, ALL = range(1, 6)
 HIDDEN, MASKED, READ, WRITE = range(1, 5)
@@ -123,6 +124,19 @@ class Reach:
 
 def refused(resource: str, action: str) -> NotAllowed:
     """The refusal of an action on a resource, without telling whether the record exists."""
-    return NotAllowed(
-        f"your roles do not allow «{action}» on {resource} here; ask an administrator for the right or the owner for the record"
-    )
+    return _refused("right.here", action=action, resource=resource)
+
+
+def lacking(resource: str, action: str) -> NotAllowed:
+    """The refusal of an action that the caller may do on no record of a resource."""
+    return _refused("right", action=action, resource=resource)
+
+
+def not_settable(name: str, path: str) -> NotAllowed:
+    """The refusal of a field that the caller may not set."""
+    return _refused("right.field", path, name=name)
+
+
+def _refused(rule: str, field: str = "", **params: str) -> NotAllowed:
+    told = {"rule": rule, **params}
+    return NotAllowed(sentence(told), field=field, params=told)

@@ -10,8 +10,7 @@ from crm.common.v1 import annotations_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from chassis.access.caller import MASKED, READ, WRITE
-from chassis.kernel.errors import NotAllowed
+from chassis.access.caller import MASKED, READ, WRITE, not_settable
 from chassis.kernel.masking import masked
 
 Limits = Callable[[str], Mapping[str, int]]
@@ -55,7 +54,7 @@ def refuse_writes(message: Message, row: Descriptor | None, limits: Mapping[str,
         return
     for path, name in _named(message, row):
         if limits.get(name, WRITE) < WRITE:
-            raise NotAllowed(f"your roles do not let you set «{name}»; leave it out, or ask an administrator for the right", field=path)
+            raise not_settable(name, path)
 
 
 def told(value: Any, level: int, field: FieldDescriptor | None) -> Any:

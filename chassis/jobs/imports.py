@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from pymongo import UpdateOne
 from pymongo.errors import OperationFailure, PyMongoError
 
-from chassis.access.caller import ALL, Caller
+from chassis.access.caller import ALL, Caller, lacking
 from chassis.access.directory import Directory
 from chassis.access.fields import refuse_writes
 from chassis.jobs import model, rows
@@ -97,7 +97,7 @@ class Imports:
         """Refuse who may not import, and whose rows would have to be judged by another department in their name: a job has no token."""
         record = self.target(resource).record.DESCRIPTOR
         if not directory.allows(caller, resource, "import"):
-            raise NotAllowed(f"your roles do not allow «import» on {resource.replace('_', ' ')}; ask an administrator for the right")
+            raise lacking(resource, "import")
         for name in contract_of(record).references.values():
             other = next((noun for noun in nouns() if noun.name == name), None)
             if other is None or name in _KNOWN or other.department == self.department or caller.is_service:

@@ -23,10 +23,11 @@ from nats.js.errors import Error as JetStreamError
 from pymongo import IndexModel
 from pymongo.errors import PyMongoError
 
+from chassis.access.caller import lacking
 from chassis.jobs.store import JOBS
 from chassis.jobs.worker import Jobs, Pace, Stopped
 from chassis.kernel.clock import now
-from chassis.kernel.errors import Conflict, NotAllowed
+from chassis.kernel.errors import Conflict
 from chassis.kernel.ids import new_id
 from chassis.kernel.tasks import settle
 from chassis.messaging.models import Aside, Document, Fold, Model, aside_of
@@ -139,7 +140,7 @@ class Rebuilds:
         async def tell(done: int, total: int) -> None:
             call = await jobs.call_for(job, "rebuild")
             if not call.directory.allows(call.caller, *RIGHT):
-                raise NotAllowed("your roles do not allow «rebuild» on read models any more; ask an administrator for the right")
+                raise lacking(*RIGHT)
             began = job["start_time"].timestamp()
             values = {"done": done, "total": total, "update_time": now(), "rate": round(done / max(time.time() - began, 0.1), 1)}
             if not (await jobs.database[JOBS].update_one(jobs.mine(job), {"$set": values})).matched_count:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from chassis.kernel.words import shown
+
 RULES: dict[str, tuple[str, str]] = {
     "required": ("give it a value", "必须填写"),
     "string.max_len": ("give at most {limit} characters", "最多 {limit} 个字符"),
@@ -59,7 +61,15 @@ RULES: dict[str, tuple[str, str]] = {
     "pattern.noun": ("write the kind of record as the graph does, e.g. Customer", "请按图中的写法填写记录类型，如 Customer"),
     "pattern.fact": ("use a cursor that you were given, or @ and seconds since 1970", "请使用系统给出的游标，或 @ 加 1970 年以来的秒数"),
     "id.kind": ("this is the id of a {kind}; give the id of a {wanted}", "这是 {kind} 的编号；请给出 {wanted} 的编号"),
-    "right": ("your roles do not allow «{action}» on {resource}; ask an administrator for the right", "您的角色不允许对 {resource} 执行“{action}”；请联系管理员授权"),
+    "right.here": (
+        "your roles do not allow «{action}» on {resource} here; ask an administrator for the right or the owner for the record",
+        "您的角色不允许对这里的{resource}执行“{action}”；请联系管理员授权，或联系记录的负责人",
+    ),
+    "right.field": (
+        "your roles do not let you set «{name}»; leave it out, or ask an administrator for the right",
+        "您的角色不允许设置“{name}”；请不要填写，或联系管理员授权",
+    ),
+    "right": ("your roles do not allow «{action}» on {resource}; ask an administrator for the right", "您的角色不允许对{resource}执行“{action}”；请联系管理员授权"),
     "version.stale": ("you saw version {seen}, it is now {present}; read it again and repeat your change", "您看到的是版本 {seen}，现在是版本 {present}；请重新读取后再修改"),
     "record.absent": ("there is no record «{id}» that you may see; check the id", "没有您可以查看的记录“{id}”；请核对编号"),
     "reference.absent": ("there is no record «{id}» that you may see", "引用的记录“{id}”不存在，或您无权查看"),
@@ -131,7 +141,7 @@ def sentence(params: Mapping[str, str], chinese: bool = False) -> str:
     """The sentence of the rule that the parameters name; "" where they name none that is known, or lack what it needs."""
     found = RULES.get(params.get("rule", ""))
     try:
-        return found[chinese].format_map(params) if found else ""
+        return found[chinese].format_map({name: shown(name, value, chinese=chinese) for name, value in params.items()}) if found else ""
     except KeyError:
         return ""
 

@@ -13,10 +13,10 @@ from crm.common.v1 import annotations_pb2
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
+from chassis.access.caller import lacking
 from chassis.access.counts import limit_counts
 from chassis.access.fields import limit_answer, refuse_writes, resource_of
-from chassis.kernel.errors import Conflict, CrmError, NotAllowed
-from chassis.kernel.rules import sentence
+from chassis.kernel.errors import Conflict, CrmError
 from chassis.rpc import forms, stale, survivors
 from chassis.rpc.call import Call
 from chassis.rpc.documents import message_class
@@ -73,8 +73,7 @@ async def run(method: MethodDescriptor, service: Service, call: Call, request: M
     if action == "read" and not call.by_roles:
         call.contracts = call.directory.contracts_for(call.caller, resource)
     if action != PUBLIC and not call.contracts and not call.directory.allows(call.caller, resource, action):
-        params = {"rule": "right", "action": action, "resource": resource.replace("_", " ")}
-        raise NotAllowed(sentence(params), params=params)
+        raise lacking(resource, action)
     bound(request)
     forms.tidy(request)
     validate(request)

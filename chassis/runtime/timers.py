@@ -199,7 +199,7 @@ class Timers:
             one.request_id = from_source(call.method, f"{record['_id']}:{record['version']}:{record[timer.due].isoformat()}")
             one.changes.correlation_id = one.request_id
             if not reach.admits(record):
-                raise refused(timer.store.label, "update")
+                raise refused(timer.store.resource, "update")
             await fire(one, record)
             call.changes.join(one.changes)
         await call.changes.commit()

@@ -23,7 +23,7 @@ class Owned(ABC):
     descriptor: Descriptor
     contract: Contract
     noun: str
-    label: str
+    resource: str
     work: frozenset[str]
     archivable: bool
 
@@ -52,7 +52,7 @@ class Owned(ABC):
         service = self.contract.service
         assigned = service is not None and f"Assign{self.noun}" in service.methods_by_name
         if not self.reach(call, "assign" if assigned else "import").admits(before if assigned else after):
-            raise refused(self.label, "assign")
+            raise refused(self.resource, "assign")
 
     def is_open(self, document: Mapping[str, Any]) -> bool:
         """Whether a record is work still to be done, as the contract declares it."""
@@ -90,5 +90,5 @@ class Owned(ABC):
         own = "owner_id" in self.descriptor.fields_by_name and not inherited
         admitted = any(ground.by_role(document) for ground in reach.grounds) if own else reach.admits(document)
         if not admitted:
-            raise refused(self.label, action)
+            raise refused(self.resource, action)
         call.deputy_for[document["_id"]] = reach.deputy_for(document)

@@ -132,7 +132,7 @@ class Records(Questions):
             raise self.absent(record_id)
         reach = self.reach(call, action)
         if action != "read" and not reach.admits(found):
-            raise refused(self.label, action)
+            raise refused(self.resource, action)
         if action != "read" and found.get(SUBJECT_ERASED) and not call.caller.is_service:
             raise erased(subject_of(found))
         call.deputy_for[record_id] = reach.deputy_for(found)

@@ -13,6 +13,7 @@ from crm.common.v1 import annotations_pb2
 from google.protobuf.message import Message
 
 from chassis.kernel.errors import CrmError
+from chassis.kernel.words import RESOURCES
 from chassis.rpc.documents import traits
 from gateway.departments.ids import to_global
 
@@ -39,10 +40,10 @@ def _otherwise(part: str) -> str:
 
 @cache
 def _names() -> frozenset[str]:
-    """Every name of more than one word that a contract gives a field."""
+    """Every name of more than one word that a contract gives a field; what policies call resources stays as policies have it."""
     comments = json.loads((Path(annotations_pb2.__file__).parents[3] / "comments.json").read_text())
     last = (name.rpartition(".")[2] for name in comments)
-    return frozenset(name for name in last if _SNAKE.fullmatch(name))
+    return frozenset(name for name in last if _SNAKE.fullmatch(name) and name not in RESOURCES)
 
 
 def spelled(error: CrmError, request: Message | None = None) -> CrmError:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from chassis.kernel.clock import MILLISECOND, day
-from chassis.kernel.errors import Conflict, Invalid, WrongState
+from chassis.kernel.errors import Conflict, Invalid, WrongState, stale
 from chassis.kernel.rules import sentence
 from services.customer.customers.model import DEEPEST, meanwhile
 
@@ -35,8 +35,9 @@ def check_pair(survivor: Document, loser: Document, zone: str) -> None:
 def check_seen(customer: Document, version: int | None, field: str) -> None:
     """Refuse a merge of what was changed since it was looked at."""
     if version is not None and version != customer["version"]:
-        params = {"rule": "version.stale", "seen": str(version), "present": str(customer["version"])}
-        raise Conflict(sentence(params), field=field, retryable=False, params=params)
+        refusal = stale("customer", "customers", customer["_id"], version, customer["version"])
+        refusal.field = field
+        raise refusal
 
 
 def check_line(loser_id: str, line: list[str], below: int) -> None:

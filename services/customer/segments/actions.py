@@ -6,7 +6,8 @@ from typing import Any
 
 from crm.customer.v1 import segment_events_pb2 as events
 
-from chassis.kernel.errors import CrmError, NotAllowed
+from chassis.access.caller import lacking
+from chassis.kernel.errors import CrmError
 from chassis.rpc.call import Call
 from services.customer.customers.store import Customers
 from services.customer.segments import model
@@ -19,7 +20,8 @@ async def permitted(customers: Customers, call: Call, batch: list[Document]) -> 
     """For a batch: criteria ask of customers, so they are for who may read customers, and may name only fields that the caller may read: who
     is in a segment tells what a field holds."""
     if not call.directory.allows(call.caller, customers.resource, "read"):
-        refusal = NotAllowed("your roles do not allow «read» on customers, of which criteria ask; ask an administrator", field="criteria")
+        refusal = lacking(customers.resource, "read")
+        refusal.field = "criteria"
         return [refusal] * len(batch)
     known = customers.filterable(call)
     return [model.criteria_refusal(segment, known) for segment in batch]

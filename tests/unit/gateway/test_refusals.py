@@ -19,13 +19,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gateway
+from chassis.access.caller import lacking
 from chassis.kernel.codes import BROAD, CHINESE, GATEWAY
 from chassis.kernel.errors import CrmError, Invalid
 from chassis.kernel.rules import PATTERNS, RULES, rule_of, sentence
-from chassis.rpc.contract import nouns
+from chassis.kernel.words import ACTIONS, RESOURCES
+from chassis.rpc.contract import departments, modules, nouns
 from chassis.rpc.errors import MOST_VIOLATIONS, status_of
+from chassis.rpc.service import policy_of
 from chassis.rpc.validation import bound, most_of, validate
 from cli.plan import DEPARTMENTS
+from gateway.departments.errors import path_of
 from gateway.departments.language import ENGLISH, SIMPLIFIED, spoken, told
 from gateway.departments.spelling import graph_name, spelled
 from gateway.graph.contract import to_global
@@ -105,6 +109,26 @@ def test_every_rule_of_every_contract_is_a_sentence_in_both_languages() -> None:
     assert speechless == set()
 
 
+def test_every_resource_and_action_of_the_policies_has_words_in_chinese() -> None:
+    services = [
+        one for name in ("common", *departments()) for module in modules(name) for one in module.DESCRIPTOR.services_by_name.values()
+    ]
+    asked = {policy_of(method) for service in services for method in service.methods}
+    asked |= {(noun.resource, "import") for noun in nouns()} | {("graph", "read")}
+    assert len(asked) > 100
+    assert {resource for resource, _ in asked if resource} - set(RESOURCES) == set()
+    assert {action for _, action in asked if action != "public"} - set(ACTIONS) == set()
+    assert [words for words in (*RESOURCES.values(), *ACTIONS.values()) if not HAN.search(words) and words != "Webhook"] == []
+
+
+def test_a_right_that_is_lacking_is_told_in_words_and_named_as_policies_do() -> None:
+    refusal = spelled(lacking("campaign_messages", "import"))
+    assert refusal.params == {"rule": "right", "action": "import", "resource": "campaign_messages"}
+    assert refusal.message == "your roles do not allow «import» on campaign messages; ask an administrator for the right"
+    assert sentence(refusal.params, chinese=True) == "您的角色不允许对营销消息执行“导入”；请联系管理员授权"
+    assert spelled(CrmError("use one of campaign_messages, work_calendars")).message == "use one of campaign_messages, work_calendars"
+
+
 def test_every_sentence_needs_the_same_parameters_in_both_languages() -> None:
     for rule, (english, chinese) in RULES.items():
         names = [{name for _, name, _, _ in Formatter().parse(text) if name} for text in (english, chinese)]
@@ -176,6 +200,12 @@ def test_what_departments_say_is_spelled_as_the_graph_has_it() -> None:
 )
 def test_what_the_graph_calls_otherwise_is_called_so(path: str, shown: str) -> None:
     assert graph_name(path) == shown
+
+
+def test_the_path_of_a_refusal_names_the_input_once() -> None:
+    assert [path_of(field) for field in ("", "update_mask", "lines[0].unit_price")] == [
+        ["input"], ["input"], ["input", "lines", "0", "unitPrice"],
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
