@@ -7,17 +7,17 @@ from time import time
 
 from crm.common.v1 import access_service_pb2
 
-from chassis.rpc.channels import Channel
+from chassis.rpc.channels import DEFAULT_SECONDS, Channel
 
 SERVICE = access_service_pb2.DESCRIPTOR.services_by_name["AccessService"]
 _RENEW_SECONDS = 60
 
 
 class OrganizationLink:
-    """Asks the organization in the name of one service, whose secret it holds."""
+    """Asks the organization in the name of one service, whose secret it holds. `seconds` is how long an answer is waited for."""
 
-    def __init__(self, channel: Channel, service: str, secret: str) -> None:
-        self.channel, self.service, self.secret = channel, service, secret
+    def __init__(self, channel: Channel, service: str, secret: str, seconds: float = DEFAULT_SECONDS) -> None:
+        self.channel, self.service, self.secret, self.seconds = channel, service, secret, seconds
         self._token, self._ends = "", 0.0
 
     async def token(self) -> str:
@@ -30,7 +30,7 @@ class OrganizationLink:
 
     async def fetch_keys(self) -> Mapping[str, bytes]:
         """The public keys that verify tokens, by key id."""
-        answer = await self.channel.call(SERVICE, "ListSigningKeys", access_service_pb2.ListSigningKeysRequest())
+        answer = await self.channel.call(SERVICE, "ListSigningKeys", access_service_pb2.ListSigningKeysRequest(), seconds=self.seconds)
         return {key.kid: key.public_key for key in answer.keys}
 
     async def fetch_directory(self, request: access_service_pb2.GetDirectoryRequest) -> access_service_pb2.GetDirectoryResponse:

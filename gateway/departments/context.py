@@ -9,7 +9,6 @@ from functools import partial
 from crm.organization.v1 import person_service_pb2
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from chassis.access.tokens import claims_of
 from chassis.kernel.ids import new_id
 from chassis.observe import purpose
 from gateway.departments.batching import Load, Loader
@@ -40,6 +39,7 @@ class Context:
     ) -> None:
         self.clients, self.live, self.token, self.address, self.by_roles = clients, live, token, address, by_roles
         self.request_id, self.purpose, self.key, self.accepts = request_id or new_id(), why, key, accepts
+        self.person_id = ""  # who asks, once their token was verified
         self._loaders: dict[Hashable, Loader] = {}
 
     def nth(self, number: int) -> Context:
@@ -49,8 +49,7 @@ class Context:
 
     async def language(self) -> str:
         """The language of refusals: the person's own, else one that the client accepts, else English."""
-        person_id = str(claims_of(self.token).get("sub", "")) if self.token else ""
-        own = await self.clients.locales.of(person_id, self._locale) if person_id else ""
+        own = await self.clients.locales.of(self.person_id, self._locale) if self.person_id else ""
         return own or spoken(self.accepts) or ENGLISH
 
     async def _locale(self, person_id: str) -> str:

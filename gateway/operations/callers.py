@@ -5,6 +5,7 @@ What may be read or done is decided by the departments, not here.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 
@@ -23,17 +24,18 @@ from gateway.operations.keys import ApiKeys
 log = logging.getLogger("crm.gateway")
 RESOURCE, ACTION = "graph", "read"
 GRANTS_SECONDS = 5.0
+KEYS_SECONDS = 1.0  # for which one request at a time waits for keys that it may lack
 
 
 class Callers:
     """Verifies tokens with the organization's published keys; a token is verified once."""
 
     def __init__(self, clients: Clients) -> None:
-        link = OrganizationLink(clients.channels["organization"], "gateway", "")
+        link = OrganizationLink(clients.channels["organization"], "gateway", "", KEYS_SECONDS)
         self._clients, self._keys = clients, ApiKeys(clients)
         self._authority = Authority(_no_directory, link.fetch_keys)
         self._explorers: frozenset[str] = frozenset()
-        self._until = 0.0
+        self._until, self._asking = 0.0, asyncio.Lock()
 
     async def admit(self, context: Context) -> None:
         """Who comes with an API key goes on with its token."""
@@ -60,21 +62,26 @@ class Callers:
         if not context.token:
             return None
         try:
-            return await self._authority.verify(context.token)
+            caller = await self._authority.verify(context.token)
         except CrmError:
             return None
+        context.person_id = caller.person_id
+        return caller
 
     async def _exploring(self, context: Context) -> frozenset[str]:
-        if time.monotonic() > self._until:
-            request = access_service_pb2.ListGrantsRequest()
-            try:
-                answer = await self._clients.read("organization", SERVICE, "ListGrants", request, context.token, context.request_id)
-            except CrmError as error:
-                log.warning("grants not read", extra={"reason": error.message[:200]})
-                return self._explorers
-            self._explorers = frozenset(grant.role for grant in answer.grants if (grant.resource, grant.action) == (RESOURCE, ACTION))
-            self._until = time.monotonic() + GRANTS_SECONDS
+        async with self._asking:  # one asks for all, and where nobody answers what was known before holds until the next time
+            if time.monotonic() > self._until:
+                try:
+                    await self._read_grants(context)
+                except CrmError as error:
+                    log.warning("grants not read", extra={"reason": error.message[:200]})
+                self._until = time.monotonic() + GRANTS_SECONDS
         return self._explorers
+
+    async def _read_grants(self, context: Context) -> None:
+        request = access_service_pb2.ListGrantsRequest()
+        answer = await self._clients.read("organization", SERVICE, "ListGrants", request, context.token, context.request_id)
+        self._explorers = frozenset(grant.role for grant in answer.grants if (grant.resource, grant.action) == (RESOURCE, ACTION))
 
 
 async def _no_directory(_: access_service_pb2.GetDirectoryRequest) -> access_service_pb2.GetDirectoryResponse:

@@ -7,7 +7,10 @@ import re
 from typing import Any
 
 import pytest
+from joserfc.jwk import OKPKey
 
+from chassis.access.caller import Caller
+from chassis.access.tokens import Signer
 from chassis.kernel.ids import new_id
 from gateway.graph.contract import to_global
 from tests.support.installation import Installation
@@ -94,6 +97,18 @@ async def test_the_client_says_in_which_language_where_the_person_does_not(crm: 
     assert ("游标" in body["errors"][0]["message"]) is han
     assert body["errors"][0]["extensions"]["code"] == "PAGE_TOKEN_INVALID"
     assert body["errors"][0]["extensions"]["field"] == "after"
+
+
+async def test_a_forged_token_does_not_change_in_which_language_its_person_is_told(crm: Installation) -> None:
+    person_id = await crm.person(f"forged {new_id()}", "COORDINATOR")
+    key = next(key for key, identity in crm.people.items() if identity == person_id)
+    person = (await crm.ask("GetPerson", person_id=person_id)).person
+    await crm.ask("UpdatePerson", person_id=person_id, version=person.version, locale="zh-CN", update_mask={"paths": ["locale"]})
+    forged = Signer("forged", OKPKey.generate_key("Ed25519")).sign(Caller(person_id, frozenset({"COORDINATOR"})))[0]
+    body = await crm.graph("{ customers { nodes { id } } }", headers={"Authorization": f"Bearer {forged}"})
+    assert body["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+    (one,) = (await payload(crm, CREATE, {"kind": "COMPANY", "name": ""}, None, key))["errors"]
+    assert one["message"] == "name：必须填写"
 
 
 async def test_the_language_of_the_person_goes_before_that_of_the_client(crm: Installation) -> None:
