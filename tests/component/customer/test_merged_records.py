@@ -12,8 +12,11 @@ from chassis.kernel.ids import new_id
 from chassis.messaging.models import aside_of
 from chassis.rpc.call import Call
 from chassis.runtime import merging
+from chassis.runtime.handover import work_for
 from chassis.storage.aliases import Aliases
 from services.customer.accesses.store import Accesses
+from services.customer.customers import erasure
+from services.customer.customers.store import Customers
 from services.customer.merges import model
 from services.customer.merges.places import FOLLOWING, places
 from tests.e2e.test_merges import BOSS, customer, merged, swept, unmerged
@@ -113,6 +116,35 @@ async def test_a_sweep_that_somebody_is_always_faster_than_waits_for_its_next_tu
         await merging.Sweep(known, department.own_call, [])._bring(merging.Place("order_totals", moved=contended), "busy-one")
     await department.database["order_totals"].delete_many({"_id": rows[0]["_id"]})
     assert busy.value.code == "BUSY"
+
+
+async def test_an_erasure_sees_what_became_part_of_the_customer_while_it_looked(crm: Installation) -> None:
+    survivor, loser = await customer(crm, "正在抹除"), await customer(crm, "正在并入")
+    department = crm.suite["customer"]
+    customers = next(store for store in department.stores if isinstance(store, Customers))
+    call = department.own_call("tests")
+    await erasure.erase(customers, [], call, customer_id=survivor, reason="asked")
+    await merged(crm, survivor, loser)
+    with pytest.raises(Conflict):
+        await call.changes.commit()
+    await crm.ask("EraseCustomer", **BOSS, customer_id=survivor, reason="asked")
+    rows = await department.database["customers"].find({"_id": {"$in": [survivor, loser]}}).to_list()
+    assert all(row["erase_time"] for row in rows)
+
+
+async def test_work_is_handed_over_by_whichever_id_its_customer_had(crm: Installation) -> None:
+    survivor, loser = await customer(crm, "交接一"), await customer(crm, "交接二")
+    tickets = {}
+    for one in (survivor, loser):
+        tickets[one] = (await crm.ask("CreateTicket", **BOSS, customer_id=one, subject="事", channel=1)).ticket.id
+    await merged(crm, survivor, loser)
+    await swept(crm, loser)
+
+    async def found(*ids: str) -> set[str]:
+        return {row["_id"] async for row in crm.suite["support"].database["tickets"].find(work_for(ids))}
+
+    assert await found(loser) == {tickets[loser]}, "given away before the merge, heard of after it"
+    assert await found(survivor, loser) == set(tickets.values())
 
 
 def test_days_are_told_in_the_company_s_time_zone() -> None:
