@@ -10,7 +10,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import nats
@@ -29,7 +29,7 @@ TOLD = {
     "support": ("Ticket", "TicketReply"),
 }  # fmt: skip
 # Nouns that the workers write: each of their facts has an audit entry.
-AUDITED = frozenset(("Customer", "CustomerMerge", "Opportunity", "Order", "Ticket", "TicketReply", "Note"))
+AUDITED = frozenset(("Customer", "CustomerMerge", "Opportunity", "Order", "Ticket", "TicketReply", "Note", "Person"))
 # What names customers, and which customer counts with a merge.
 NAMING = {
     "customer": ("contacts", "notes", "timeline_entries", "open_work", "customer_merges"), "sales": ("opportunities", "orders", "order_totals"),
@@ -231,11 +231,10 @@ class Checker:
 
     async def _segments(self) -> None:
         database = self.databases["customer"]
-        customers = [row async for row in database["customers"].find({"archive_time": None}, {"region": 1})]
-        wrong, checked = [], 0
+        customers = [row async for row in database["customers"].find({"archive_time": None}, {"region": 1, "create_time": 1})]
+        wrong, checked, now = [], 0, datetime.now(UTC)
         async for segment in database["segments"].find({"archive_time": None}):
-            region = segment["criteria"]["condition"]["values"][0]["text"]
-            wanted = {row["_id"] for row in customers if row.get("region") == region}
+            wanted = {row["_id"] for row in customers if _within(segment["criteria"], row, now)}
             members = database["segment_members"].find({"segment_id": segment["_id"], "leave_time": None}, {"customer_id": 1})
             inside = {row["customer_id"] async for row in members}
             checked += len(wanted)
@@ -379,6 +378,15 @@ def noun_of(mutation: str) -> str:
         return "CustomerMerge"
     nouns = ("Customer", "Opportunity", "Order", "TicketReply", "Ticket", "Note", "Person")
     return next(noun for noun in nouns if mutation.lower().startswith(noun.lower()))
+
+
+def _within(criteria: dict[str, Any], customer: dict[str, Any], now: datetime) -> bool:
+    """Whether a customer is of the region of a segment and, where it counts from now, made long enough ago or not."""
+    region, *ages = [item["condition"] for item in criteria.get("all", {}).get("items", [criteria])]
+    made = [(age["operator"], now + timedelta(seconds=age["values"][0]["relative_seconds"])) for age in ages]
+    return customer.get("region") == region["values"][0]["text"] and all(
+        (customer["create_time"] < edge) is (operator == "LESS") for operator, edge in made
+    )
 
 
 def _differences(wanted: dict[Any, Any], stored: dict[Any, Any]) -> list[str]:

@@ -37,6 +37,8 @@ from tests.chaos.workers import PIPELINE, SHARED, STAGES, Worker
 from tests.support.checks import equals
 
 WORKERS, ADDRESSEES, FIRMS = 6, 40, 4
+AGE_SECONDS = 2
+LESS, GREATER_OR_EQUAL = 3, 6
 BESIDE = 2  # workers beside the pulse: what is measured shall be the loss of a leader, not a machine that is full
 QUIET_SECONDS, SETTLE_SECONDS = 60.0, 10.0
 # Without a leader nothing is acknowledged for at most so long, and nothing takes effect for at most so long.
@@ -162,11 +164,15 @@ async def _torment(stack: Stack, folder: Path, drawn: list[Fault], report: Repor
 
 
 async def _prepare(stack: Stack) -> tuple[list[dict[str, Any]], Opened]:
-    """A pipeline, two segments, a campaign with its audience, what strangers find; and the opportunities for which the workers compete."""
+    """A pipeline, segments, a campaign with its audience, what strangers find; and the opportunities for which the workers compete."""
     pipeline = {**PIPELINE, "role": "cli"}
     await stack.until(lambda: _willing(stack, "CreatePipeline", pipeline), 20)
     for region in ("chaos-north", "chaos-south", "mail"):
         await stack.ask("CreateSegment", role="COORDINATOR", name=region, criteria=equals("region", region))
+    for region, operator in (("chaos-north", LESS), ("chaos-south", GREATER_OR_EQUAL)):  # who comes in, and goes out, by time alone
+        age = {"condition": {"field": "create_time", "operator": operator, "values": [{"relative_seconds": -AGE_SECONDS}]}}
+        criteria = {"all": {"items": [equals("region", region), age]}}
+        await stack.ask("CreateSegment", role="COORDINATOR", name=f"{region} by age", criteria=criteria)
     firms = [await stack.ask("CreateCustomer", role="COORDINATOR", kind=1, name=f"firm {number}", region="mail") for number in range(FIRMS)]
     rows = [
         {
@@ -257,6 +263,8 @@ async def _unrest(stack: Stack, checker: Checker) -> str:
                 return f"jobs of {name}"
             if await database["customer_aliases"].find_one({"sweeps": 0}):
                 return f"aliases of {name}"
+        if await checker.databases["customer"]["customers"].find_one({"flip_time": {"$exists": True}}):
+            return "customers who come in or go out by age"
         if await checker.databases["marketing"]["campaign_messages"].find_one({"state": "PLANNED"}):
             return "mails"
         if await checker.databases["support"]["tickets"].find_one({"state": "PENDING", "wait_until_time": {"$exists": True}}):
