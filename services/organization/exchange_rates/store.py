@@ -56,18 +56,18 @@ class ExchangeRates(Records):
         return Rates(base, {_pair(row): ((_number(row),), (row["rate"],)) for rows in found.values() for row in rows})
 
 
-async def part(database: Database, base: str, today: date) -> rates_pb2.RateTable:
+async def part(database: Database, base: str, today: date, most: int = MOST_RATES) -> rates_pb2.RateTable:
     """The rates as departments hold them: all of the last 400 days, and of each pair the newest before them.
 
-    Where there are more than 80,000, they begin as much later, and the newest before that are told.
+    Where there are more than `most`, 80,000, they begin as much later, and the newest before that are told.
     """
     collection, since = database[COLLECTION], (today - timedelta(DAYS_BACK)).isoformat()
     query = {"archive_time": None, "first_date": {"$gte": since}}
-    rows = await collection.find(query, _FIELDS).sort("first_date", DESCENDING).limit(MOST_RATES + 1).max_time_ms(_MILLISECONDS).to_list()
-    if len(rows) > MOST_RATES:
+    rows = await collection.find(query, _FIELDS).sort("first_date", DESCENDING).limit(most + 1).max_time_ms(_MILLISECONDS).to_list()
+    if len(rows) > most:
         since = (date.fromisoformat(rows[-1]["first_date"]) + timedelta(1)).isoformat()
         rows = [row for row in rows if row["first_date"] >= since]
-        log.warning("rates told from a later day on, for there are too many", extra={"first_day": since, "most": MOST_RATES})
+        log.warning("rates told from a later day on, for there are too many", extra={"first_day": since, "most": most})
     pairs = sorted(await collection.distinct("pair"))
     before = {"archive_time": None, "first_date": {"$lt": since}}
     older = (

@@ -154,7 +154,7 @@ async def test_departments_hold_400_days_and_the_newest_before_them(crm: Install
     assert table.base_currency == "CNY"
 
 
-async def test_where_there_are_too_many_rates_they_begin_later_and_no_day_gets_a_wrong_one(crm: Installation, monkeypatch: Any) -> None:
+async def test_where_there_are_too_many_rates_they_begin_later_and_no_day_gets_a_wrong_one(crm: Installation) -> None:
     database, day = crm.suite["organization"].database, read_day("2024-06-30", "date")
     for number in range(5):
         await make(crm, ("THB", "CNY"), f"0.2{number + 1}", (day + timedelta(number)).isoformat())
@@ -166,8 +166,8 @@ async def test_where_there_are_too_many_rates_they_begin_later_and_no_day_gets_a
     later = await database["exchange_rates"].count_documents(
         {"archive_time": None, "first_date": {"$gt": (day + timedelta(4)).isoformat()}}
     )
-    monkeypatch.setattr(store, "MOST_RATES", later + 2)
-    table = {(one.from_currency, one.to_currency): one for one in (await store.part(database, "CNY", day + timedelta(300))).series}
+    told = await store.part(database, "CNY", day + timedelta(300), most=later + 2)
+    table = {(one.from_currency, one.to_currency): one for one in told.series}
     assert list(table["THB", "CNY"].rates) == ["0.23", "0.24", "0.25"]
 
 
