@@ -27,6 +27,7 @@ class Questions(Owned):
     """The part of a store that knows what may be asked. `sealed` are personal fields that are found by what is blind."""
 
     resource: str
+    words: str
     schema: dict[str, Field]
     sorts: Mapping[str, Sort]
     personal: tuple[str, ...]
@@ -62,7 +63,7 @@ class Questions(Owned):
         """What to read for a mask, what decides access included where contracts do; refuses names that the record does not have."""
         for name in fields:
             if name.split(".")[0] not in self.descriptor.fields_by_name:
-                raise Invalid(f"«{name[:60]}» is no field of {self.label}; leave it out of read_mask", field="read_mask")
+                raise Invalid(f"«{name[:60]}» is no field of {self.words}; leave it out of read_mask", field="read_mask")
         if fields and not {name.split(".")[0] for name in fields}.isdisjoint(self.personal):
             fields = [*fields, *(name for name in (CUSTOMER_ID,) if name in self.descriptor.fields_by_name)]  # whose key opens them
         if not counts_of(self.descriptor).keys().isdisjoint(fields):
