@@ -5,12 +5,13 @@ let tokens = null;
 let session = null;
 let person = "";
 let told = "signedOut";
+const sockets = new Set();
 
 const SIGN_IN = `mutation SignIn($input: SessionCreateInput!) {
   sessionCreate(input: $input) { session { id } tokens { accessToken refreshToken } deviceToken person { name } errors { code message } }
 }`;
 const REFRESH = `mutation Refresh($input: SessionRefreshInput!) {
-  sessionRefresh(input: $input) { tokens { accessToken refreshToken } errors { code } }
+  sessionRefresh(input: $input) { tokens { accessToken refreshToken } errors { code retryable } }
 }`;
 const SIGN_OUT = `mutation SignOut($input: SessionRevokeInput!) {
   sessionRevoke(input: $input) { errors { code message } }
@@ -19,10 +20,10 @@ const at = (id) => document.getElementById(id);
 // What else a sign-in takes is asked for when it is: a code of the second factor, an own password in place of a given one.
 const ASKED = { SECOND_FACTOR_REQUIRED: "code", SECOND_FACTOR_REFUSED: "code", PASSWORD_CHANGE_REQUIRED: "newPassword" };
 
-async function post(body, headers = {}) {
+async function post(body, headers = {}, by = tokens) {
   const answer = await fetch("/graphql", {
     method: "POST",
-    headers: { "Content-Type": "application/json", ...(tokens ? { Authorization: `Bearer ${tokens.accessToken}` } : {}), ...headers },
+    headers: { "Content-Type": "application/json", ...(by ? { Authorization: `Bearer ${by.accessToken}` } : {}), ...headers },
     body: JSON.stringify(body),
   });
   return answer.json();
@@ -43,6 +44,7 @@ function welcome() {
 
 function forget(reason) {
   [tokens, session, person, told] = [null, null, "", reason];
+  for (const socket of sockets) socket.close();
   show();
 }
 
@@ -72,11 +74,30 @@ at("signin").addEventListener("submit", async (event) => {
   show();
 });
 
+async function refreshed(by) {
+  const { data } = await post({ query: REFRESH, variables: { input: { refreshToken: by.refreshToken } } }, {}, null);
+  return data && data.sessionRefresh;
+}
+
+// Ends the session itself, also where this page slept for longer than its token lives; why it could not, or nothing.
+async function ended(by, id) {
+  for (let holds = by; holds;) {
+    const { data, errors } = await post({ query: SIGN_OUT, variables: { input: { sessionId: id } } }, {}, holds);
+    const refusal = (errors || (data && data.sessionRevoke && data.sessionRevoke.errors) || [])[0];
+    if (!refusal) return null;
+    const code = refusal.code || (refusal.extensions || {}).code;
+    if (code !== "UNAUTHENTICATED" || holds !== by) return refusal.message;
+    const again = await refreshed(by);
+    holds = again && again.tokens;
+  }
+  return null;
+}
+
 at("leave").addEventListener("click", async () => {
-  const { data, errors } = await post({ query: SIGN_OUT, variables: { input: { sessionId: session } } });
-  const refusal = (errors || (data && data.sessionRevoke.errors) || [])[0];
-  if (refusal) at("who").textContent = refusal.message;
-  else forget("signedOut");
+  const [by, id] = [tokens, session];
+  forget("signedOut"); // whatever comes back: from here on this page asks as nobody, and what it listened to ends
+  const refusal = await ended(by, id).catch((error) => error.message);
+  if (refusal && !tokens) at("who").textContent = `${word("notEnded")} ${refusal}`;
 });
 at("start").addEventListener("click", welcome);
 at("help").addEventListener("click", welcome);
@@ -90,15 +111,17 @@ at("language").addEventListener("click", () => {
 });
 
 setInterval(async () => {
-  if (!tokens) return;
-  const { data } = await post({ query: REFRESH, variables: { input: { refreshToken: tokens.refreshToken } } });
-  const next = data && data.sessionRefresh && data.sessionRefresh.tokens;
-  if (next) tokens = next;
-  else forget("ended");
+  const by = tokens;
+  if (!by) return;
+  const result = await refreshed(by).catch(() => null);
+  if (tokens !== by || !result) return; // signed out meanwhile; or nobody answered, and the next time may do
+  if (result.tokens) tokens = result.tokens;
+  else if (!(result.errors || []).some((one) => one.retryable)) forget("ended");
 }, 200000);
 
 async function* subscribe(payload) {
   const socket = new WebSocket(location.href.replace(/^http/, "ws").split("?")[0], "graphql-transport-ws");
+  sockets.add(socket);
   const waiting = [];
   let wake = () => {};
   const push = (item) => { waiting.push(item); wake(); };
@@ -121,6 +144,7 @@ async function* subscribe(payload) {
       await new Promise((resolve) => { wake = resolve; });
     }
   } finally {
+    sockets.delete(socket);
     socket.close();
   }
 }

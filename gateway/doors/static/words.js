@@ -3,7 +3,7 @@
 const WORDS = {
   "zh-CN": {
     other: "English", signIn: "登录", signOut: "退出", help: "帮助", email: "邮箱", password: "密码", code: "验证码", newPassword: "新密码（至少 12 位）",
-    later: "先看看", signedOut: "未登录", title: "欢迎使用协同CRM的统一图",
+    later: "先看看", signedOut: "未登录", notEnded: "此页面已退出，但会话未能结束：", title: "欢迎使用协同CRM的统一图",
     what: "市场、销售、客户、客服、组织五个部门的数据都在一张图里，一次查询就能取到。您只会看到自己有权看到的内容。",
     first: "登录。演示账号在 make run 的输出里；管理员给的初始密码要在这里换成自己的。",
     second: "选一个标签页里的示例，按 ▶ 运行（Ctrl-Enter）。",
@@ -14,7 +14,7 @@ const WORDS = {
   },
   en: {
     other: "中文", signIn: "Sign in", signOut: "Sign out", help: "Help", email: "Mail", password: "Password", code: "Code",
-    newPassword: "New password (12 characters at least)", later: "Look around first", signedOut: "Not signed in", title: "Welcome to the graph of Xietong CRM",
+    newPassword: "New password (12 characters at least)", later: "Look around first", signedOut: "Not signed in", notEnded: "This page is signed out, but the session could not be ended:", title: "Welcome to the graph of Xietong CRM",
     what: "What marketing, sales, customer, support and organization know is one graph here: one operation asks them all. You see only what you may see.",
     first: "Sign in. make run printed a demo login; a password that an administrator gave you is changed for your own here.",
     second: "Choose one of the examples in the tabs and run it with ▶ (Ctrl-Enter).",
