@@ -114,7 +114,7 @@ async def refresh(sessions: Sessions, people: People, call: Call, *, refresh_tok
     if session is None or session.get("revoke_time") or session["expire_time"] <= call.now:
         raise model.refresh_refused()
     fresh = session["refresh_hash"] == fingerprint
-    if not fresh and not model.repeats(session, fingerprint, call.now):  # stolen, or sent twice: both holders lose it
+    if not fresh and not model.repeats(session, refresh_token, call.now):  # stolen, or sent twice: both holders lose it
         sessions.change(own, session, {"revoke_time": call.now}, events.SessionRevoked)
         return None
     person = await people.get(own, session["person_id"])

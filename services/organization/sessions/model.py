@@ -60,10 +60,13 @@ def successor(refresh_token: str, salt: str) -> str:
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
-def repeats(session: Document, mark: str, now: datetime) -> bool:
-    """Whether a fingerprint is that of the token which was exchanged last, and that no more than REPEAT_SECONDS ago."""
-    used, since = session.get("used_hashes", []), session.get("refresh_time")
-    return bool(since and used and used[-1] == mark and now - since <= timedelta(seconds=REPEAT_SECONDS))
+def repeats(session: Document, refresh_token: str, now: datetime) -> bool:
+    """Whether a token is the one that was exchanged last, no more than REPEAT_SECONDS ago, and for the successor that counts now: a replica of
+    a build that knows no salt leaves time and salt of the exchange before its own."""
+    used, since, salt = session.get("used_hashes", []), session.get("refresh_time"), session.get("refresh_salt")
+    if not (since and salt and used and used[-1] == fingerprint(refresh_token)):
+        return False
+    return bool(now - since <= timedelta(seconds=REPEAT_SECONDS) and fingerprint(successor(refresh_token, salt)) == session["refresh_hash"])
 
 
 def refused() -> NotAllowed:
