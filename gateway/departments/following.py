@@ -64,7 +64,7 @@ class Wanted:
             fact.department in self.departments
             and self.keeps(fact)
             and self.noun in ("", fact.noun)
-            and (not self.customer_id or fact.customer_id in (self.customer_id, self.counts))
+            and (not self.customer_id or fact.customer_id in (self.customer_id, self.counts or self.customer_id))
         )
 
     def keeps(self, fact: Fact) -> bool:

@@ -11,6 +11,7 @@ from joserfc.jwk import OKPKey
 from chassis.access.caller import Caller
 from chassis.access.tokens import Signer
 from chassis.kernel.errors import Conflict
+from gateway.departments.following import Wanted
 from gateway.departments.live import QUEUE, Fact, Live, Mark, heard
 
 
@@ -24,6 +25,15 @@ def _token() -> str:
 
 async def _still() -> None:
     pass
+
+
+def test_who_follows_a_customer_hears_nothing_of_what_is_about_none() -> None:
+    wanted = Wanted(("support",), customer_id="c")
+    about = [
+        Fact("1", "crm.support.v1.TicketCreated", "support", "Ticket", "t", customer, datetime.now(UTC)) for customer in ("", "c", "d")
+    ]
+    assert [wanted.takes(fact) for fact in about] == [False, True, False]
+    assert [wanted.led({"c": "d"}).takes(fact) for fact in about] == [False, True, True]
 
 
 async def test_what_a_slow_reader_hears_before_it_is_told_so_has_no_gap() -> None:
