@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,8 @@ from chassis.kernel.ids import new_id
 from chassis.observe import purpose
 from gateway.departments.clients import Clients
 from gateway.departments.context import Context
+from gateway.departments.errors import translated
+from gateway.departments.language import spoken
 from gateway.departments.live import Live
 from gateway.doors.written import Written
 from gateway.operations.run import Answer, Operations, Question, bad_request, question_of
@@ -59,7 +61,7 @@ class GraphHttp:
             return _plain(413, text, context, {"Connection": "close"})
         except GraphQLError as error:
             _log(error.message, error.extensions, context)
-            shown = {**error.formatted, "extensions": {**(error.extensions or {}), "requestId": context.request_id}}
+            shown = _told(error.message, error.extensions or {}, context)
             return _json({"errors": [shown]}, 400, RESPONSE if wanted == RESPONSE else JSON, context)
         except ClientDisconnect:
             return Response(status_code=499)
@@ -85,7 +87,7 @@ class GraphHttp:
         if wanted == EVENTS:
             return await self._stream(question, context, read_only)
         answer = await self.operations.run(question, context, read_only=read_only)
-        text = Written(self.settings.most_answer_bytes).text(answer.body)
+        text = Written(self.settings.most_answer_bytes, context.accepts).text(answer.body)
         reply = _reply(text, _status(answer, wanted), wanted, context, _retry(answer))
         if read_only and question.document_id and reply.status_code == 200:
             return _tagged(reply, tag)
@@ -109,7 +111,7 @@ class GraphHttp:
                 extensions={"code": "LIMIT_EXCEEDED", "limit": "batch", "found": len(bodies), "most": self.settings.most_batch},
             )
         questions = [question_of(body) for body in bodies]
-        written = Written(self.settings.most_answer_bytes)
+        written = Written(self.settings.most_answer_bytes, context.accepts)
         # Side by side: none waits for another, and what several ask at once goes to a department in one call.
         answers = await asyncio.gather(*[self._nth(question, context.nth(number), written) for number, question in enumerate(questions)])
         return _reply(b"[" + b",".join(answers) + b"]", 200, wanted, context)
@@ -120,7 +122,9 @@ class GraphHttp:
     async def _stream(self, question: Any, context: Context, read_only: bool) -> Response:
         found = await self.operations.stream(question, context, read_only=read_only)
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", "X-Request-Id": context.request_id}
-        return StreamingResponse(_events(found, self.settings.most_answer_bytes), media_type=EVENTS, headers=headers)
+        return StreamingResponse(
+            _events(found, partial(Written, self.settings.most_answer_bytes, context.accepts)), media_type=EVENTS, headers=headers
+        )
 
     def _context(self, request: Request) -> Context:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -158,13 +162,13 @@ def _idempotency_key(given: str) -> str:
     return given
 
 
-async def _events(found: Answer | AsyncIterator[dict[str, Any]], most: int) -> AsyncIterator[bytes]:
+async def _events(found: Answer | AsyncIterator[dict[str, Any]], written: Callable[[], Written]) -> AsyncIterator[bytes]:
     if isinstance(found, Answer):
-        yield b"event: next\ndata: " + Written(most).text(found.body) + b"\n\n"
+        yield b"event: next\ndata: " + written().text(found.body) + b"\n\n"
     else:
         yield b":\n\n"
         async for body in found:
-            yield b"event: next\ndata: " + Written(most).text(body) + b"\n\n"
+            yield b"event: next\ndata: " + written().text(body) + b"\n\n"
     yield b"event: complete\ndata:\n\n"
 
 
@@ -259,9 +263,14 @@ def _log(text: str, extensions: Mapping[str, Any] | None, context: Context) -> N
     log.info("refused", extra={"request_id": context.request_id, "code": (extensions or {}).get("code"), "reason": text[:300]})
 
 
+def _told(text: str, extensions: Mapping[str, Any], context: Context) -> dict[str, Any]:
+    """An error of the door, in the language that the client accepts."""
+    return translated({"message": text, "extensions": {**extensions, "requestId": context.request_id}}, spoken(context.accepts))
+
+
 def _plain(status: int, text: str, context: Context, more: dict[str, str] | None = None) -> Response:
     _log(text, {"code": "BAD_REQUEST"}, context)
-    error = {"message": text, "extensions": {"code": "BAD_REQUEST", "requestId": context.request_id}}
+    error = _told(text, {"code": "BAD_REQUEST"}, context)
     return Response(
         orjson.dumps({"errors": [error]}), status, {"X-Request-Id": context.request_id, **(more or {})}, f"{JSON}; charset=utf-8"
     )

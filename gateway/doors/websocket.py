@@ -13,6 +13,8 @@ from chassis.kernel.tasks import settle
 from chassis.observe import purpose
 from gateway.departments.clients import Clients
 from gateway.departments.context import Context
+from gateway.departments.errors import translated
+from gateway.departments.language import spoken
 from gateway.departments.live import Live
 from gateway.doors.written import Written
 from gateway.operations.run import Answer, Operations, question_of
@@ -136,7 +138,9 @@ class _Connection:
                     await self._next(identity, body)
             await self._send({"id": identity, "type": "complete"})
         except GraphQLError as error:
-            await self._send({"id": identity, "type": "error", "payload": [error.formatted]})
+            await self._send(
+                {"id": identity, "type": "error", "payload": [translated(dict(error.formatted), spoken(self._context(token).accepts))]}
+            )
         except (WebSocketDisconnect, RuntimeError):
             return
         finally:
@@ -144,7 +148,8 @@ class _Connection:
                 self.running.pop(identity)
 
     async def _next(self, identity: str, body: dict[str, Any]) -> None:
-        payload = Written(self.owner.operations.settings.most_answer_bytes).text(body)
+        accepts = self.socket.headers.get("accept-language", "")
+        payload = Written(self.owner.operations.settings.most_answer_bytes, accepts).text(body)
         await self._send({"id": identity, "type": "next", "payload": orjson.Fragment(payload)})
 
     async def _send(self, message: dict[str, Any]) -> None:

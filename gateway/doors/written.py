@@ -7,14 +7,17 @@ from typing import Any
 
 import orjson
 
+from gateway.departments.errors import translated
+from gateway.departments.language import spoken
+
 _DONE = "what it asked to be done is done; ask for smaller pages (first) or fewer fields"
 
 
 class Written:
-    """The answers to one request, or the one answer to a message of a socket, as JSON."""
+    """The answers to one request, or the one answer to a message of a socket, as JSON. `accepts` is the client's Accept-Language."""
 
-    def __init__(self, most: int) -> None:
-        self.most, self.sent = most, 0
+    def __init__(self, most: int, accepts: str = "") -> None:
+        self.most, self.accepts, self.sent = most, accepts, 0
 
     def text(self, body: Mapping[str, Any]) -> bytes:
         """An answer; where it is too large with those that were ready before it, the error that says so."""
@@ -27,4 +30,4 @@ class Written:
     def _refusal(self, found: int) -> bytes:
         words = f"the answer has {found} bytes, and {self.most} are sent for one request at most (limit: answer); {_DONE}"
         extensions = {"code": "ANSWER_TOO_LARGE", "limit": "answer", "found": found, "most": self.most}
-        return orjson.dumps({"data": None, "errors": [{"message": words, "extensions": extensions}]})
+        return orjson.dumps({"data": None, "errors": [translated({"message": words, "extensions": extensions}, spoken(self.accepts))]})

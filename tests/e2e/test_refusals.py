@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from typing import Any
 
 import pytest
 from joserfc.jwk import OKPKey
+from websockets.asyncio.client import connect
 
 from chassis.access.caller import Caller
 from chassis.access.tokens import Signer
@@ -20,6 +22,7 @@ UPDATE = (
     "mutation($i: CustomerUpdateInput!) { customerUpdate(input: $i) { customer { id version } errors { code message params details } } }"
 )
 SNAKE = re.compile(r"\b[a-z]+_[a-z_]+\b")
+HAN = re.compile(r"[一-鿿]")
 CHINESE = {"accept-language": "zh-CN,zh;q=0.9"}
 
 
@@ -97,6 +100,26 @@ async def test_the_client_says_in_which_language_where_the_person_does_not(crm: 
     assert ("游标" in body["errors"][0]["message"]) is han
     assert body["errors"][0]["extensions"]["code"] == "PAGE_TOKEN_INVALID"
     assert body["errors"][0]["extensions"]["field"] == "after"
+
+
+async def test_what_the_gateway_refuses_itself_is_told_in_chinese_too(crm: Installation) -> None:
+    """At every door: a body that is none, a type that is not read, a batch that is none, and over WebSocket."""
+    headers = {**crm.bearer("COORDINATOR"), **CHINESE, "Content-Type": "application/json"}
+    for content, more in ((b"{", {}), (b"{}", {}), (b"[]", {}), (b"{}", {"Content-Type": "text/plain"}), (b"{}", {"Accept": "image/png"})):
+        answer = await crm.http.post("/graphql", content=content, headers={**headers, **more})
+        (error,) = answer.json()["errors"]
+        assert answer.status_code >= 400
+        assert HAN.search(error["message"]), error
+        assert (
+            HAN.search((await crm.http.post("/graphql", content=content, headers={**headers, **more, "accept-language": "en"})).text)
+            is None
+        )
+    address = f"ws://127.0.0.1:{crm.plan.gateway_port}/graphql"
+    async with connect(address, subprotocols=["graphql-transport-ws"], additional_headers=CHINESE) as socket:  # type: ignore[list-item]
+        await socket.send(json.dumps({"type": "connection_init"}))
+        await socket.recv()
+        await socket.send(json.dumps({"id": "1", "type": "subscribe", "payload": {"query": ""}}))
+        assert HAN.search(json.loads(await socket.recv())["payload"][0]["message"])
 
 
 async def test_a_forged_token_does_not_change_in_which_language_its_person_is_told(crm: Installation) -> None:
