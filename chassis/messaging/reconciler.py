@@ -93,12 +93,15 @@ class Reconciler:
     async def compare(self, owner: str, *, from_beginning: bool = False) -> Outcome:
         """Everything since the last comparison that is old enough; facts that wait in the stream are no matter, they will come."""
         found = Outcome(owner)
+        position, settled = "" if from_beginning else await self._position(owner), time.time() - SETTLED_SECONDS
+        events = await self._page(owner, position)
+        if not events:
+            return found  # nothing was published since, so the broker need not be asked
         consumers = [consumer for consumer in self.consumers[owner] if not await consumer.behind()]
         if len(consumers) < len(self.consumers[owner]):
             found.refusal = "facts are on their way still; the comparison comes when they have been heard"
             return found
-        position, settled = "" if from_beginning else await self._position(owner), time.time() - SETTLED_SECONDS
-        while events := await self._page(owner, position):
+        while events:
             old = [event for event in events if time_of(event.event_id) < settled]
             missing = await self._missing(consumers, old)
             found.compared += len(old)
@@ -111,6 +114,7 @@ class Reconciler:
                 await self._keep(owner, position)
             if len(old) < PAGE:
                 return found
+            events = await self._page(owner, position)
         return found
 
     async def fill_gaps(self, owner: str) -> Outcome:
