@@ -48,9 +48,10 @@ class Field:
 Schema = Mapping[str, Field]
 
 
-def refuse(why: str) -> Invalid:
-    """The refusal of criteria that make no sense."""
-    return Invalid(why, code="CRITERIA_INVALID", field="filter")
+def refuse(why: str, rule: str = "", **told: object) -> Invalid:
+    """The refusal of criteria that make no sense; a `rule` of chassis/kernel/rules.py says it in the reader's language."""
+    params = {"rule": f"criteria.{rule}", **{name: str(value) for name, value in told.items()}} if rule else {}
+    return Invalid(why, code="CRITERIA_INVALID", field="filter", params=params)
 
 
 def to_query(criteria: Criteria | None, schema: Schema, when: When | None = None) -> dict[str, Any]:
@@ -198,7 +199,7 @@ def _checked(condition: Mapping[str, Any], schema: Schema) -> tuple[Field, str, 
     name = condition.get("field", "")
     field = schema.get(name)
     if field is None:
-        raise refuse(f"«{name}» is not a field to filter by; use one of {', '.join(sorted(schema))}")
+        raise refuse(f"«{name}» is not a field to filter by; use one of {', '.join(sorted(schema))}", "field", name=name)
     operator = condition.get("operator", "")
     if operator not in OPERATORS:
         raise refuse(f"«{name}» has no operator; use one of {', '.join(OPERATORS)}")
@@ -225,15 +226,19 @@ def _relative(name: str, field: Field, operator: str, value: Mapping[str, Any]) 
     if len(value) > 1:
         raise refuse(f"a value of «{name}» has {' and '.join(sorted(value))}; give one of them")
     if field.repeated or not (field.kind == "time" or field.day):
-        raise refuse(f"«{name}» is no time, so {kind} says nothing about it; give a {_VALUE_OF[field.kind]} value")
+        raise refuse(
+            f"«{name}» is no time, so {kind} says nothing about it; give a {_VALUE_OF[field.kind]} value", "no_time", name=name, kind=kind
+        )
     if field.day and kind == "relative_seconds":
-        raise refuse(f"«{name}» is a day and has no time; use relative_days")
+        raise refuse(f"«{name}» is a day and has no time; use relative_days", "day", name=name)
     if operator not in _ORDERED and (operator != "EQUALS" or kind == "relative_seconds"):
         also = " or EQUALS" if kind == "relative_days" else ""
-        raise refuse(f"«{name}» with {operator} takes no {kind}; use {', '.join(_ORDERED)}{also}, and join several by «any»")
+        words = f"«{name}» with {operator} takes no {kind}; use {', '.join(_ORDERED)}{also}, and join several by «any»"
+        raise refuse(words, "operator", name=name, operator=operator, kind=kind)
     most = MOST_DAYS if kind == "relative_days" else MOST_SECONDS
     if abs(value[kind]) > most:
-        raise refuse(f"{kind} {value[kind]} of «{name}» lies more than a hundred years away; use -{most} to {most}")
+        words = f"{kind} {value[kind]} of «{name}» lies more than a hundred years away; use -{most} to {most}"
+        raise refuse(words, "far", name=name, kind=kind, most=most)
     return Relative(days=value[kind]) if kind == "relative_days" else Relative(seconds=value[kind])
 
 

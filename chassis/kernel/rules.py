@@ -80,6 +80,14 @@ RULES: dict[str, tuple[str, str]] = {
     "merge.already": ("this customer is part of «{id}» since {day}; merge that one", "该客户自 {day} 起是“{id}”的一部分；请合并那个客户"),
     "merge.large": ("{count} customers would be one, {most} may be; undo a merge first", "合并后将有 {count} 个客户，最多 {most} 个；请先撤销一次合并"),
     "merge.undone": ("this merge was undone on {day}; the two are apart", "这次合并已于 {day} 撤销，两者已分开"),
+    "criteria.field": ("«{name}» is not a field to filter by", "“{name}”不能用于筛选"),
+    "criteria.no_time": ("«{name}» is no time; {kind} says nothing about it", "“{name}”不是时间，不能使用 {kind}"),
+    "criteria.day": ("«{name}» is a day and has no time; use relative_days", "“{name}”是日期，没有时刻；请使用 relative_days"),
+    "criteria.operator": (
+        "«{name}» with {operator} takes no {kind}; compare it as earlier or later, and join several by «any»",
+        "“{name}”的 {operator} 不接受 {kind}；请比较早晚，多个条件用 any 连接",
+    ),
+    "criteria.far": ("{kind} of «{name}» lies more than a hundred years away; give -{most} to {most}", "“{name}”的 {kind} 超过一百年；请填写 -{most} 到 {most}"),
     "person.inactive": ("there is no active person «{id}»; choose another one", "没有在职人员“{id}”；请另选一位"),
 }  # fmt: skip
 

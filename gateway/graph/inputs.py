@@ -299,7 +299,7 @@ def _criteria(value: Any, field: FieldDescriptor, path: str) -> criteria_pb2.Cri
         return to_criteria(value, _criteria_of(field))
     except Invalid as refusal:
         named = f"{path}{refusal.field.removeprefix('filter')}"
-        raise Invalid(refusal.message, code=refusal.code, field=named) from refusal
+        raise Invalid(refusal.message, code=refusal.code, field=named, params=refusal.params) from refusal
 
 
 def _parts(value: Any, descriptor: Descriptor, level: int) -> Iterator[criteria_pb2.Criteria]:

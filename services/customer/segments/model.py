@@ -33,7 +33,7 @@ def criteria_refusal(segment: Document, known: Schema) -> Invalid | None:
     try:
         to_predicate(segment["criteria"], known)
     except Invalid as refusal:
-        return Invalid(refusal.message, code=refusal.code, field="criteria")
+        return Invalid(refusal.message, code=refusal.code, field="criteria", params=refusal.params)
     return None
 
 

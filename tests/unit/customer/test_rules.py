@@ -11,6 +11,7 @@ import pytest
 from chassis.kernel.errors import Invalid, WrongState
 from chassis.kernel.relative import When
 from chassis.messaging.envelope import Event
+from gateway.departments.language import told
 from services.customer.accesses.model import begun, people_of, work_of
 from services.customer.contacts import model as contacts
 from services.customer.customers import model as customers
@@ -223,3 +224,25 @@ def test_work_that_a_guest_gave_opens_nothing_until_somebody_else_gets_it_from_w
     assert people_of(None, [given, guest]) == ["q"]
     assert not begun(work, {**work}, invited=True)["by_guest"]  # as an earlier build left it
     assert people_of({"collaborator_ids": ["p"]}, [guest]) == ["p"]
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        ({"field": "colour", "operator": "EQUALS", "values": [{"text": "x"}]}, "criteria：“colour”不能用于筛选"),
+        ({"field": "region", "operator": "EQUALS", "values": [{"relative_days": 1}]}, "criteria：“region”不是时间，不能使用 relative_days"),
+        (
+            {"field": "create_time", "operator": "EQUALS", "values": [{"relative_seconds": 1}]},
+            "criteria：“create_time”的 EQUALS 不接受 relative_seconds；请比较早晚，多个条件用 any 连接",
+        ),
+        (
+            {"field": "create_time", "operator": "LESS", "values": [{"relative_days": 40_000}]},
+            "criteria：“create_time”的 relative_days 超过一百年；请填写 -36525 到 36525",
+        ),
+    ],
+)
+def test_criteria_that_cannot_be_judged_are_refused_in_chinese(condition: dict[str, Any], words: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        segments.check({"criteria": {"condition": condition}})
+    found = refused.value
+    assert told(found.code, found.message, found.params, found.field, "zh-CN") == words
