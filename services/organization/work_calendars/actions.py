@@ -116,11 +116,11 @@ async def restore(calendars: WorkCalendars, call: Call, *, work_calendar_id: str
 
 async def set_days(
     calendars: WorkCalendars, call: Call, *, work_calendar_id: str, days: list[Document] | None = None, replace_year: int | None = None,
-    version: int | None = None,
+    remove_dates: list[str] | None = None, version: int | None = None,
 ) -> Document:  # fmt: skip
-    """Set days by hand."""
+    """Set days by hand, and take days out."""
     before = await _for_change(calendars, call, work_calendar_id, version)
-    return calendars.change(call, before, model.with_days(before, days or [], replace_year), events.WorkCalendarUpdated)
+    return calendars.change(call, before, model.with_days(before, days or [], replace_year, remove_dates or []), events.WorkCalendarUpdated)
 
 
 async def import_year(

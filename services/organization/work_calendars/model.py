@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -131,14 +131,29 @@ def spans_on(day: date, special: dict[str, Document], week: tuple[tuple[Span, ..
 # ---- days and years
 
 
-def with_days(calendar: Document, given: Sequence[Document], replace_year: int | None) -> Document:
-    """The changes when somebody sets days by hand."""
-    if not given and replace_year is None:
-        raise Invalid("there is nothing to set; give days, or a year to replace", field="days")
+def with_days(calendar: Document, given: Sequence[Document], replace_year: int | None, removed: Sequence[str] = ()) -> Document:
+    """The changes when somebody sets days by hand, or takes some out."""
+    if not given and replace_year is None and not removed:
+        raise Invalid("there is nothing to set; give days, days to take out, or a year to replace", field="days")
     check_days(given, calendar.get("shifts", []), replace_year)
     anew = {day["date"]: {**day, "source": "OWN"} for day in given}
-    kept = [day for day in calendar.get("days", []) if day["date"] not in anew and _year(day) != replace_year]
+    held = [day for day in calendar.get("days", []) if day["date"] not in anew]
+    _check_removed(removed, anew.keys(), {day["date"] for day in held})
+    kept = [day for day in held if day["date"] not in removed and _year(day) != replace_year]
     return _with(calendar, [*kept, *anew.values()])
+
+
+def _check_removed(removed: Sequence[str], anew: Collection[str], held: Collection[str]) -> None:
+    """Refuse to take out, by its place, what is set at the same time, stands twice, or is no special day of this calendar itself."""
+    for index, day in enumerate(removed):
+        path = f"remove_dates[{index}]"
+        if day in anew:
+            raise Invalid(f"{day} is set and taken out at once; leave out one of both", code="DAY_TWICE", field=path)
+        if day in removed[:index]:
+            raise Invalid(f"{day} stands twice; give each day once", code="DAY_TWICE", field=path)
+        if day not in held:
+            words = f"{day} is no special day of this calendar; leave it out, or, where a base says something of it, set it anew"
+            raise Invalid(words, field=path)
 
 
 def imported(calendar: Document, year: int, given: Sequence[Document], source: str) -> tuple[Document, list[Document]]:

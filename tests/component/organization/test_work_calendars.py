@@ -144,6 +144,8 @@ async def test_a_year_is_imported_looked_at_and_confirmed(crm: Installation) -> 
     own = {"date": "2026-02-28", "kind": HOLIDAY, "label": "本厂不补班"}
     set_by_hand = (await crm.ask("SetCalendarDays", role="COORDINATOR", work_calendar_id=calendar.id, version=1, days=[own])).work_calendar
     assert [(day.date, day.source, day.label) for day in set_by_hand.days] == [("2026-02-28", 3, "本厂不补班")]
+    taken = {"work_calendar_id": calendar.id, "remove_dates": ["2026-02-27"]}
+    await refused(crm, CALENDARS, crm.ask("SetCalendarDays", **taken), "INVALID_ARGUMENT", field="remove_dates[0]", record_id=calendar.id)
 
     trial = await crm.ask(
         "ImportCalendarYear", role="COORDINATOR", work_calendar_id=calendar.id, year=2026, source=SHIPPED, validate_only=True

@@ -61,6 +61,20 @@ def test_days_set_by_hand_count_at_once_and_a_year_can_be_replaced() -> None:
     assert [(one["date"], one["source"]) for one in alone["days"]] == [("2026-01-01", "OWN")]
 
 
+def test_days_are_taken_out_and_what_cannot_be_is_refused_by_its_place() -> None:
+    known = calendar(**model.with_days(calendar(), [day("2026-05-01"), day("2026-05-02"), day("2026-05-03")], None))
+    left = model.with_days(known, [day("2026-05-04")], None, ["2026-05-01", "2026-05-03"])
+    assert [one["date"] for one in left["days"]] == ["2026-05-02", "2026-05-04"]
+    for days, removed, code, path in (
+        ([day("2026-05-01")], ["2026-05-02", "2026-05-01"], "DAY_TWICE", "remove_dates[1]"),
+        ([], ["2026-05-01", "2026-05-01"], "DAY_TWICE", "remove_dates[1]"),
+        ([], ["2026-05-05"], "INVALID_ARGUMENT", "remove_dates[0]"),
+    ):
+        found = refusal(lambda days=days, removed=removed: model.with_days(known, days, None, removed))
+        assert (found.code, found.field) == (code, path)
+        assert found.message.startswith(removed[-1])
+
+
 # ---- what is shipped
 
 
