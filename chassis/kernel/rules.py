@@ -21,6 +21,8 @@ RULES: dict[str, tuple[str, str]] = {
     "string.in": ("give one of {limit}", "必须是以下之一：{limit}"),
     "string.const": ("it must be {limit}", "必须是 {limit}"),
     "bytes.max_len": ("give at most {limit} bytes", "最多 {limit} 字节"),
+    "bytes.len": ("give exactly {limit} bytes", "必须是 {limit} 字节"),
+    "map.max_pairs": ("give at most {limit}", "最多 {limit} 项"),
     "number.least": ("give {least} or more", "不得小于 {least}"),
     "number.most": ("give {most} at most", "不得大于 {most}"),
     "number.between": ("give {least} to {most}", "必须在 {least} 到 {most} 之间"),

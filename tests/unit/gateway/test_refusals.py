@@ -14,7 +14,7 @@ from buf.validate import validate_pb2
 from crm.customer.v1 import customer_service_pb2
 from crm.organization.v1 import person_service_pb2
 from crm.sales.v1 import order_service_pb2
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, ServiceDescriptor
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,12 +63,16 @@ def test_every_code_that_the_source_answers_with_is_in_the_catalogue() -> None:
     assert used - {*CHINESE, *GATEWAY} == set()
 
 
+def services() -> list[ServiceDescriptor]:
+    """Every service of every contract, those without a noun too."""
+    return [one for name in ("common", *departments()) for module in modules(name) for one in module.DESCRIPTOR.services_by_name.values()]
+
+
 def fields() -> Iterator[FieldDescriptor]:
     """Every field of every request and record."""
     seen: set[str] = set()
-    for noun in nouns():
-        methods = noun.service.methods if noun.service else ()
-        waiting: list[Descriptor] = [noun.record, *(method.input_type for method in methods)]
+    for start in [*(noun.record for noun in nouns()), *(method.input_type for service in services() for method in service.methods)]:
+        waiting: list[Descriptor] = [start]
         while waiting:
             one = waiting.pop()
             if one.full_name in seen or not one.full_name.startswith("crm."):
@@ -87,7 +91,7 @@ def rules_of(field: FieldDescriptor) -> Iterator[tuple[str, object]]:
         kind = rules.WhichOneof("type")
         if kind is None:
             continue
-        told_ = [(one.name, value) for one, value in getattr(rules, kind).ListFields() if one.name != "items"]
+        told_ = [(one.name, value) for one, value in getattr(rules, kind).ListFields() if one.name not in ("items", "keys", "values")]
         ends = {name: value for name, value in told_ if name in ("gt", "gte", "lt", "lte")}
         if len(ends) == 2:
             yield f"{kind}.{'_'.join(ends)}", ends[next(iter(ends))]
@@ -110,10 +114,7 @@ def test_every_rule_of_every_contract_is_a_sentence_in_both_languages() -> None:
 
 
 def test_every_resource_and_action_of_the_policies_has_words_in_chinese() -> None:
-    services = [
-        one for name in ("common", *departments()) for module in modules(name) for one in module.DESCRIPTOR.services_by_name.values()
-    ]
-    asked = {policy_of(method) for service in services for method in service.methods}
+    asked = {policy_of(method) for service in services() for method in service.methods}
     asked |= {(noun.resource, "import") for noun in nouns()} | {("graph", "read")}
     assert len(asked) > 100
     assert {resource for resource, _ in asked if resource} - set(RESOURCES) == set()
@@ -170,7 +171,7 @@ def test_to_refuse_a_hostile_request_costs_little_however_much_is_wrong_with_it(
 
 def test_every_list_of_every_request_is_counted_before_it_is_read() -> None:
     uncounted = [field.full_name for field in fields() if field.is_repeated and field.full_name.startswith("crm.") and not most_of(field)]
-    inputs = {method.input_type.full_name for noun in nouns() for method in (noun.service.methods if noun.service else ())}
+    inputs = {method.input_type.full_name for service in services() for method in service.methods}
     assert [name for name in uncounted if name.rpartition(".")[0] in inputs] == []
 
 
