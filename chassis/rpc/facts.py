@@ -93,7 +93,10 @@ def _fact(row: Document, aliases: Aliases) -> Document:
 def _asked(fact: Document, request: Any) -> bool:
     if request.record_ids and fact["record_id"] not in request.record_ids:
         return False
-    return all(getattr(request, name) in ("", fact[name]) for name in ("noun", "record_id", "customer_id"))
+    customers = request.customer_ids or [request.customer_id]
+    return (customers == [""] or fact["customer_id"] in customers) and all(
+        getattr(request, name) in ("", fact[name]) for name in ("noun", "record_id")
+    )
 
 
 async def _seen(call: Call, known: Mapping[str, Records], facts: Sequence[Document]) -> set[tuple[str, str]]:

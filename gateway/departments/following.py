@@ -178,7 +178,8 @@ class Following:
         wanted, context = self.wanted, self.context
         ids = sorted(identity for _, identity in wanted.records)
         request = history_service_pb2.ListFactsRequest(
-            after_id=self._places[department], noun=wanted.noun, customer_id=wanted.customer_id, record_ids=ids if len(ids) <= MOST_IDS else (),
+            after_id=self._places[department], noun=wanted.noun, record_ids=ids if len(ids) <= MOST_IDS else (), customer_id=wanted.customer_id,
+            customer_ids=[wanted.customer_id, wanted.counts] if wanted.counts else (),
         )  # fmt: skip
         try:
             answer: history_service_pb2.ListFactsResponse = await context.clients.read(
