@@ -79,6 +79,10 @@ class Call:
         """The day that it is for the company."""
         return day(self.now, self.zone)
 
+    def day_of(self, moment: datetime) -> date:
+        """The day on which a moment falls for the company."""
+        return day(moment, self.zone)
+
     @property
     def person_today(self) -> date:
         """The day that it is for the caller, in the person's own time zone: for queues, reminders and agendas of people, never for what is

@@ -118,9 +118,20 @@ async def fill(crm: Installation) -> list[str]:
     await asyncio.gather(
         upsert(crm, "BatchUpsertNotes", "notes", [{"customer_id": customer, "text": f"备注 {i}"} for i, customer in enumerate(customers)]),
         upsert(crm, "BatchUpsertTicketReplies", "ticket_replies", [{"ticket_id": ticket, "text": "答", "author": 1} for ticket in tickets]),
+        _imports(crm),
     )
     await crm.settled()
     return [to_global("Customer", customer) for customer in customers]
+
+
+async def _imports(crm: Installation) -> None:
+    """A hundred imports that a person has opened."""
+    command = (
+        """mutation($label: String!) { importStart(input: {resource: "customers", label: $label}) { job { id } errors { message } } }"""
+    )
+    for number in range(MANY):
+        made = await crm.data(command, label=f"导入 {number}")
+        assert made["importStart"]["errors"] == []
 
 
 async def _returns(crm: Installation, both: list[tuple[str, str]], sales: list[str], line: dict[str, Any]) -> None:

@@ -32,7 +32,7 @@ async def merge(
     for customer in (survivor, loser):
         if customer.get("erase_time"):
             raise erased(customer["_id"])
-    model.check_pair(survivor, loser, call.zone)
+    model.check_pair(survivor, loser, call.day_of)
     model.check_seen(survivor, survivor_version, "survivor_id")
     model.check_seen(loser, loser_version, "loser_id")
     # Who changes, archives, erases or merges one of both at this moment, or something into it, makes one of both run again.
@@ -63,7 +63,7 @@ async def unmerge(
     survivor = await _customer(customers, call, before["survivor_id"], "unmerge", "customer_merge_id")
     loser = await _customer(customers, call, before["loser_id"], "unmerge", "customer_merge_id")
     merges.checked_version(before, version)
-    model.check_undo(before, survivor, loser, call.zone)
+    model.check_undo(before, survivor, loser, call.day_of)
     if loser.get("parent_id"):
         await _stay_above(customers, call, loser)
     call.changes.guard(customers.resource, {"_id": survivor["_id"], "erase_time": None})

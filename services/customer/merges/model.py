@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Callable
+from datetime import date, datetime
 from typing import Any
 
-from chassis.kernel.clock import MILLISECOND, day
+from chassis.kernel.clock import MILLISECOND
 from chassis.kernel.errors import Conflict, Invalid, WrongState, stale
 from chassis.kernel.rules import sentence
 from services.customer.customers.model import DEEPEST, meanwhile
@@ -15,12 +16,12 @@ MOST = 50
 DONE, UNDONE = "DONE", "UNDONE"
 
 
-def check_pair(survivor: Document, loser: Document, zone: str) -> None:
-    """Refuse two that cannot become one as they are. Days are told in the company's time zone."""
+def check_pair(survivor: Document, loser: Document, day: Callable[[datetime], date]) -> None:
+    """Refuse two that cannot become one as they are. `day` gives the company's of a moment."""
     if survivor["_id"] == loser["_id"]:
         raise Invalid("a customer cannot be merged into itself; choose another one", field="loser_id")
     if loser.get("merged_into_id"):
-        params = {"rule": "merge.already", "id": loser["merged_into_id"], "day": str(day(loser["archive_time"], zone))}
+        params = {"rule": "merge.already", "id": loser["merged_into_id"], "day": str(day(loser["archive_time"]))}
         raise WrongState(sentence(params), code="ALREADY_MERGED", field="loser_id", params=params)
     if survivor.get("merged_into_id"):
         raise meanwhile(survivor, "survivor_id")
@@ -63,10 +64,10 @@ def check_size(count: int) -> None:
         raise WrongState(sentence(params), code="MERGE_TOO_LARGE", field="loser_id", params=params)
 
 
-def check_undo(merge: Document, survivor: Document, loser: Document, zone: str) -> None:
+def check_undo(merge: Document, survivor: Document, loser: Document, day: Callable[[datetime], date]) -> None:
     """Refuse to undo what is undone, or what cannot be had back."""
     if merge["state"] == UNDONE:
-        params = {"rule": "merge.undone", "day": str(day(merge["undo_time"], zone))}
+        params = {"rule": "merge.undone", "day": str(day(merge["undo_time"]))}
         raise WrongState(sentence(params), code="MERGE_UNDONE", params=params)
     if survivor.get("erase_time") or loser.get("erase_time"):
         words = "this merge cannot be undone: the customer was erased, and with it what was written for either"
