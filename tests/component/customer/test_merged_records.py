@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
+from chassis.kernel.clock import day
 from chassis.kernel.errors import Conflict, CrmError
 from chassis.kernel.ids import new_id
 from chassis.messaging.models import aside_of
@@ -151,6 +153,6 @@ def test_days_are_told_in_the_company_s_time_zone() -> None:
     evening = datetime(2026, 5, 3, 17, tzinfo=UTC)  # the fourth in Shanghai
     merge = {"state": model.UNDONE, "undo_time": evening}
     with pytest.raises(CrmError, match="2026-05-04"):
-        model.check_undo(merge, {}, {}, "Asia/Shanghai")
+        model.check_undo(merge, {}, {}, partial(day, zone="Asia/Shanghai"))
     with pytest.raises(CrmError, match="2026-05-04"):
-        model.check_pair({"_id": "a"}, {"_id": "b", "merged_into_id": "c", "archive_time": evening}, "Asia/Shanghai")
+        model.check_pair({"_id": "a"}, {"_id": "b", "merged_into_id": "c", "archive_time": evening}, partial(day, zone="Asia/Shanghai"))
