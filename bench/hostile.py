@@ -17,7 +17,8 @@ import httpx
 from bench.suite import Bench
 from cli.words import say
 
-SECONDS = float(os.environ.get("BENCH_SECONDS", "20"))
+# Both are one person, who may ask for so much a minute: longer, and the normal client is refused too.
+SECONDS = float(os.environ.get("BENCH_SECONDS", "8"))
 A_SECOND = 5
 NORMAL = """query($id: ID!) { customer(id: $id) { name owner { name } contacts(first: 5) { nodes { id name } }
     opportunities(first: 5) { nodes { id name stageKey } } tickets(first: 5) { nodes { id subject } } } }"""
