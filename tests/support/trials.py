@@ -80,8 +80,8 @@ QUEUED, RUNNING, PAUSED, DONE, FAILED, CANCELLED = range(1, 7)
 
 
 @contextlib.asynccontextmanager
-async def held(crm: Installation, department: str = "customer") -> AsyncIterator[asyncio.Event]:
-    """As long as the event is not set, no batch of a job of the department commits; `reached` tells that one is about to."""
+async def held(crm: Installation, department: str = "customer") -> AsyncIterator[tuple[asyncio.Event, asyncio.Event]]:
+    """As long as the first event is not set, no batch of a job of the department commits; the second tells that one is about to."""
     jobs = crm.suite[department].jobs
     gate, reached, still = asyncio.Event(), asyncio.Event(), jobs.still
 
@@ -91,9 +91,17 @@ async def held(crm: Installation, department: str = "customer") -> AsyncIterator
         await still(job)
 
     jobs.still = wait  # type: ignore[method-assign]
-    gate.reached = reached  # type: ignore[attr-defined]
     try:
-        yield gate
+        yield gate, reached
     finally:
         gate.set()
         jobs.still = still  # type: ignore[method-assign]
+
+
+@contextlib.asynccontextmanager
+async def at_hand(trial: Trial, first: int, rows: list[bytes]) -> AsyncIterator[asyncio.Event]:
+    """Rows are sent, and are about to be committed once the event is set."""
+    async with held(trial.crm, trial.department) as (gate, reached):
+        await trial.append(first, rows, wait=0)
+        await reached.wait()
+        yield gate

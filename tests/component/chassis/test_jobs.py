@@ -16,7 +16,7 @@ from chassis.kernel.ids import from_source, new_id
 from gateway.graph.contract import to_global
 from tests.e2e import test_access_roles as roles
 from tests.support.installation import Installation
-from tests.support.trials import CANCELLED, CREATED, DONE, FAILED, PAUSED, QUEUED, REFUSED, RUNNING, Trial, held
+from tests.support.trials import CANCELLED, CREATED, DONE, FAILED, PAUSED, QUEUED, REFUSED, RUNNING, Trial, at_hand, held
 
 
 @pytest.fixture
@@ -127,9 +127,7 @@ async def _counts(trial: Trial, **wanted: int) -> bool:
 
 async def test_a_job_that_is_paused_or_cancelled_writes_nothing_of_the_batch_at_hand(trial: Trial) -> None:
     await trial.start()
-    async with held(trial.crm) as gate:
-        await trial.append(0, trial.rows(0, 20), wait=0)
-        await gate.reached.wait()  # type: ignore[attr-defined]
+    async with at_hand(trial, 0, trial.rows(0, 20)):
         assert (await trial.ask("PauseJob")).job.state == PAUSED
     await asyncio.sleep(0.3)
     assert await trial.stored() == {}
@@ -137,9 +135,7 @@ async def test_a_job_that_is_paused_or_cancelled_writes_nothing_of_the_batch_at_
     assert (job.state, job.cursor, job.appended) == (PAUSED, 0, 20)
     assert (await trial.ask("ResumeJob")).job.state == QUEUED
     await trial.crm.until(lambda: _counts(trial, cursor=20))
-    async with held(trial.crm) as gate:
-        await trial.append(20, trial.rows(20, 40), wait=0)
-        await gate.reached.wait()  # type: ignore[attr-defined]
+    async with at_hand(trial, 20, trial.rows(20, 40)):
         assert (await trial.ask("CancelJob")).job.state == CANCELLED
     await asyncio.sleep(0.3)
     assert len(await trial.stored()) == 20
@@ -155,9 +151,7 @@ async def test_of_two_workers_that_do_the_same_batch_one_writes(trial: Trial) ->
     """The other replica took the lease while this one stood still, as one that is paused by its machine does."""
     jobs = trial.crm.suite["customer"].jobs
     await trial.start()
-    async with held(trial.crm) as gate:
-        await trial.append(0, trial.rows(0, 10), wait=0)
-        await gate.reached.wait()  # type: ignore[attr-defined]
+    async with at_hand(trial, 0, trial.rows(0, 10)) as gate:
         other = working.Jobs(
             jobs.database,
             jobs.vault,

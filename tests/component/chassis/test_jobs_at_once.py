@@ -13,7 +13,7 @@ from chassis.kernel.clock import now
 from chassis.kernel.errors import Conflict
 from chassis.storage.changes import REQUESTS
 from tests.support.installation import Installation
-from tests.support.trials import CREATED, PAUSED, QUEUED, REFUSED, RUNNING, Trial, held
+from tests.support.trials import CREATED, PAUSED, QUEUED, REFUSED, RUNNING, Trial, at_hand
 
 
 @pytest.fixture
@@ -71,9 +71,7 @@ async def test_rows_come_in_while_the_job_goes_from_state_to_state(trial: Trial)
 async def test_a_job_that_is_paused_and_resumed_in_the_midst_of_a_batch_is_worked_on_once(trial: Trial) -> None:
     jobs = trial.crm.suite["customer"].jobs
     await trial.start()
-    async with held(trial.crm) as gate:
-        await trial.append(0, trial.rows(0, 30), wait=0)
-        await gate.reached.wait()  # type: ignore[attr-defined]
+    async with at_hand(trial, 0, trial.rows(0, 30)):
         first = jobs._tasks[trial.id]
         for state, method in ((PAUSED, "PauseJob"), (QUEUED, "ResumeJob")) * 2:
             assert (await trial.ask(method)).job.state == state
@@ -95,9 +93,7 @@ async def test_a_batch_that_was_stopped_or_met_a_refused_twin_is_done_later_and_
     database = trial.crm.suite["customer"].database
     await trial.start()
     for first in range(2):  # one row a batch: it would be the row at fault
-        async with held(trial.crm) as gate:
-            await trial.append(first, [trial.row(first)], wait=0)
-            await gate.reached.wait()  # type: ignore[attr-defined]
+        async with at_hand(trial, first, [trial.row(first)]):
             mark = f"{trial.crm.people['COORDINATOR']}:BatchUpsertCustomers:{trial.id}-{first}"
             if first:  # a twin, of a replica that has the job no more
                 await database[REQUESTS].insert_one({"_id": mark, "fence": "another", "hash": "", "create_time": now()})

@@ -12,7 +12,7 @@ from crm.support.v1 import ticket_pb2, ticket_reply_pb2
 from chassis.jobs.store import ROWS
 from gateway.graph.contract import to_global
 from tests.support.installation import Installation
-from tests.support.trials import CREATED, REFUSED, Trial, held
+from tests.support.trials import CREATED, REFUSED, Trial, at_hand
 
 SECRET, PHONE = "王秘密", "13800001234"
 _DISCLOSURE = "query($id: ID!) { customerDisclosure(customerId: $id) { department place recordCount } }"
@@ -107,9 +107,7 @@ async def test_rows_that_wait_or_come_later_make_nothing_of_who_was_erased(trial
 async def test_a_row_that_is_refused_while_its_customer_is_erased_keeps_nothing(trial: Trial) -> None:
     await trial.start()
     customer = (await trial.append(0, [trial.row(0)])).rows[0].record_id
-    async with held(trial.crm) as gate:
-        await trial.append(1, [nameless(trial, 0), nameless(trial, 1)], wait=0)
-        await gate.reached.wait()  # type: ignore[attr-defined]
+    async with at_hand(trial, 1, [nameless(trial, 0), nameless(trial, 1)]):
         await erase(trial, customer)
     await trial.crm.until(lambda: counted(trial, cursor=3))
     assert [row.error_code for row in await trial.listed(REFUSED)] == ["ERASED", "INVALID_ARGUMENT"]
