@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
@@ -60,18 +61,23 @@ def _put(made: Any, field: FieldDescriptor, given: object, path: str, depth: int
     _fitting(given, path, lambda: setattr(made, field.name, value))
 
 
+def _shown(given: object) -> str:
+    """What was sent, as it was sent."""
+    return (given if isinstance(given, str) else json.dumps(given, ensure_ascii=False, default=str))[:50]
+
+
 def _fitting(given: object, path: str, put: Callable[[], object]) -> None:
     try:
         put()
     except (TypeError, ValueError):
-        raise Invalid(f"{path}: «{str(given)[:50]}» does not fit; look at the field in the schema", field=path) from None
+        raise Invalid(f"{path}: «{_shown(given)}» does not fit; look at the field in the schema", field=path) from None
 
 
 def _value(given: object, field: FieldDescriptor, path: str, depth: int) -> Any:
     if field.enum_type is not None:
         numbers = enum_numbers(field.enum_type)
         if not isinstance(given, str) or given not in numbers:
-            raise Invalid(f"{path}: «{str(given)[:50]}» is none of {', '.join(numbers)}", field=path)
+            raise Invalid(f"{path}: «{_shown(given)}» is none of {', '.join(numbers)}", field=path)
         return numbers[given]
     if field.message_type is not None:
         name = field.message_type.full_name

@@ -31,8 +31,11 @@ def test_whatever_stands_in_a_field_is_taken_or_refused_with_its_place(data: Any
         assert refusal.code != "INTERNAL" and (refusal.field or refusal.params.get("rule"))
 
 
-@pytest.mark.parametrize("wrong", [["SALE"], {"key": "SALE"}, 1, True, "sale"])
-def test_an_enum_that_is_none_is_refused_with_those_that_there_are(wrong: object) -> None:
+@pytest.mark.parametrize(
+    ("wrong", "shown"), [(["SALE"], '["SALE"]'), ({"key": "SALE"}, '{"key": "SALE"}'), (2**70, str(2**70)), (True, "true"), ("小", "小")]
+)
+def test_an_enum_that_is_none_is_refused_as_it_was_sent_with_those_that_there_are(wrong: object, shown: str) -> None:
     with pytest.raises(Invalid, match="SALE") as refusal:
         row_of({"kind": wrong}, record_of("orders"), "rows[3]")
+    assert f"«{shown}» is none of" in refusal.value.message
     assert refusal.value.field == "rows[3].kind"
