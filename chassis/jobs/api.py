@@ -28,7 +28,7 @@ from chassis.storage.records import Document
 
 DESCRIPTOR = contract.DESCRIPTOR.services_by_name["JobService"]
 PAGE = 100
-LOOK_SECONDS, COMMITTED_SECONDS = 0.1, 0.03
+LOOK_SECONDS = 0.1
 LARGEST_ROW = 200_000
 RETRIED = 20  # batches that one commit lets be tried again
 
@@ -63,12 +63,18 @@ def told(job: Mapping[str, Any]) -> Any:
 
 
 def _waking(worker: Jobs, handler: Handler) -> Handler:
-    """Whoever works on jobs looks at what a command has changed a moment later, when it is committed."""
+    """Whoever works on jobs looks at what a command has changed when it is committed."""
 
     async def handle(call: Call, request: Any) -> Any:
         answer = await handler(call, request)
-        if not call.changes.empty:
-            asyncio.get_running_loop().call_later(COMMITTED_SECONDS, worker.work.ring)
+        told = call.changes.on_commit
+
+        def committed(events: int) -> None:
+            worker.work.ring()
+            if told:
+                told(events)
+
+        call.changes.on_commit = committed
         return answer
 
     return handle

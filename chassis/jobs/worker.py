@@ -37,9 +37,9 @@ LOOK_SECONDS, TIDY_SECONDS = 0.5, 60.0
 # Where no job runs: one that was begun in another replica is found by looking.
 QUIET_SECONDS = 2.0
 IDLE_SECONDS = 5.0
-LONGEST_WAIT = 30.0
+LONGEST_WAIT = 2.0
 # While others ask, a batch takes about a moment and has at most so many rows, and the job rests twice as long as it took, at most so long.
-BATCH, SMALL, MOMENT_SECONDS, LONGEST_REST = 500, 50, 0.02, 0.5
+BATCH, SMALL, MOMENT_SECONDS, RECENT_SECONDS, LONGEST_REST = 500, 50, 0.02, 0.2, 0.5
 TIDIED = 100
 
 

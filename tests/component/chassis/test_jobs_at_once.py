@@ -7,11 +7,11 @@ import asyncio
 import pytest
 from crm.customer.v1 import customer_pb2
 
-from chassis.jobs import model
+from chassis.jobs import model, worker
 from chassis.jobs.store import JOBS, ROWS
 from chassis.kernel.clock import now
 from chassis.kernel.errors import Conflict
-from chassis.storage.changes import REQUESTS
+from chassis.storage.changes import REQUESTS, Changes
 from tests.support.installation import Installation
 from tests.support.trials import CREATED, PAUSED, QUEUED, REFUSED, RUNNING, Trial, at_hand
 
@@ -157,3 +157,34 @@ async def test_what_jobs_hold_is_counted_and_bounded(trial: Trial, monkeypatch: 
 async def _is(trial: Trial, **wanted: int) -> bool:
     job = await trial.job()
     return all(getattr(job, name) == number for name, number in wanted.items())
+
+
+async def test_who_works_on_jobs_looks_when_a_command_is_committed_however_long_that_takes(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "QUIET_SECONDS", 3600.0)
+    await trial.start()
+    await trial.append(0, [trial.row(0)])
+    await trial.ask("PauseJob")
+    commit = Changes.commit
+
+    async def slowly(changes: Changes) -> None:
+        if changes.method.endswith("ResumeJob"):
+            await asyncio.sleep(0.5)
+        await commit(changes)
+
+    jobs = trial.crm.suite["customer"].jobs
+    await trial.crm.until(lambda: trial.id not in jobs._tasks)
+    monkeypatch.setattr(Changes, "commit", slowly)
+    await trial.ask("ResumeJob")
+    await trial.until(RUNNING)
+    await trial.ask("CancelJob")
+
+
+async def test_the_end_of_a_job_wakes_who_seals_the_audit_and_no_relay(trial: Trial) -> None:
+    department = trial.crm.suite["customer"]
+    relay, chain = department.relay.woken, department.chain.woken
+    relay.clear()
+    chain.clear()
+    department.wake(0)
+    assert (relay.is_set(), chain.is_set()) == (False, True)
