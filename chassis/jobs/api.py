@@ -45,7 +45,11 @@ def service(department: str, jobs: JobStore, worker: Jobs, imports: Imports, mod
         found = await call.database[JOBS].find(running).hint("by_state").limit(1).to_list()
         if not found:
             model.has_room_for_a_job(call.caller.person_id, *await store.open_jobs(call))
-            found = [store.start(call, department, "REBUILD", request.model, label=request.model, due=True, closed=True)]
+            found = [
+                store.start(
+                    call, department, "REBUILD", request.model, label=request.model, due=True, closed=True, mark=f"REBUILD {request.model}"
+                )
+            ]
         return contract.StartRebuildResponse(job=told(found[0]))
 
     handlers: dict[str, Handler] = {
@@ -124,12 +128,14 @@ class Feed:
         if not caller.is_service and caller.person_id not in call.directory.members:
             raise NotAllowed("jobs run with the rights of people; an API key has none when it is not there: send BatchUpsert instead")
         if request.fingerprint:
-            mark = {"owner_id": caller.person_id, "fingerprint": request.fingerprint, "resource": request.resource}
-            query = {**mark, "state": {"$in": list(model.UNENDED)}}
+            same = {"owner_id": caller.person_id, "fingerprint": request.fingerprint, "resource": request.resource}
+            query = {**same, "state": {"$in": list(model.UNENDED)}}
             found = await call.database[JOBS].find(query).hint("by_fingerprint").sort("_id", -1).limit(1).to_list()
             if found:
                 return contract.StartImportResponse(job=told(found[0]))
         values = {name: getattr(request, name) for name in ("label", "purpose", "fingerprint") if getattr(request, name)}
+        if request.fingerprint:
+            values["mark"] = f"IMPORT {caller.person_id} {request.resource} {request.fingerprint}"
         if request.HasField("total"):
             values["total"] = request.total
         model.has_room_for_a_job(caller.person_id, *await store.open_jobs(call))

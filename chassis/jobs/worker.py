@@ -292,7 +292,7 @@ class Jobs:
     async def _tidy(self, moment: datetime) -> None:
         """Cancel what nobody goes on with; delete what ended long ago, with its key."""
         left = {"state": {"$in": list(model.UNENDED)}, "update_time": {"$lt": moment - model.LEFT}}
-        for job in await self.database[JOBS].find(left, {"version": 1, "state": 1}).limit(TIDIED).to_list():
+        for job in await self.database[JOBS].find(left, {"version": 1, "state": 1, "kind": 1}).limit(TIDIED).to_list():
             if job["state"] != model.RUNNING:
                 await self._end(job, model.CANCELLED, "JobCancelled", "nobody went on with it for seven days")
         old = {"state": {"$in": [model.DONE, model.CANCELLED]}, "update_time": {"$lt": moment - model.KEPT}}

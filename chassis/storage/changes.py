@@ -244,7 +244,7 @@ def _explain(error: BulkWriteError, collection: str) -> Exception:
 def as_refusal(duplicate: Duplicate, codes: Mapping[str, tuple[str, str]]) -> CrmError:
     """The refusal for a broken unique index; `codes` maps the index' name to (code, field)."""
     code, fieldname = codes.get(duplicate.index, ("ALREADY_EXISTS", ""))
-    if duplicate.index == "_id_":
+    if duplicate.index == "_id_" or code == "BUSY":
         return Conflict("the same record is being made by another request; send the request again", code="BUSY")
     return AlreadyExists(
         f"another record already has this {fieldname.replace('_', ' ') or 'value'}; use that record or another value",
