@@ -28,7 +28,7 @@ from chassis.storage.records import Document
 
 DESCRIPTOR = contract.DESCRIPTOR.services_by_name["JobService"]
 PAGE = 100
-LOOK_SECONDS, COMMITTED_SECONDS = 0.1, 0.03
+LOOK_SECONDS = 0.1
 LARGEST_ROW = 200_000
 RETRIED = 20  # batches that one commit lets be tried again
 
@@ -45,7 +45,11 @@ def service(department: str, jobs: JobStore, worker: Jobs, imports: Imports, mod
         found = await call.database[JOBS].find(running).hint("by_state").limit(1).to_list()
         if not found:
             model.has_room_for_a_job(call.caller.person_id, *await store.open_jobs(call))
-            found = [store.start(call, department, "REBUILD", request.model, label=request.model, due=True, closed=True)]
+            found = [
+                store.start(
+                    call, department, "REBUILD", request.model, label=request.model, due=True, closed=True, mark=f"REBUILD {request.model}"
+                )
+            ]
         return contract.StartRebuildResponse(job=told(found[0]))
 
     handlers: dict[str, Handler] = {
@@ -63,12 +67,18 @@ def told(job: Mapping[str, Any]) -> Any:
 
 
 def _waking(worker: Jobs, handler: Handler) -> Handler:
-    """Whoever works on jobs looks at what a command has changed a moment later, when it is committed."""
+    """Whoever works on jobs looks at what a command has changed when it is committed."""
 
     async def handle(call: Call, request: Any) -> Any:
         answer = await handler(call, request)
-        if not call.changes.empty:
-            asyncio.get_running_loop().call_later(COMMITTED_SECONDS, worker.work.ring)
+        told = call.changes.on_commit
+
+        def committed(events: int) -> None:
+            worker.work.ring()
+            if told:
+                told(events)
+
+        call.changes.on_commit = committed
         return answer
 
     return handle
@@ -118,12 +128,14 @@ class Feed:
         if not caller.is_service and caller.person_id not in call.directory.members:
             raise NotAllowed("jobs run with the rights of people; an API key has none when it is not there: send BatchUpsert instead")
         if request.fingerprint:
-            mark = {"owner_id": caller.person_id, "fingerprint": request.fingerprint, "resource": request.resource}
-            query = {**mark, "state": {"$in": list(model.UNENDED)}}
+            same = {"owner_id": caller.person_id, "fingerprint": request.fingerprint, "resource": request.resource}
+            query = {**same, "state": {"$in": list(model.UNENDED)}}
             found = await call.database[JOBS].find(query).hint("by_fingerprint").sort("_id", -1).limit(1).to_list()
             if found:
                 return contract.StartImportResponse(job=told(found[0]))
         values = {name: getattr(request, name) for name in ("label", "purpose", "fingerprint") if getattr(request, name)}
+        if request.fingerprint:
+            values["mark"] = f"IMPORT {caller.person_id} {request.resource} {request.fingerprint}"
         if request.HasField("total"):
             values["total"] = request.total
         model.has_room_for_a_job(caller.person_id, *await store.open_jobs(call))

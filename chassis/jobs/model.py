@@ -134,6 +134,11 @@ def starter(job: Mapping[str, Any], directory: Directory) -> Caller:
     return Caller(person_id, member.roles, member.department_id, member.team_id)
 
 
+def is_found(kind: str, state: str) -> bool:
+    """Whether who starts such a job gets the one that is in this state in place of another: a rebuild that failed is begun anew."""
+    return state in UNENDED and (state != FAILED or kind != "REBUILD")
+
+
 def stands(job: Mapping[str, Any]) -> bool:
     """Whether an import is through: all rows were sent, each has its outcome, none is to be tried again."""
     return bool(job["closed"]) and job["cursor"] == job["appended"] and not job["retrying"]

@@ -16,6 +16,7 @@ from chassis.storage.encryption import VAULT
 from chassis.storage.records import Document, Records
 
 JOBS, ROWS = "jobs", "job_rows"
+ONE = "one_open"
 _NEWEST = [("create_time", DESCENDING), ("_id", DESCENDING)]
 
 
@@ -26,8 +27,14 @@ class JobStore(Records):
         owners = [IndexModel([(name, ASCENDING), *_NEWEST], name=f"by_{name}") for name in ("owner_id", "team_id", "department_id")]
         by_state = IndexModel([("state", ASCENDING), ("update_time", ASCENDING)], name="by_state")
         mark = IndexModel([("owner_id", ASCENDING), ("fingerprint", ASCENDING)], name="by_fingerprint", sparse=True)
+        one = IndexModel([("mark", ASCENDING)], name=ONE, unique=True, partialFilterExpression={"mark": {"$gt": ""}})
         held = IndexModel([("held", ASCENDING), ("owner_id", ASCENDING)], name="by_held", partialFilterExpression={"held": {"$gt": 0}})
-        super().__init__(job_pb2.Job, indexes=[*owners, by_state, mark, held])
+        super().__init__(job_pb2.Job, indexes=[*owners, by_state, mark, one, held])
+
+    @property
+    def duplicate_codes(self) -> dict[str, tuple[str, str]]:
+        """Who starts the job that another call has just started finds that one."""
+        return super().duplicate_codes | {ONE: ("BUSY", "")}
 
 
 def row_indexes() -> list[IndexModel]:
@@ -40,7 +47,8 @@ def row_indexes() -> list[IndexModel]:
 
 
 def start(call: Call, department: str, kind: str, resource: str, **values: Any) -> Document:
-    """A new job of the caller's, with the commit. `held` are the bytes of its rows that wait or were refused."""
+    """A new job of the caller's, with the commit. `held` are the bytes of its rows that wait or were refused; while it is open there is no other
+    one with its `mark`."""
     caller = call.caller
     job: Document = {
         "_id": f"{department}-{new_id()}", "version": 1, "create_time": call.now, "update_time": call.now, "kind": kind, "resource": resource,
@@ -81,6 +89,8 @@ def turn(call: Call, job: Document, state: str, action: str, **values: Any) -> D
         after |= {"end_time": None, "error_code": None, "error_message": None}
     changed = {name: value for name, value in after.items() if value is not None and value != job.get(name)}
     gone = {name: "" for name, value in after.items() if value is None and job.get(name) is not None}
+    if not model.is_found(job["kind"], state):
+        gone["mark"] = ""
     operation: Document = {"$set": changed} | ({"$unset": gone} if gone else {})
     same = {name: job[name] for name in ("_id", "version", "state")}
     recalled = {"placing": None} if job["state"] == model.RUNNING and not job.get("placing") else {}

@@ -37,9 +37,9 @@ LOOK_SECONDS, TIDY_SECONDS = 0.5, 60.0
 # Where no job runs: one that was begun in another replica is found by looking.
 QUIET_SECONDS = 2.0
 IDLE_SECONDS = 5.0
-LONGEST_WAIT = 30.0
+LONGEST_WAIT = 2.0
 # While others ask, a batch takes about a moment and has at most so many rows, and the job rests twice as long as it took, at most so long.
-BATCH, SMALL, MOMENT_SECONDS, LONGEST_REST = 500, 50, 0.02, 0.5
+BATCH, SMALL, MOMENT_SECONDS, RECENT_SECONDS, LONGEST_REST = 500, 50, 0.02, 0.2, 0.5
 TIDIED = 100
 
 
@@ -292,7 +292,7 @@ class Jobs:
     async def _tidy(self, moment: datetime) -> None:
         """Cancel what nobody goes on with; delete what ended long ago, with its key."""
         left = {"state": {"$in": list(model.UNENDED)}, "update_time": {"$lt": moment - model.LEFT}}
-        for job in await self.database[JOBS].find(left, {"version": 1, "state": 1}).limit(TIDIED).to_list():
+        for job in await self.database[JOBS].find(left, {"version": 1, "state": 1, "kind": 1}).limit(TIDIED).to_list():
             if job["state"] != model.RUNNING:
                 await self._end(job, model.CANCELLED, "JobCancelled", "nobody went on with it for seven days")
         old = {"state": {"$in": [model.DONE, model.CANCELLED]}, "update_time": {"$lt": moment - model.KEPT}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,10 +17,11 @@ from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy
 from nats.js.errors import Error as JetStreamError
 from opentelemetry.trace import Span
 from pymongo import UpdateOne
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import ConnectionFailure, DuplicateKeyError, PyMongoError
 
 from chassis.kernel.clock import now
 from chassis.kernel.errors import Conflict, CrmError
+from chassis.kernel.tasks import settle
 from chassis.messaging import quiet
 from chassis.messaging.broker import stream_name
 from chassis.messaging.envelope import Event, decode, know
@@ -39,12 +40,13 @@ ALWAYS = (INBOX, PARKED, OUTBOX, AUDIT, VAULT)
 AGGREGATES = "aggregates"
 BATCH = 200
 GAP_SECONDS = 0.2
-RETRY_SECONDS = 1.0
-LONGEST_SECONDS = 5.0
+RETRY_SECONDS, AWAY_SECONDS = 1.0, 0.5
+LONGEST_SECONDS = 2.0
 MOST_DELIVERIES = 20
-# By then what another, killed process had taken has come again: ACK_SECONDS are over.
-GAP_DELIVERIES = 8
-ACK_SECONDS = 5
+# What a killed process had taken comes again after this; who is at work on something says so in time.
+ACK_SECONDS = 2
+# By then it has come again.
+GAP_DELIVERIES = 6
 # What is asked of a server that goes is never answered, and nobody says so: after this it is asked again, of another one.
 FETCH_SECONDS = 2.0
 Handle = Callable[[Call, Sequence[Event]], Awaitable[None]]
@@ -117,6 +119,7 @@ class Consumer:
         self.durable = durable_name(owner, reaction)
         # Records whose later facts wait for an earlier one.
         self.gaps: set[str] = set()
+        self._asking: asyncio.Timeout | None = None  # a question to the broker that waits for an answer
 
     async def run(self) -> None:
         """Consume until cancelled; whatever fails is waited out and tried again."""
@@ -128,14 +131,27 @@ class Consumer:
                     await self._next(subscription)
             except (NatsError, JetStreamError, PyMongoError, TimeoutError, OSError) as error:
                 log.info("reaction waits", extra={"reaction": self.reaction.name, "reason": str(error)[:200]})
-                await asyncio.sleep(0.5)
+                await self._database_back() if isinstance(error, PyMongoError) else await asyncio.sleep(AWAY_SECONDS)
             except CrmError as error:
                 log.warning("reaction waits", extra={"reaction": self.reaction.name, "reason": error.message})
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(AWAY_SECONDS)
             finally:
                 if subscription is not None:
                     with contextlib.suppress(NatsError):
                         await subscription.unsubscribe()
+
+    def broker_back(self) -> None:
+        """What was asked of a broker that went away is never answered: it is asked anew at once."""
+        if self._asking:
+            self._asking.reschedule(0)
+
+    async def _database_back(self) -> None:
+        """Nothing is taken from the stream while the database is away: it would count as tried in vain."""
+        while True:
+            await asyncio.sleep(AWAY_SECONDS)
+            with contextlib.suppress(PyMongoError):
+                await self.database.command("ping")
+                return
 
     async def _subscribe(self) -> JetStreamContext.PullSubscription:
         stream = stream_name(self.reaction.department)
@@ -158,15 +174,30 @@ class Consumer:
         try:
             return await subscription.fetch(BATCH, timeout=FETCH_SECONDS)
         except TimeoutError:  # nothing comes at the moment: what comes next comes alone, and the rest with the next fetch
-            found = await quiet.first(subscription)
+            found = await self._first(subscription)
             return [found] if found else []
 
-    async def handle(self, messages: list[Msg]) -> None:
-        """Bring a batch to its effect; one that fails as a whole is tried by halves, so that what is at fault ends up alone."""
+    async def _first(self, subscription: JetStreamContext.PullSubscription) -> Msg | None:
         try:
-            await self._handle(messages)
+            async with asyncio.timeout(None) as self._asking:
+                return await quiet.first(subscription)
+        except TimeoutError:
+            return None
+        finally:
+            self._asking = None
+
+    async def handle(self, messages: list[Msg]) -> None:
+        """Bring a batch to its effect; one that fails as a whole is tried by halves, so that what is at fault ends up alone. Where the database
+        is away it is handed back, to come again as soon as it is asked for."""
+        try:
+            async with self._held(messages):
+                await self._handle(messages)
         except (Exception, Duplicate) as error:
-            if isinstance(error, PyMongoError) and len(messages) > 1 and "TransientTransactionError" not in str(error):
+            away = isinstance(error, ConnectionFailure) or (isinstance(error, PyMongoError) and len(messages) > 1)
+            if away and "TransientTransactionError" not in str(error):
+                for message in messages:
+                    if not message.is_acked:
+                        await message.nak()
                 raise
             if len(messages) == 1:
                 await self._failed(messages[0], error)
@@ -174,6 +205,25 @@ class Consumer:
             middle = len(messages) // 2
             await self.handle(messages[:middle])
             await self.handle(messages[middle:])
+
+    @contextlib.asynccontextmanager
+    async def _held(self, messages: list[Msg]) -> AsyncIterator[None]:
+        """Messages that are worked on do not come again meanwhile, however long that takes."""
+
+        async def say() -> None:
+            while True:
+                for message in messages:
+                    if not message.is_acked:
+                        await message.in_progress()
+                await asyncio.sleep(ACK_SECONDS / 2)
+
+        saying: list[asyncio.Task[None]] = []
+        later = asyncio.get_running_loop().call_later(ACK_SECONDS / 2, lambda: saying.append(asyncio.create_task(say())))
+        try:
+            yield
+        finally:
+            later.cancel()
+            await settle(saying)
 
     async def _handle(self, messages: list[Msg]) -> None:
         pairs = [(message, understood(self.read(message), self.reaction.upcasters)) for message in messages]

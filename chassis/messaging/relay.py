@@ -57,11 +57,17 @@ class Relay:
         self.lease = Lease(database, NAME, together)
         self._others_until = 0.0
         self._sequence, self._position, self._look_due, self._short = 0, 0, 0.0, False
+        self._asking: asyncio.Timeout | None = None  # a batch that waits for its acknowledgements
         self._unmarked: list[str] = []  # the batch under way: somebody may have heard of it
 
     def wake(self, events: int) -> None:
         """Tell the relay that there is something to publish."""
         self.woken.set()
+
+    def broker_back(self) -> None:
+        """Of what was sent to a broker that went away nothing is acknowledged any more: it is sent once more at once."""
+        if self._asking:
+            self._asking.reschedule(0)
 
     async def run(self) -> None:
         """Publish until cancelled; failures of database or broker are waited out."""
@@ -155,9 +161,10 @@ class Relay:
                 await self.context.publish_async(row["subject"], row["payload"], headers=_sendable(row["headers"], span))
                 for row, span in zip(rows, spans, strict=True)
             ]
-            async with asyncio.timeout(ACK_SECONDS):
+            async with asyncio.timeout(ACK_SECONDS) as self._asking:
                 return await asyncio.gather(*sent)
         finally:
+            self._asking = None
             for span in spans:
                 span.end()
 

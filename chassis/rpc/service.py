@@ -34,7 +34,8 @@ ATTEMPTS = 25
 class Service:
     """The handlers of one service. Every method of the contract needs a handler and a policy, or the process does not start.
 
-    `duplicates` maps a unique index to (code, field) of its refusal; `records` is where the records of the noun are that it serves, if it
+    `duplicates` maps a unique index to (code, field) of its refusal; with the code BUSY the call is tried again, and its handler finds what another
+    one has just made. `records` is where the records of the noun are that it serves, if it
     serves one.
     """
 
@@ -126,8 +127,9 @@ async def _attempts(
         except Duplicate as duplicate:
             if repeat and duplicate.collection == REQUESTS and (earlier := await repeat.earlier()):
                 return earlier
-            if duplicate.index != "_id_" or attempt + 1 == ATTEMPTS:
-                raise as_refusal(duplicate, service.duplicates) from duplicate
+            refusal = as_refusal(duplicate, service.duplicates)
+            if not refusal.retryable or attempt + 1 == ATTEMPTS:
+                raise refusal from duplicate
             await _pause(attempt)  # somebody made the same document a moment ago; the handler finds it now
         except Conflict as conflict:
             # Whoever named a version and was a moment too late is told what changed by the handler, which reads anew.

@@ -105,7 +105,7 @@ class Department:
         await self.vault.begin()
         await self.aliases.look()
         identity = self.settings.identity
-        self.nats: Client = await broker.connect(self.settings.nats_url, f"crm-{self.name}", identity)
+        self.nats: Client = await broker.connect(self.settings.nats_url, f"crm-{self.name}", identity, back=self._broker_back)
         if self.settings.nats_monitor_url or self.settings.environment == "production":
             await broker.check_writes(self.settings.nats_monitor_url)
         if identity:
@@ -237,6 +237,12 @@ class Department:
     async def _organization_changed(self, _: object) -> None:
         self.authority.changed.set()
 
+    async def _broker_back(self) -> None:
+        if relay := getattr(self, "relay", None):
+            relay.broker_back()
+        for consumer in getattr(self, "consumers", {}).values():
+            consumer.broker_back()
+
     def own_call(self, method: str) -> Call:
         """A call of the department itself, for reactions and workers; its rights are those of its service role."""
         caller = Caller(f"service-{self.name}", frozenset((f"service-{self.name}",)))
@@ -256,8 +262,9 @@ class Department:
         return Changes(self.database, actor_id, request_id, method, self.wake, vault=self.vault, aliases=self.aliases)
 
     def wake(self, events: int) -> None:
-        """Wake the relay and the chain after a commit; a migration has none, and a replica finds what it announced."""
-        if relay := getattr(self, "relay", None):
+        """Wake the relay and the chain after a commit; a migration has none, and a replica finds what it announced. Long work commits lines of
+        the audit alone."""
+        if events and (relay := getattr(self, "relay", None)):
             relay.wake(events)
         if sealing := getattr(self, "chain", None):
             sealing.woken.set()

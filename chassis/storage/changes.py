@@ -46,7 +46,7 @@ class Changes:
 
     `reason` is what the caller gave as one; it stands in the audit. `vault` holds the keys of personal fields.
     `only` names the collections that may be written, where not all may. `aliases` say which customer an id leads to.
-    `on_commit` is called after the commit with the number of events, to wake the relay.
+    `on_commit` is called after a commit of events or lines of the audit with the number of events, to wake relay and chain.
     """
 
     database: Database
@@ -181,7 +181,7 @@ class Changes:
             if _transient(error):
                 raise Conflict("too many writes touched the same records; send the same request again", code="BUSY") from error
             raise
-        if self.on_commit and self.events:
+        if self.on_commit and (self.events or self._audit):
             self.on_commit(len(self.events))
 
     async def keys_of(self, subjects: Iterable[str]) -> Mapping[str, AESGCM]:
@@ -244,7 +244,7 @@ def _explain(error: BulkWriteError, collection: str) -> Exception:
 def as_refusal(duplicate: Duplicate, codes: Mapping[str, tuple[str, str]]) -> CrmError:
     """The refusal for a broken unique index; `codes` maps the index' name to (code, field)."""
     code, fieldname = codes.get(duplicate.index, ("ALREADY_EXISTS", ""))
-    if duplicate.index == "_id_":
+    if duplicate.index == "_id_" or code == "BUSY":
         return Conflict("the same record is being made by another request; send the request again", code="BUSY")
     return AlreadyExists(
         f"another record already has this {fieldname.replace('_', ' ') or 'value'}; use that record or another value",

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 from crm.customer.v1 import customer_pb2
 
-from chassis.jobs import model
+from chassis.jobs import model, store, worker
 from chassis.jobs.store import JOBS, ROWS
 from chassis.kernel.clock import now
 from chassis.kernel.errors import Conflict
-from chassis.storage.changes import REQUESTS
+from chassis.rpc.call import Call
+from chassis.storage.changes import REQUESTS, Changes
 from tests.support.installation import Installation
-from tests.support.trials import CREATED, PAUSED, QUEUED, REFUSED, RUNNING, Trial, at_hand
+from tests.support.trials import CREATED, DONE, PAUSED, QUEUED, REFUSED, RUNNING, Trial, at_hand
 
 
 @pytest.fixture
@@ -157,3 +159,52 @@ async def test_what_jobs_hold_is_counted_and_bounded(trial: Trial, monkeypatch: 
 async def _is(trial: Trial, **wanted: int) -> bool:
     job = await trial.job()
     return all(getattr(job, name) == number for name, number in wanted.items())
+
+
+async def test_whoever_starts_the_same_import_at_once_gets_the_same_job(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has looked, and found none, before the first one is committed."""
+    looked, real = asyncio.Barrier(4), store.open_jobs
+
+    async def together(call: Call) -> tuple[int, int]:
+        with contextlib.suppress(asyncio.BrokenBarrierError, TimeoutError):
+            await asyncio.wait_for(looked.wait(), 1)
+        return await real(call)
+
+    monkeypatch.setattr(store, "open_jobs", together)
+    other = Trial(trial.crm)
+    jobs = await asyncio.gather(*(one.start(fingerprint=f"at once {trial.mark}") for one in (trial, trial, other, other)))
+    assert len({job.id for job in jobs}) == 1
+    await trial.ask("CloseJob")
+    await trial.until(DONE)
+    assert (await trial.start(fingerprint=f"at once {trial.mark}")).id != jobs[0].id  # what is over stands in nobody's way
+
+
+async def test_who_works_on_jobs_looks_when_a_command_is_committed_however_long_that_takes(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "QUIET_SECONDS", 3600.0)
+    await trial.start()
+    await trial.append(0, [trial.row(0)])
+    await trial.ask("PauseJob")
+    commit = Changes.commit
+
+    async def slowly(changes: Changes) -> None:
+        if changes.method.endswith("ResumeJob"):
+            await asyncio.sleep(0.5)
+        await commit(changes)
+
+    jobs = trial.crm.suite["customer"].jobs
+    await trial.crm.until(lambda: trial.id not in jobs._tasks)
+    monkeypatch.setattr(Changes, "commit", slowly)
+    await trial.ask("ResumeJob")
+    await trial.until(RUNNING)
+    await trial.ask("CancelJob")
+
+
+async def test_the_end_of_a_job_wakes_who_seals_the_audit_and_no_relay(trial: Trial) -> None:
+    department = trial.crm.suite["customer"]
+    relay, chain = department.relay.woken, department.chain.woken
+    relay.clear()
+    chain.clear()
+    department.wake(0)
+    assert (relay.is_set(), chain.is_set()) == (False, True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
 from copy import copy
 from typing import Any
@@ -15,9 +16,12 @@ import pytest_asyncio
 from crm.customer.v1 import customer_events_pb2
 from nats.aio.msg import Msg
 from pymongo import InsertOne
+from pymongo.errors import AutoReconnect
 
 from chassis.kernel.clock import now
 from chassis.kernel.ids import new_id
+from chassis.kernel.tasks import settle
+from chassis.messaging import reactions
 from chassis.messaging.broker import ensure_stream, stream_name
 from chassis.messaging.envelope import Event, decode, encode
 from chassis.messaging.reactions import INBOX, PARKED, Consumer, Reaction, consumer_config
@@ -220,3 +224,61 @@ async def test_a_fact_of_a_shape_that_only_a_newer_build_knows_is_set_aside_and_
     (parked,) = await desk.database[PARKED].find().to_list()
     assert "has shape 2, this build knows 1; update this department" in parked["reason"]
     assert await desk.effects() == ["b1"]
+
+
+async def test_what_a_killed_process_had_taken_comes_again_soon(desk: Desk) -> None:
+    await desk.publish("a1")
+    await desk.take(1)
+    begun = time.monotonic()
+    await desk.consumer.handle(await desk.take(1))
+    assert time.monotonic() - begun < 2 * reactions.ACK_SECONDS <= 4
+    assert await desk.effects() == ["a1"]
+
+
+async def test_what_takes_long_comes_to_nobody_else_meanwhile(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, heard = asyncio.Event(), desk.consumer.heard
+
+    async def slow(identities: Iterable[str]) -> dict[str, int]:
+        begun.set()
+        await asyncio.sleep(2.2 * reactions.ACK_SECONDS)
+        return await heard(identities)
+
+    monkeypatch.setattr(desk.consumer, "heard", slow)
+    await desk.publish("a1")
+    work = asyncio.create_task(desk.consumer.handle(await desk.take(1)))
+    await begun.wait()
+    with pytest.raises(TimeoutError):
+        await desk.subscription.fetch(1, timeout=2 * reactions.ACK_SECONDS)
+    await work
+    assert await desk.effects() == ["a1"]
+
+
+async def test_what_the_database_was_away_for_comes_again_at_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(_: Iterable[str]) -> dict[str, int]:
+        raise AutoReconnect("the database is away")
+
+    await desk.publish("a1", "b1")
+    with monkeypatch.context() as patched, pytest.raises(AutoReconnect):
+        patched.setattr(desk.consumer, "heard", away)
+        await desk.consumer.handle(await desk.take(2))
+    begun = time.monotonic()
+    await desk.consumer.handle(await desk.take(2))
+    assert time.monotonic() - begun < reactions.ACK_SECONDS / 2
+    assert await desk.effects() == ["a1", "b1"]
+
+
+async def test_who_waits_for_a_broker_that_went_away_asks_it_anew_when_it_is_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = asyncio.Event()
+
+    async def lost(_: Any) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(reactions, "FETCH_SECONDS", 0.1)
+    monkeypatch.setattr(reactions.quiet, "first", lost)
+    work = asyncio.create_task(desk.consumer.run())
+    await asked.wait()
+    await desk.publish("a1")
+    desk.consumer.broker_back()
+    await Installation.until(desk.effects)
+    await settle([work])

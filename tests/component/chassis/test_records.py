@@ -291,6 +291,18 @@ async def test_commit_writes_state_event_and_audit_together(store: Store) -> Non
     assert (entry["action"], entry["version"], entry["actor_id"]) == ("CustomerCreated", 1, "p1")
 
 
+async def test_a_commit_that_announces_nothing_wakes_who_seals_its_lines_of_the_audit(store: Store) -> None:
+    woken: list[int] = []
+    for audited in (False, True):
+        call = store.call()
+        call.changes.on_commit = woken.append
+        call.changes.write(REQUESTS, InsertOne({"_id": new_id()}))
+        if audited:
+            call.changes.audit("jobs", new_id(), 1, "JobDone", {}, call.now)
+        await call.changes.commit()
+    assert woken == [0]
+
+
 @pytest.mark.parametrize("breaks", ["request", "state", "event", "audit", "unique", "version"])
 async def test_commit_that_fails_anywhere_writes_nothing_anywhere(store: Store, breaks: str) -> None:
     stored = await _made(store, tax_number=new_id())
