@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from chassis.kernel import parts
 from chassis.kernel.errors import Invalid
 from chassis.kernel.money import HOME
 from chassis.kernel.pages import value_at
@@ -26,7 +27,7 @@ DEEPEST = 6
 MOST_CONDITIONS = 50
 MOST_VALUES = 100
 _ORDERED = {"LESS": "$lt", "LESS_OR_EQUAL": "$lte", "GREATER": "$gt", "GREATER_OR_EQUAL": "$gte"}
-OPERATORS = ("EQUALS", "IN", *_ORDERED, "IS_SET", "STARTS_WITH")
+OPERATORS = ("EQUALS", "IN", *_ORDERED, "IS_SET", "STARTS_WITH", "CONTAINS")
 _VALUE_OF = {"text": "text", "enum": "text", "number": "number", "money": "number", "flag": "flag", "time": "time", "sealed": "text"}
 
 
@@ -35,6 +36,8 @@ class Field:
     """A field that criteria may name: its document path, kind (text, enum, number, money, flag, time, sealed) and enum values.
 
     A sealed one is found by its whole value only; `blind` gives what is stored for a value. `day` says that a text is one ("2026-11-30").
+    A text with a `mark` is found by a part of it, however it is written: its terms are stored under the mark (chassis/kernel/parts.py); one
+    without is a key, and compared as written.
     """
 
     path: str
@@ -43,6 +46,7 @@ class Field:
     repeated: bool = False
     blind: Callable[[str], str] | None = None
     day: bool = False
+    mark: str = ""
 
 
 Schema = Mapping[str, Field]
@@ -245,8 +249,8 @@ def _relative(name: str, field: Field, operator: str, value: Mapping[str, Any]) 
 def _check_enum(name: str, field: Field, operator: str, values: list[Any]) -> None:
     if field.kind == "sealed" and operator not in ("EQUALS", "IN", "IS_SET"):
         raise refuse(f"«{name}» is kept encrypted and found only by its whole value; use EQUALS, IN or IS_SET")
-    if operator == "STARTS_WITH" and field.kind != "text":
-        raise refuse(f"«{name}» is no text; STARTS_WITH cannot be used")
+    if operator in ("STARTS_WITH", "CONTAINS") and field.kind != "text":
+        raise refuse(f"«{name}» is no text; {operator} cannot be used")
     if operator in _ORDERED and (field.kind in ("flag", "enum") or field.repeated):
         raise refuse(f"«{name}» has no order; use EQUALS or IN")
     if field.kind == "enum" and operator != "IS_SET":
@@ -277,8 +281,48 @@ def _condition_query(field: Field, operator: str, values: list[Any], when: When 
         return {field.path: {_ORDERED[operator]: value}}
     if operator == "IS_SET":
         return {field.path: {"$nin": [None, []]}} if value else {field.path: {"$in": [None, []]}}
-    bounds = _prefix_range(value)  # of a list, both bounds must hold for one and the same item
-    return {field.path: {"$elemMatch": bounds} if field.repeated else bounds}
+    return _starts_query(field, value) if operator == "STARTS_WITH" else _part_query(field, value)
+
+
+def _starts_query(field: Field, value: str) -> dict[str, Any]:
+    sought = parts.plain(value) if field.mark else value
+    if not field.mark or not sought:
+        return _prefix_query(field.path, sought, repeated=field.repeated)
+    by_term = _term_query(parts.begins(field.mark, sought))
+    if len(sought) <= parts.BEGINNING:
+        return by_term
+    return {"$and": [by_term, _prefix_query(f"{parts.PLAIN}.{field.path}", sought, repeated=field.repeated)]}
+
+
+def _part_query(field: Field, value: str) -> dict[str, Any]:
+    sought = parts.plain(value) if field.mark else value
+    if not sought:
+        return _prefix_query(field.path, "", repeated=field.repeated)
+    if field.mark and len(sought) <= parts.LENGTH:
+        return _term_query(parts.holds(field.mark, sought))
+    path = f"{parts.PLAIN}.{field.path}" if field.mark else field.path
+    held = _held_in(f"${path}", sought, repeated=field.repeated)
+    return {"$and": [{parts.TERMS: {"$all": parts.all_of(field.mark, sought)}}, held]} if field.mark else held
+
+
+def _held_in(path: str, sought: str, *, repeated: bool) -> dict[str, Any]:
+    """What holds a text that is no pattern: the place is looked for, nothing is matched."""
+
+    def within(text: str) -> dict[str, Any]:
+        return {"$gte": [{"$indexOfCP": [text, {"$literal": sought}]}, 0]}
+
+    if not repeated:
+        return {"$expr": within(path)}
+    return {"$expr": {"$anyElementTrue": [{"$map": {"input": {"$ifNull": [path, []]}, "in": within("$$this")}}]}}
+
+
+def _term_query(beginning: str) -> dict[str, Any]:
+    return _prefix_query(parts.TERMS, beginning, repeated=True)
+
+
+def _prefix_query(path: str, prefix: str, *, repeated: bool) -> dict[str, Any]:
+    bounds = _prefix_range(prefix)  # of a list, both bounds must hold for one and the same item
+    return {path: {"$elemMatch": bounds} if repeated else bounds}
 
 
 def _prefix_range(prefix: str) -> dict[str, Any]:
@@ -313,8 +357,10 @@ def _fixed(field: Field, operator: str, values: list[Any]) -> Callable[[Any], bo
         return lambda stored: _any_in(stored, wanted)
     if operator == "IS_SET":
         return lambda stored: (stored not in (None, [])) is value
-    if operator == "STARTS_WITH":
-        return lambda stored: _any(stored, lambda found: isinstance(found, str) and found.startswith(value))
+    if operator in ("STARTS_WITH", "CONTAINS"):
+        shown = parts.plain if field.mark else str
+        sought, test = shown(value), str.startswith if operator == "STARTS_WITH" else str.__contains__
+        return lambda stored: _any(stored, lambda found: isinstance(found, str) and test(shown(found), sought))
     return lambda stored: _compare(stored, operator, value)
 
 

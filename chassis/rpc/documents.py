@@ -83,13 +83,24 @@ def naming_fields(descriptor: Descriptor) -> tuple[str, ...]:
 @cache
 def schema_of(descriptor: Descriptor) -> dict[str, Field]:
     """What criteria may name of a record: its filterable fields."""
-    found = {}
+    found = {"id": Field("_id", "text")} if "id" in descriptor.fields_by_name else {}
     for field in descriptor.fields:
         if traits(field).filterable:
             kind, values = _kind(field)
             path = {"money": f"{field.name}.amount_micros", "sealed": f"blind.{field.name}"}.get(kind, field.name)
-            found[field.name] = Field(path, kind, values, field.is_repeated, day=traits(field).date)
+            mark = str(field.number) if traits(field).parts else ""
+            found[field.name] = Field(path, kind, values, field.is_repeated, day=traits(field).date, mark=mark)
     return found
+
+
+@cache
+def marks_of(descriptor: Descriptor) -> dict[str, str]:
+    """The texts of a record that are found by a part of them → the mark of their terms. Anything else than texts is a fault of the contract."""
+    found = [field for field in descriptor.fields if traits(field).parts]
+    for field in found:
+        if schema_of(descriptor).get(field.name, Field("", "")).kind != "text":
+            raise RuntimeError(f"{field.full_name} is found by parts but no filterable text in the clear; take `parts` or `personal` away")
+    return {field.name: str(field.number) for field in found}
 
 
 def _kind(field: FieldDescriptor) -> tuple[str, frozenset[str]]:

@@ -15,6 +15,7 @@ from pymongo import UpdateMany, UpdateOne
 from pymongo.errors import PyMongoError
 
 from chassis.jobs.store import ROWS, forget_customer
+from chassis.kernel.parts import without
 from chassis.messaging.broker import stream_name
 from chassis.messaging.envelope import Event, forgotten
 from chassis.messaging.reactions import PARKED, Reaction
@@ -57,7 +58,8 @@ async def forget(database: Database, changes: Changes, stores: Sequence[Records]
     query = written_for(customer_id)
     for store in stores:
         for name in naming_fields(store.descriptor):
-            changes.write(store.resource, UpdateMany({**query, name: {"$exists": True}}, {"$set": {name: ERASED_NAME}}))
+            found = without(name, store.marks[name]) if name in store.marks else {}
+            changes.write(store.resource, UpdateMany({**query, name: {"$exists": True}}, {"$set": {name: ERASED_NAME}, **found}))
         changes.write(store.resource, UpdateMany(query, {"$set": {SUBJECT_ERASED: True}, "$unset": {"blind": ""}}))
     answers = {"$set": {"erased": customer_id, "hash": ""}, "$unset": {"response": ""}}
     changes.write(REQUESTS, UpdateMany({"customer_ids": customer_id}, answers))

@@ -40,11 +40,13 @@ class Questions(Owned):
     def blind(self, call: Call, name: str, value: str) -> str:
         """What a personal field is found by."""
 
-    def _query(self, call: Call, opening: Opening, criteria: Criteria | None, after: Document, *asked: str) -> Document:
+    def _query(self, call: Call, opening: Opening, criteria: Criteria | None, after: Document, *asked: str, archived: str = "") -> Document:
         names = named(criteria)
         parts = [opening.filter((*names, *asked)), to_query(self._as_counts(call, criteria), self.filterable(call), call.when), after]
-        if self.archivable and "archive_time" not in names:
+        if self.archivable and (archived == "EXCLUDE" or (not archived and "archive_time" not in names)):
             parts.append({"archive_time": None})
+        elif self.archivable and archived == "ONLY":
+            parts.append({"archive_time": {"$ne": None}})
         parts = [part for part in parts if part]
         return {"$and": parts} if parts else {}
 

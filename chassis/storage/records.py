@@ -24,10 +24,12 @@ from chassis.kernel.errors import Conflict, Invalid, NotAllowed, NotFound, stale
 from chassis.kernel.ids import new_id
 from chassis.kernel.money import order_key
 from chassis.kernel.pages import Sort, filter_after, fingerprint, size_of
+from chassis.kernel.parts import PLAIN, TERMS
+from chassis.kernel.parts import stored as terms_of
 from chassis.messaging.envelope import encode
 from chassis.rpc.call import Call
 from chassis.rpc.contract import BY_CURRENCY, contract_of
-from chassis.rpc.documents import naming_fields, personal_fields, schema_of
+from chassis.rpc.documents import marks_of, naming_fields, personal_fields, schema_of
 from chassis.storage.aliases import CUSTOMER_ID, NAMING, index_of_alias
 from chassis.storage.copies import Copies
 from chassis.storage.encryption import erased
@@ -71,6 +73,7 @@ class Records(Questions):
         self.unique = self.contract.unique
         self.sorts = {**self.contract.sorts, **(sorts or {})} if "create_time" in self.descriptor.fields_by_name else dict(sorts or {})
         self.schema = schema_of(self.descriptor)
+        self.marks = marks_of(self.descriptor)
         self.personal = personal_fields(self.descriptor)
         self.sealed = tuple(name for name in self.personal if name in self.schema or name in self.unique)
         self.extra_indexes = list(indexes)
@@ -177,19 +180,20 @@ class Records(Questions):
         token: str = "",
         fields: Sequence[str] = (),
         row_tokens: bool = False,
+        archived: str = "",
     ) -> Page:
         """One page within reach and the token of the next ("" on the last)."""
         opening = self.opening(call)
         sort, rows = self._sort(call, opening, order), size_of(size)
-        mark = fingerprint(call.seal, self.resource, order or sort.field, criteria)
-        query = self._query(call, opening, criteria, filter_after(token, sort, mark), sort.name)
+        mark = fingerprint(call.seal, self.resource, order or sort.field, criteria, *filter(None, [archived]))
+        query = self._query(call, opening, criteria, filter_after(token, sort, mark), sort.name, archived=archived)
         cursor = call.database[self.resource].find(query, self._projection(opening, fields, sort)).sort(sort.keys).limit(rows + 1)
         page = cut(await cursor.max_time_ms(call.milliseconds_left).to_list(), rows, sort, mark, row_tokens)
         return replace(page, rows=await self.shown(call, opening, page.rows))
 
     async def batch_page(
         self, call: Call, key: str, ids: Sequence[str], criteria: Criteria | None = None, order: str = "", size: int = 0,
-        token: str = "", fields: Sequence[str] = (), row_tokens: bool = False,
+        token: str = "", fields: Sequence[str] = (), row_tokens: bool = False, archived: str = "",
     ) -> dict[str, Page]:  # fmt: skip
         """The first page of each key, in one database command whatever the number of keys; each key reads only its rows."""
         if token and len(ids) > 1:
@@ -199,12 +203,12 @@ class Records(Questions):
         ordered, keys = order or sort.field, list(dict.fromkeys(ids))
 
         def mark(named: str) -> str:
-            return fingerprint(call.seal, self.resource, key, named, ordered, criteria)
+            return fingerprint(call.seal, self.resource, key, named, ordered, criteria, *filter(None, [archived]))
 
         # A page goes on by whichever id of a customer it was asked for, before a merge and after it.
         named = {one: call.meant.get(one, one) for one in keys}
         group = [*named.values(), *(call.aliases.group(keys[0]) if key in self.named_customers else keys)] if token else []
-        query = self._query(call, opening, criteria, filter_after(token, sort, *map(mark, group)), sort.name, key)
+        query = self._query(call, opening, criteria, filter_after(token, sort, *map(mark, group)), sort.name, key, archived=archived)
         projection = self._projection(opening, fields, sort, key)
         found = await rows_by_key(call.database, self.resource, key, keys, query, sort, rows, projection, call.milliseconds_left)
         pages = {one: cut(found.get(one, []), rows, sort, mark(named[one]), row_tokens) for one in keys}
@@ -305,11 +309,15 @@ class Records(Questions):
         return after
 
     def complete(self, call: Call, document: Document) -> None:
-        """Set what is stored beside the contract's fields: what personal fields are found by, what amounts sort by, what `derive` adds."""
+        """Set what is stored beside the contract's fields: what personal fields and parts of texts are found by, what amounts sort by, what
+        `derive` adds."""
         if self.sealed:
             document["blind"] = {name: self.blind(call, name, document[name]) for name in self.sealed if document.get(name)}
         if self._amounts:
             document[BY_CURRENCY] = {name: order_key(document.get(name)) for name in self._amounts}
+        if self.marks:
+            document.pop(TERMS, None), document.pop(PLAIN, None)
+            document |= terms_of(document, self.marks)
         self.derive(call, document)
 
     def blind(self, call: Call, name: str, value: str) -> str:
@@ -346,7 +354,9 @@ class Records(Questions):
         unique = list(self._unique_paths().values())
         held = [IndexModel([("owner_id", ASCENDING), ("state", ASCENDING)], name="by_holder")] if self.work else []
         merged = [index_of_alias(name) for name in self.named_customers]
-        return [*indexes_of(self.descriptor, self.sorts, self.parents, OWNER_FIELDS, unique), *merged, *held, *self.extra_indexes]
+        parts = [IndexModel([(TERMS, ASCENDING)], name=f"by_{TERMS}")] if self.marks else []
+        standard = indexes_of(self.descriptor, self.sorts, self.parents, OWNER_FIELDS, unique)
+        return [*standard, *merged, *held, *parts, *self.extra_indexes]
 
     @property
     def duplicate_codes(self) -> dict[str, tuple[str, str]]:

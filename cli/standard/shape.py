@@ -168,12 +168,17 @@ def _list(words: Words, verb: str) -> Verb:
         Part(4, "page_token", "string", "Where the last page ended.", "(buf.validate.field).string.max_len = 4000"),
         _mask(5),
         Part(6, "row_tokens", "bool", "Also the token of each row, as where a page ended; for lists whose every row can be gone on from."),
+        Part(
+            7, "archived", "crm.common.v1.Archived", "Whether archived ones are shown; they are not when not given.",
+            "(buf.validate.field).enum.defined_only = true",
+        ),
     )  # fmt: skip
     answers = (
         _many(words, "The page."), Part(2, "next_page_token", "string", "Where the next page begins; empty on the last."),
         Part(3, "row_tokens", "repeated string", "The token of each row, when asked for."),
     )  # fmt: skip
-    asked = asks if order else tuple(part for part in asks if part.name != "order_by")
+    lacks = {"order_by" if not order else "", "archived" if "archive_time" not in words.fields else ""}
+    asked = tuple(part for part in asks if part.name not in lacks)
     return _made(words, verb, f"One page of {words.many}.", "read", asked, answers, name=f"List{words.plural}")
 
 
@@ -260,7 +265,7 @@ FACTS = {
 
 def record_parts() -> tuple[Part, ...]:
     """The fields that every record has, and those that many have, under the numbers that are kept for them."""
-    person = f'{ID}, (crm.common.v1.traits) = {{refers_to: "Person"}}'
+    person = f'{ID}, (crm.common.v1.traits) = {{refers_to: "Person", filterable: true}}'
     owner = f'{ID}, (crm.common.v1.traits) = {{filterable: true, refers_to: "Person"}}'
     unit = f'{ID}, (crm.common.v1.traits) = {{filterable: true, refers_to: "Department"}}'
     when = "(crm.common.v1.traits) = {filterable: true}"

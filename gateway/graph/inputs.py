@@ -26,13 +26,15 @@ _HIDDEN = frozenset(("update_mask", "page_size", "page_token", "read_mask", "fil
 _OPERATORS = {
     "eq": "OPERATOR_EQUALS", "in_": "OPERATOR_IN", "lt": "OPERATOR_LESS", "lte": "OPERATOR_LESS_OR_EQUAL", "gt": "OPERATOR_GREATER",
     "gte": "OPERATOR_GREATER_OR_EQUAL", "is_set": "OPERATOR_IS_SET", "starts_with": "OPERATOR_STARTS_WITH",
+    "contains": "OPERATOR_CONTAINS",
     "eq_relative": "OPERATOR_EQUALS", "lt_relative": "OPERATOR_LESS", "lte_relative": "OPERATOR_LESS_OR_EQUAL",
     "gt_relative": "OPERATOR_GREATER", "gte_relative": "OPERATOR_GREATER_OR_EQUAL",
 }  # fmt: skip
 _WORDS = {
     "eq": "Equals.", "in_": "Is one of these, 1 to 100.", "lt": "Is less (earlier).", "lte": "Is less (earlier) or equal.",
     "gt": "Is greater (later).", "gte": "Is greater (later) or equal.", "is_set": "Has a value (true) or none (false).",
-    "starts_with": "Begins with, as written.",
+    "starts_with": "Begins with, in small or capital letters, traditional or simplified; a key (sourceKey, codes of kinds) begins as written.",
+    "contains": "Holds this part anywhere; compared as by startsWith.",
     "eq_relative": "Falls on the day that is so many days from today; takes days only.",
     "lt_relative": "Is earlier than a moment, or than a day as a whole, that counts from now.",
     "lte_relative": "Is earlier than a moment that counts from now, or equal; or before the end of a day.",
@@ -246,18 +248,24 @@ def _condition_for(field: FieldDescriptor) -> Any:
         return _condition(f"{field.enum_type.name}Condition", enum_type(field.enum_type), ("eq", "in_", "is_set"))
     if field.message_type is not None:
         if field.message_type.full_name == "crm.common.v1.Money":
-            return _condition("AmountCondition", Decimal, ("eq", *_ORDER, "is_set", "currency_code"))
-        return _condition("DateTimeCondition", datetime, (*_ORDER, *_RELATIVE, "is_set"))
+            return _condition("AmountCondition", Decimal, ("eq", "in_", *_ORDER, "is_set", "currency_code"))
+        return _condition("DateTimeCondition", datetime, ("eq", "in_", *_ORDER, *_RELATIVE, "is_set"))
     mark = traits(field)
-    if mark.refers_to:
+    if mark.refers_to or field.name == "id":
         return _condition("IDCondition", strawberry.ID, ("eq", "in_", "is_set"))
     if mark.date:
         return _condition("DateCondition", date, ("eq", "in_", *_ORDER, *_RELATIVE, "is_set"))
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
-        return _condition("BooleanCondition", bool, ("eq",))
+        return _condition("BooleanCondition", bool, ("eq", "in_", "is_set"))
     if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
-        return _condition("TextCondition", str, ("eq", "in_", "starts_with", "is_set"))
+        return _condition("TextCondition", str, ("eq", "in_", "starts_with", "contains", "is_set"))
     return _condition("NumberCondition", Long, ("eq", "in_", *_ORDER, "is_set"))
+
+
+@cache
+def _asked(descriptor: Descriptor) -> list[FieldDescriptor]:
+    """The fields by which a record's lists are filtered: its id, and those that the contract says."""
+    return [field for field in descriptor.fields if field.name == "id" or traits(field).filterable]
 
 
 @cache
@@ -272,10 +280,9 @@ def filter_type(descriptor: Descriptor) -> Any:
     for key, (shown, shape, words) in joins.items():
         made.__annotations__[key] = shape | None
         setattr(made, key, strawberry.field(name=shown, default=strawberry.UNSET, description=words))
-    for field in descriptor.fields:
-        if traits(field).filterable:
-            made.__annotations__[field.name] = _condition_for(field) | None
-            setattr(made, field.name, strawberry.field(default=strawberry.UNSET, description=comment(field.full_name)))
+    for field in _asked(descriptor):
+        made.__annotations__[field.name] = _condition_for(field) | None
+        setattr(made, field.name, strawberry.field(default=strawberry.UNSET, description=comment(field.full_name)))
     return strawberry.input(made, name=name, description=f"Which {descriptor.name} records; everything given must hold.")
 
 
@@ -309,8 +316,8 @@ def _parts(value: Any, descriptor: Descriptor, level: int) -> Iterator[criteria_
         yield criteria_pb2.Criteria(any=criteria_pb2.CriteriaList(items=[to_criteria(item, descriptor, level) for item in value.or_]))
     if value.not_:
         yield criteria_pb2.Criteria(negated=to_criteria(value.not_, descriptor, level))
-    for field in descriptor.fields:
-        condition = getattr(value, field.name, None) if traits(field).filterable else None
+    for field in _asked(descriptor):
+        condition = getattr(value, field.name, None)
         if not condition:
             continue
         code = getattr(condition, "currency_code", None) or None
@@ -353,5 +360,5 @@ def _value(value: Any, field: FieldDescriptor, flag: bool) -> criteria_pb2.Value
         return criteria_pb2.Value(number=_micros(value, field.name))
     if isinstance(value, int):
         return criteria_pb2.Value(number=value)
-    mark = traits(field)
-    return criteria_pb2.Value(text=from_global(value, mark.refers_to, field.name)[1] if mark.refers_to else checked_text(value, field.name))
+    noun = field.containing_type.name if field.name == "id" else traits(field).refers_to
+    return criteria_pb2.Value(text=from_global(value, noun, field.name)[1] if noun else checked_text(value, field.name))

@@ -230,6 +230,7 @@ _WORDS = {
     "after": "Cursor of the row to go on behind.",
     "filter": "Which ones; all that you may see when not given.",
     "order_by": "In which order.",
+    "archived": "Whether archived ones are shown; they are not when not given, but where the filter asks for archiveTime.",
     "query": "What to look for.",
     "customer_id": "Id of the customer.",
     "action": 'What is to be done, e.g. "update".',
@@ -275,6 +276,8 @@ def list_arguments(method: MethodDescriptor, row: Descriptor) -> dict[str, Any]:
     fields = method.input_type.fields_by_name
     if "filter" in fields:
         arguments["filter"] = (filter_type(row) | None, None)
+    if "archived" in fields:
+        arguments["archived"] = (enum_type(fields["archived"].enum_type) | None, None)
     if "order_by" in fields:
         arguments["order_by"] = (enum_type(fields["order_by"].enum_type) | None, None)
     return arguments
@@ -298,6 +301,8 @@ def list_request(method: MethodDescriptor, row: Descriptor, given: Mapping[str, 
         request.filter.CopyFrom(to_criteria(given["filter"], row))
     if given.get("order_by") is not None:
         request.order_by = enum_numbers(fields["order_by"].enum_type)[given["order_by"].value]
+    if given.get("archived") is not None:
+        request.archived = enum_numbers(fields["archived"].enum_type)[given["archived"].value]
     mask = selected(info, row, "nodes")
     if "read_mask" in fields and mask:
         request.read_mask.CopyFrom(FieldMask(paths=list(mask)))

@@ -13,12 +13,12 @@ from strawberry.extensions import SchemaExtension
 from strawberry.types import Info
 
 from chassis.access.tokens import claims_of
-from chassis.kernel.errors import CrmError, unauthenticated
+from chassis.kernel.errors import unauthenticated
 from chassis.rpc import contract
 from gateway.departments.errors import field_error
 from gateway.departments.loaders import load_record
-from gateway.graph import access, disclosure, jobs, judged, presence, sizes, suite
-from gateway.graph.contract import CONFIG, Node, from_global
+from gateway.graph import access, disclosure, jobs, judged, nodes, presence, sizes, suite
+from gateway.graph.contract import CONFIG
 from gateway.graph.edges import of_contract
 from gateway.graph.judged import by
 from gateway.graph.noun import NOUNS, signed
@@ -44,7 +44,7 @@ def build(extensions: Sequence[Callable[[], SchemaExtension]] = ()) -> strawberr
 
     special = _hung()
     queries: dict[str, Any] = {
-        "node": _node(),
+        **nodes.queries(),
         "viewer": _viewer(),
         **suite.queries(),
         **access.queries(),
@@ -76,27 +76,6 @@ def _root(name: str, fields: dict[str, Any], description: str) -> Any:
     for shown, field in fields.items():
         field.name = shown
     return strawberry.type(type(name, (), dict(fields)), name=name, description=description)
-
-
-def _node() -> Any:
-    async def resolve(info: Info, id: strawberry.ID) -> Any:
-        try:
-            kind, identity = from_global(str(id))
-        except CrmError as error:
-            raise field_error(error, "gateway") from None
-        if kind == jobs.NAME:
-            return await jobs.loaded(info.context, identity)
-        noun = NOUNS.get(kind)
-        if noun is None or noun.by_id is None:
-            return None
-        return await load_record(info.context, noun, identity, ())
-
-    words = "Any record by its id; null when there is none that you may see."
-    return strawberry.field(
-        resolver=signed(resolve, {"id": (strawberry.ID, ...)}, Node | None),
-        description=words,
-        metadata=by(*(noun.by_id for noun in NOUNS.values()), jobs.BY_ID),
-    )
 
 
 def _viewer() -> Any:

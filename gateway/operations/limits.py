@@ -241,6 +241,13 @@ class _Meter:
             found -= 1
         return max(found, 0)
 
+    def _named(self, node: FieldNode) -> int:
+        """As many rows as ids are given."""
+        value = next((argument.value for argument in node.arguments or () if argument.name.value == "ids"), None)
+        if isinstance(value, VariableNode):
+            return max(self.inputs.get(value.name.value, 0), 1)
+        return max(len(value.values), 1) if isinstance(value, ListValueNode) else 1
+
     def _rows(self, node: FieldNode, parent: Any, field: GraphQLField | None) -> int:
         asked: Any = None
         for argument in node.arguments or ():
@@ -250,6 +257,8 @@ class _Meter:
                 break
         else:
             takes = field.args.get("first") if field else None
+            if takes is None and parent and (parent.name, node.name.value) == ("Query", "nodes"):
+                return self._named(node)
             if takes is None:
                 return self.lists.rows(node, parent, field) if self.lists else 1
             asked = takes.default_value

@@ -19,7 +19,7 @@ VALUES = [orjson.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE, 
 
 
 def test_every_operation_of_the_page_fits_the_schema() -> None:
-    assert len(OPERATIONS) == 2
+    assert len(OPERATIONS) == 4
     assert [error.message for text in OPERATIONS for error in validate(shared_schema()._schema, parse(text))] == []
 
 
@@ -38,3 +38,11 @@ async def test_a_conflict_is_told_as_the_page_says(crm: Installation) -> None:
         found = (await crm.data(OPERATIONS[1], input=change))["customerUpdate"]["errors"]
     (one,) = found
     assert {"code": one["code"], "details": one["details"]} == VALUES[2]
+
+
+async def test_customers_are_found_as_the_page_says(crm: Installation) -> None:
+    mark = new_id()
+    made: Any = (await crm.data(OPERATIONS[0], input={"kind": "COMPANY", "name": f"臺灣 {mark} 電子"}))["customerCreate"]["customer"]
+    found = (await crm.data(OPERATIONS[2], part=f"湾 {mark.upper()} 电"))["customers"]["nodes"]
+    assert [one["id"] for one in found] == [made["id"]]
+    assert (await crm.data(OPERATIONS[3], ids=[made["id"]]))["nodes"] == [{"id": made["id"], "name": f"臺灣 {mark} 電子"}]

@@ -72,7 +72,7 @@ class Members(Records):
         """Who may see the customer may see that it is in a segment; to whom a contract shows a part of it, may not."""
         return Opening(call.reach("customers", "read", "customer_id"), (), KEPT)
 
-    def _query(self, call: Call, opening: Opening, criteria: Any, after: Document, *asked: str) -> Document:
+    def _query(self, call: Call, opening: Opening, criteria: Any, after: Document, *asked: str, archived: str = "") -> Document:
         parts = [part for part in (opening.filter(), after) if part]
         return {**self.present, **({"$and": parts} if parts else {})}
 

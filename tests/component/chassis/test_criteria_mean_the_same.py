@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
+from chassis.kernel import parts
 from chassis.kernel.criteria import Field, to_flips, to_pending, to_predicate, to_query
 from chassis.kernel.relative import When
 from tests.support.installation import Engines
@@ -26,8 +27,11 @@ SCHEMA = {
     "pinned": Field("pinned", "flag"),
     "time": Field("time", "time"),
     "tags": Field("tags", "text", repeated=True),
+    "title": Field("title", "text", mark="8"),
+    "words": Field("words", "text", repeated=True, mark="80"),
     "roles": Field("roles", "enum", frozenset(["A", "B", "C"]), repeated=True),
 }
+MARKS = {"title": "8", "words": "80"}
 letters = [
     "",
     "a",
@@ -47,8 +51,16 @@ letters = [
     "😀",
     "\U0010ffff",
     "a\U0010ffff",
+    "臺灣",
+    "台湾电子",
+    "ＡＢＣ",
+    "Straße",
+    "café",
+    "a.c",
+    "$a",
+    "x" * 39 + "yz",
 ]
-texts = st.one_of(st.sampled_from(letters), st.text(max_size=3))
+texts = st.one_of(st.sampled_from(letters), st.text(max_size=3), st.text("abcA臺台é.$", max_size=12))
 numbers = st.one_of(st.integers(-3, 3), st.sampled_from([-(2**63), 2**63 - 1, 2**53, 2**53 + 1, 10**15]))
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 moments = st.one_of(
@@ -58,12 +70,13 @@ STORED: dict[str, st.SearchStrategy[Any]] = {
     "name": texts, "state": st.sampled_from(["OPEN", "WON", "LOST", "FROM_THE_FUTURE"]), "count": numbers,
     "share": st.one_of(st.sampled_from([0.0, -0.0, 0.5, 1.0, 2.5, -3.0, 1e300, float("inf")]), st.integers(-3, 3)),
     "amount": st.one_of(st.none(), st.fixed_dictionaries({"currency_code": st.just("CNY")}, optional={"amount_micros": numbers})),
-    "pinned": st.booleans(), "time": moments, "tags": st.lists(texts, max_size=3), "roles": st.lists(st.sampled_from("ABC"), max_size=3),
+    "title": texts, "words": st.lists(texts, max_size=3), "pinned": st.booleans(),
+    "time": moments, "tags": st.lists(texts, max_size=3), "roles": st.lists(st.sampled_from("ABC"), max_size=3),
 }  # fmt: skip
 documents = st.fixed_dictionaries({}, optional={name: st.one_of(st.none(), value) for name, value in STORED.items()})
 _EXACT, _ORDER = ["EQUALS", "IN", "IS_SET"], ["LESS", "LESS_OR_EQUAL", "GREATER", "GREATER_OR_EQUAL"]
 _OPERATORS = {
-    "text": [*_EXACT, *_ORDER, "STARTS_WITH"],
+    "text": [*_EXACT, *_ORDER, "STARTS_WITH", "CONTAINS"],
     "number": [*_EXACT, *_ORDER],
     "money": [*_EXACT, *_ORDER],
     "time": [*_EXACT, *_ORDER],
@@ -105,7 +118,7 @@ def collection(engines: Engines) -> Iterator[Collection[dict[str, Any]]]:
 
 def _agree(collection: Collection[dict[str, Any]], stored: list[dict[str, Any]], asked: dict[str, Any]) -> None:
     collection.delete_many({})
-    rows = [{**document, "_id": index} for index, document in enumerate(stored)]
+    rows = [{**document, **parts.stored(document, MARKS), "_id": index} for index, document in enumerate(stored)]
     collection.insert_many(rows)
     by_database = {row["_id"] for row in collection.find(to_query(asked, SCHEMA))}
     by_predicate = {row["_id"] for row in rows if to_predicate(asked, SCHEMA)(row)}
@@ -126,6 +139,21 @@ def test_database_and_predicate_find_the_same_documents(
 def test_beginning_of_a_text_is_found_alike(collection: Collection[dict[str, Any]], names: list[str], prefix: str) -> None:
     asked = {"condition": {"field": "name", "operator": "STARTS_WITH", "values": [{"text": prefix}]}}
     _agree(collection, [{"name": name} for name in names], asked)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    found=st.lists(texts, min_size=1, max_size=6), asked=texts, cut=st.tuples(st.integers(0, 40), st.integers(0, 12)),
+    operator=st.sampled_from(["STARTS_WITH", "CONTAINS"]), name=st.sampled_from(["title", "words", "name", "tags"]),
+)  # fmt: skip
+def test_part_of_a_text_is_found_alike(
+    collection: Collection[dict[str, Any]], found: list[str], asked: str, cut: tuple[int, int], operator: str, name: str
+) -> None:
+    """What was asked for is now a text of its own, now a part of one that is there."""
+    part = found[0][cut[0] :][: cut[1]] or asked
+    condition = {"condition": {"field": name, "operator": operator, "values": [{"text": part}]}}
+    stored: list[dict[str, Any]] = [{name: found if SCHEMA[name].repeated else text} for text in found]
+    _agree(collection, stored, condition)
 
 
 @settings(max_examples=80, deadline=None)

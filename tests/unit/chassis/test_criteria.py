@@ -45,6 +45,8 @@ WRONG = {
     "more than 100 values": _is("count", "IN", *({"number": number} for number in range(101))),
     "set compared with text": _is("name", "IS_SET", {"text": "a"}),
     "beginning of a number": _is("count", "STARTS_WITH", {"number": 1}),
+    "part of a number": _is("count", "CONTAINS", {"number": 1}),
+    "part of an enum": _is("state", "CONTAINS", {"text": "O"}),
     "beginning of an enum": _is("state", "STARTS_WITH", {"text": "O"}),
     "order of enums": _is("state", "LESS", {"text": "OPEN"}),
     "order of flags": _is("pinned", "GREATER", {"flag": True}),
@@ -105,4 +107,6 @@ def test_query_says_what_was_meant() -> None:
     assert to_query(_is("amount", "IS_SET", {"flag": True}), SCHEMA) == {"amount.amount_micros": {"$nin": [None, []]}}
     assert to_query(_is("pinned", "EQUALS", {"flag": False}), SCHEMA) == {"pinned": {"$in": [False, None]}}
     assert to_query(_is("name", "STARTS_WITH", {"text": "ab"}), SCHEMA) == {"name": {"$gte": "ab", "$lt": "ac"}}
+    part = {"$expr": {"$gte": [{"$indexOfCP": ["$name", {"$literal": "$ab"}]}, 0]}}
+    assert to_query(_is("name", "CONTAINS", {"text": "$ab"}), SCHEMA) == part
     assert to_query({"negated": _is("time", "LESS", {"time": moment})}, SCHEMA) == {"$nor": [{"time": {"$lt": moment}}]}
