@@ -15,6 +15,7 @@ from pymongo import UpdateOne
 
 from chassis.jobs import model, rows, store
 from chassis.jobs.imports import Imports
+from chassis.jobs.offers import Offer
 from chassis.jobs.store import JOBS, ROWS, JobStore
 from chassis.jobs.subjects import customers_of
 from chassis.jobs.worker import Jobs
@@ -115,6 +116,11 @@ async def in_steps(call: Call, step: Callable[[], Awaitable[Any]]) -> Any:
     raise Conflict("too many commands meet at this job; send the same again", code="BUSY")
 
 
+def _patience(call: Call, request: Any) -> float:
+    """How many seconds outcomes may be waited for."""
+    return float(min(request.wait_milliseconds / 1000, call.milliseconds_left / 1000 - 0.5))
+
+
 class Feed:
     """Rows of imports on their way in, and what became of them."""
 
@@ -154,29 +160,49 @@ class Feed:
         for index, row in enumerate(request.rows):
             if not 1 <= len(row) <= LARGEST_ROW:
                 raise Invalid(f"the row has {len(row):,} bytes; send 1 to {LARGEST_ROW:,}", field=f"rows[{index}]")
-        await in_steps(call, partial(self._take, call, request))
-        self.worker.work.ring()
-        key = (await call.vault.keys([request.job_id])).get(request.job_id)
-        found = await self._waited(call, request.job_id, request.first_number, request.wait_milliseconds / 1000, key)
+        found = await self._offered(call, request)
+        if found is None:
+            await in_steps(call, partial(self._take, call, request))
+            self.worker.work.ring()
+            key = (await call.vault.keys([request.job_id])).get(request.job_id)
+            found = await self._waited(call, request.job_id, request.first_number, _patience(call, request), key)
         return contract.AppendJobRowsResponse(job=told(await self.jobs.read(call, request.job_id)), rows=found)
 
-    async def _take(self, call: Call, request: Any) -> None:
-        """Rows that are the next ones, with the commit, whatever the job does meanwhile. Raises Conflict where others came under their number."""
+    async def _offered(self, call: Call, request: Any) -> list[Any] | None:
+        """Rows with their outcomes, where whoever works on their job is here and does them as they come; None where they have to be stored first."""
+        if not request.wait_milliseconds or not self.worker.is_at(request.job_id):
+            return None
+        job = await self._fitting(call, request)
+        first, sent = request.first_number, list(request.rows)
+        if not model.takes_offers(job, first) or not model.takes_rows(job, first, len(sent)):
+            return None
+        customers = await self._customers(call, job, sent)
+        offer = Offer(first, sent, customers, call.vault.blind(rows.digest(sent)))
+        self.worker.work.ring()
+        return await self.imports.offers.made(job["_id"], offer, _patience(call, request))
+
+    async def _fitting(self, call: Call, request: Any) -> Document:
+        """The caller's job, to which these rows may go."""
         job = await self._own(call, request.job_id)
         if request.resource not in ("", job["resource"]):
             words = f"this job imports {job['resource']}, and the rows are of {request.resource}; send them to an import of their own"
             raise Invalid(words, field="resource")
+        return job
+
+    async def _customers(self, call: Call, job: Document, sent: list[bytes]) -> list[str]:
+        """Of which customers rows tell that there is room for."""
+        model.has_room_for_rows(call.caller.person_id, sum(map(len, sent)), *await store.held_bytes(call))
+        return await customers_of(call.database, self.imports.target(job["resource"]).record.DESCRIPTOR, sent)
+
+    async def _take(self, call: Call, request: Any) -> None:
+        """Rows that are the next ones, with the commit, whatever the job does meanwhile. Raises Conflict where others came under their number."""
+        job = await self._fitting(call, request)
         first, sent = request.first_number, list(request.rows)
         if model.takes_rows(job, first, len(sent)):
-            size = sum(map(len, sent))
-            model.has_room_for_rows(call.caller.person_id, size, *await store.held_bytes(call))
-            customers = await customers_of(call.database, self.imports.target(job["resource"]).record.DESCRIPTOR, sent)
-            await rows.keep(call, job["_id"], first, sent, customers)
-            count = first + len(sent)
-            total = {"total": count} if job.get("total") is not None and job["total"] < count else {}
+            await rows.keep(call, job["_id"], first, sent, await self._customers(call, job, sent))
             query = {"_id": job["_id"], "appended": first, "closed": False, "state": {"$in": list(model.UNENDED)}}
-            values = {"appended": count, "due": True, "update_time": call.now, **total}
-            call.changes.must_match(JOBS, UpdateOne(query, {"$set": values, "$inc": {"held": size}}))
+            values = {"due": True, "update_time": call.now, **store.appended(job, first + len(sent))}
+            call.changes.must_match(JOBS, UpdateOne(query, {"$set": values, "$inc": {"held": sum(map(len, sent))}}))
             return
         batch = await call.database[ROWS].find_one({"_id": store.place(job["_id"], first)}, {"digest": 1})
         if batch is None or batch["digest"] != call.vault.blind(rows.digest(sent)):
@@ -185,7 +211,7 @@ class Feed:
 
     async def _waited(self, call: Call, job_id: str, first: int, seconds: float, key: AESGCM | None) -> list[Any]:
         """The rows of a batch with their outcomes, once they have them; none when that takes too long, or the job does not run."""
-        end = asyncio.get_running_loop().time() + min(seconds, call.milliseconds_left / 1000 - 0.5)
+        end = asyncio.get_running_loop().time() + seconds
         while True:
             since = self.worker.progress.rung
             found = await rows.outcomes(call.database, store.place(job_id, first), key)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bson.errors import BSONError
@@ -20,10 +20,11 @@ from pymongo.errors import OperationFailure, PyMongoError
 from chassis.access.caller import ALL, Caller, lacking
 from chassis.access.directory import Directory
 from chassis.access.fields import refuse_writes
-from chassis.jobs import model, rows
+from chassis.jobs import model, rows, store
+from chassis.jobs.offers import Offer, Offers
 from chassis.jobs.store import JOBS, ROWS
 from chassis.jobs.subjects import customers_of
-from chassis.jobs.worker import Jobs, Pace
+from chassis.jobs.worker import Jobs, Pace, Stopped
 from chassis.kernel.errors import Conflict, CrmError, Invalid, NotAllowed, NotFound
 from chassis.rpc.call import Call
 from chassis.rpc.contract import contract_of, nouns
@@ -68,20 +69,33 @@ def targets(services: Sequence[Service]) -> dict[str, Target]:
 @dataclass
 class Slice:
     """The rows of one commit: a batch, the places in it, what stands there, and of which customers it tells. `again` says that they were refused
-    before."""
+    before; `offer` that they are not stored yet. `results` are what became of them."""
 
     batch: Document
     indexes: list[int]
     rows: list[bytes]
     customers: list[str]
     again: bool
+    offer: Offer | None = None
+    results: list[Document] = field(default_factory=list)
+
+    @property
+    def mark(self) -> str:
+        """What names the commit."""
+        batch = self.batch
+        return f"{batch['first'] + self.indexes[0]}" + ("-offered" if self.offer else f"-again{batch['tries']}" if self.again else "")
+
+    @property
+    def stands(self) -> Document:
+        """How the job must stand beside its place."""
+        return {"appended": self.offer.first, "closed": False} if self.offer else {}
 
 
 class Imports:
     """The kind IMPORT."""
 
     def __init__(self, department: str, services: Sequence[Service]) -> None:
-        self.department, self.targets = department, targets(services)
+        self.department, self.targets, self.offers = department, targets(services), Offers()
         self._open: dict[str, tuple[tuple[str, Any], list[bytes], list[str]]] = {}  # the batch that a job is at
         self._most: dict[str, int] = {}  # how many rows a job may try at once, after a failure
 
@@ -124,26 +138,50 @@ class Imports:
         found = await self._next(jobs, job, min(most, self._most.get(job["_id"], most)), key) if key else None
         if found is None or key is None:
             return False
+        try:
+            return await self._step(jobs, job, found, key, pace)
+        finally:
+            if found.offer:
+                found.offer.end()
+
+    async def _step(self, jobs: Jobs, job: Document, found: Slice, key: AESGCM, pace: Pace) -> bool:
         call = await jobs.call_for(job, self.target(job["resource"]).method.name)
         self.permit(call.caller, call.directory, job["resource"])
         began = time.monotonic()
         try:
             await self._send(jobs, job, call, found, key, began)
         except Exception as error:
+            if found.offer:  # they are stored then, and what is at fault is found there
+                log.info(
+                    "rows are not done as they come", extra={"job": job["_id"], "reason": getattr(error, "code", type(error).__name__)}
+                )
+                return False
             if not _of_rows(error):
                 raise
             if not isinstance(error, CrmError):
                 log.error("rows failed", extra={"job": job["_id"], "first": found.batch["first"], "count": len(found.rows)}, exc_info=error)
             await self._halve(jobs, job, call, found, key, error)
         else:
+            if found.offer and found.results:
+                batch = found.batch | {"results": found.results}
+                found.offer.end([rows.message_of(batch, index, key) for index in found.indexes])
             pace.did(len(found.rows))
             self._most[job["_id"]] = min(500, self._most.get(job["_id"], 500) * 2)
         return True
 
     async def _next(self, jobs: Jobs, job: Document, most: int, key: AESGCM) -> Slice | None:
         part = await (self._fresh(jobs, job, most, key) if job["cursor"] < job["appended"] else self._again(jobs, job, most, key))
+        if (offer := self.offers.taken(job["_id"])) and (part or not model.takes_offers(job, offer.first) or len(offer.rows) > most):
+            offer.end()
+        elif offer:
+            part = _offered(job["_id"], offer)
         if part is not None:
-            await self._without_erased(jobs, job, part)
+            try:
+                await self._without_erased(jobs, job, part)
+            except BaseException:
+                if part.offer:
+                    part.offer.end()
+                raise
         return part
 
     async def _fresh(self, jobs: Jobs, job: Document, most: int, key: AESGCM) -> Slice | None:
@@ -167,7 +205,7 @@ class Imports:
     async def _without_erased(self, jobs: Jobs, job: Document, part: Slice) -> None:
         """Take out what rows say of customers who were erased: no record comes of it, and nothing of it is kept."""
         unknown = [place for place, (row, customer) in enumerate(zip(part.rows, part.customers, strict=True)) if row and not customer]
-        if unknown:  # what such a row refers to may have come meanwhile
+        if unknown and not part.offer:  # what such a row refers to may have come meanwhile
             record = self.target(job["resource"]).record.DESCRIPTOR
             for place, customer in zip(unknown, await customers_of(jobs.database, record, [part.rows[at] for at in unknown]), strict=True):
                 part.customers[place] = customer
@@ -183,7 +221,7 @@ class Imports:
         messages, broken = _read(part.rows, target, call.limits(job["resource"]))
 
         async def handle(call: Call, request: Any) -> Any:
-            await jobs.still(job)
+            await jobs.still(job, **part.stands)
             outcomes = iter((await handler(call, request)).outcomes)
             whole = [broken.get(place) or next(outcomes) for place in range(len(part.rows))]
             self._note(jobs, job, call, part, whole, key, began)
@@ -197,8 +235,7 @@ class Imports:
             await call.changes.commit()
             return
         own = replace(target.service, handlers={**target.service.handlers, target.method.name: handle})
-        mark = f"{job['_id']}-{part.batch['first'] + part.indexes[0]}" + (f"-again{part.batch['tries']}" if part.again else "")
-        request = request_class(target.method)(**{"request_id": mark, target.field: messages})
+        request = request_class(target.method)(**{"request_id": f"{job['_id']}-{part.mark}", target.field: messages})
         try:
             await run(target.method, own, call, request, lambda: jobs.changes_for(job, target.method.name))
         except Conflict as met:
@@ -229,9 +266,13 @@ class Imports:
             rows.result_of(one, batch["_id"], index, row, customer, key)
             for one, index, row, customer in zip(outcomes, part.indexes, part.rows, part.customers, strict=True)
         ]
+        part.results = results
         counts = {name: sum(one["r"] == result for one in results) for result, name in _COUNTS.items()}
         refused = sum(one["r"] == rows.REFUSED for one in results) - (len(results) if part.again else 0)
-        call.changes.must_match(ROWS, UpdateOne(*_batch_change(part, results, refused)))
+        if part.offer:
+            call.changes.insert(ROWS, _done(job, part, results, refused, call))
+        else:
+            call.changes.must_match(ROWS, UpdateOne(*_batch_change(part, results, refused)))
         seconds = job["busy_seconds"] + time.monotonic() - began
         ahead = 0 if part.again else len(results)
         done = job["cursor"] + ahead
@@ -240,17 +281,33 @@ class Imports:
             "rate": round(job["rate"] * 0.7 + 0.3 * len(results) / max(time.monotonic() - began, 0.001), 1) if job["rate"]
             else round(len(results) / max(time.monotonic() - began, 0.001), 1),
         }  # fmt: skip
-        freed = sum(len(row) for row, one in zip(part.rows, results, strict=True) if one["r"] != rows.REFUSED)
-        more = {"refused": refused, "done": sum(counts.values()), "held": -freed, **counts}
+        held = sum(len(row) for row, one in zip(part.rows, results, strict=True) if (one["r"] == rows.REFUSED) == bool(part.offer))
+        more = {"refused": refused, "done": sum(counts.values()), "held": held if part.offer else -held, **counts}
+        if part.offer:
+            values |= store.appended(job, done)
         if part.again:
             more["retrying"] = -len(results)
         call.changes.must_match(
             JOBS,
             UpdateOne(
-                jobs.mine(job),
+                jobs.mine(job) | part.stands,
                 {"$set": values, "$inc": {key: n for key, n in more.items() if n}} if any(more.values()) else {"$set": values},
             ),
         )
+
+
+def _offered(job_id: str, offer: Offer) -> Slice:
+    batch: Document = {"_id": store.place(job_id, offer.first), "first": offer.first, "count": len(offer.rows), "digest": offer.digest}
+    return Slice(batch, list(range(len(offer.rows))), list(offer.rows), list(offer.customers), again=False, offer=offer)
+
+
+def _done(job: Document, part: Slice, results: list[Document], refused: int, call: Call) -> Document:
+    """The document of a batch that is stored with its outcomes. Raises Stopped where it would keep what a row says of somebody: who is erased
+    beside this commit must find that, so it is stored first."""
+    if any("customer_id" in one for one in results):
+        raise Stopped("a row about somebody was refused")
+    more = {"job_id": job["_id"], "filled": len(results), "refused": refused, "tries": 0, "results": results, "create_time": call.now}
+    return {**part.batch, **more}
 
 
 def _of_rows(error: Exception) -> bool:

@@ -77,6 +77,11 @@ def takes_rows(job: Mapping[str, Any], number: int, count: int) -> bool:
     return True
 
 
+def takes_offers(job: Mapping[str, Any], number: int) -> bool:
+    """Whether rows from a number on may be done as they come: nothing waits before them."""
+    return bool(job["state"] == RUNNING and number == job["appended"] == job["cursor"] and not job["retrying"] and not job["closed"])
+
+
 def has_room_for_a_job(person_id: str, theirs: int, all_: int) -> None:
     """Raise Conflict JOBS_FULL where so many jobs are open that no other may be started. Tools are nobody: for them only the department counts."""
     if theirs >= OPEN_OF_PERSON and not is_tool(person_id):

@@ -62,6 +62,11 @@ def start(call: Call, department: str, kind: str, resource: str, **values: Any) 
     return job
 
 
+def appended(job: Mapping[str, Any], count: int) -> Document:
+    """The values of a job that has so many rows now."""
+    return {"appended": count} | ({"total": count} if job.get("total") is not None and job["total"] < count else {})
+
+
 async def open_jobs(call: Call) -> tuple[int, int]:
     """How many jobs have not ended: of the caller, and of all."""
     return await _sums(call, {"state": {"$in": list(model.UNENDED)}}, "by_state", 1)

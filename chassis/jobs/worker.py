@@ -39,7 +39,7 @@ QUIET_SECONDS = 2.0
 IDLE_SECONDS = 5.0
 LONGEST_WAIT = 2.0
 # While others ask, a batch takes about a moment and has at most so many rows, and the job rests twice as long as it took, at most so long.
-BATCH, SMALL, MOMENT_SECONDS, RECENT_SECONDS, LONGEST_REST = 500, 50, 0.02, 0.2, 0.5
+BATCH, SMALL, MOMENT_SECONDS, LONGEST_REST = 500, 50, 0.02, 0.5
 TIDIED = 100
 
 
@@ -167,10 +167,14 @@ class Jobs:
         """The filter that a job still is as it was read, runs, and is ours."""
         return {"_id": job["_id"], "state": model.RUNNING, "holder": self.holder, "cursor": job["cursor"]}
 
-    async def still(self, job: Mapping[str, Any]) -> None:
-        """Raise Stopped where a job is not ours to go on with."""
-        if await self.database[JOBS].find_one(self.mine(job), {"_id": 1}) is None:
+    async def still(self, job: Mapping[str, Any], **more: Any) -> None:
+        """Raise Stopped where a job is not ours to go on with, or is not as `more` says."""
+        if await self.database[JOBS].find_one(self.mine(job) | more, {"_id": 1}) is None:
             raise Stopped
+
+    def is_at(self, job_id: str) -> bool:
+        """Whether a job is worked on here."""
+        return job_id in self._tasks
 
     # ---- whose turn it is
 

@@ -14,7 +14,7 @@ from chassis.kernel.ids import from_source, new_id
 from chassis.rpc.service import request_class
 from tests.support.installation import PATIENCE, Installation
 
-REFUSED, CREATED = 4, 1
+REFUSED, CREATED, UNCHANGED = 4, 1, 3
 
 
 class Trial:
@@ -85,10 +85,10 @@ async def held(crm: Installation, department: str = "customer") -> AsyncIterator
     jobs = crm.suite[department].jobs
     gate, reached, still = asyncio.Event(), asyncio.Event(), jobs.still
 
-    async def wait(job: Any) -> None:
+    async def wait(job: Any, **more: Any) -> None:
         reached.set()
         await gate.wait()
-        await still(job)
+        await still(job, **more)
 
     jobs.still = wait  # type: ignore[method-assign]
     try:
