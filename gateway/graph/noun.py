@@ -247,6 +247,7 @@ _WORDS = {
     "start_time": "From when on.",
     "end_time": "Until when.",
     "seconds": "How much, in seconds.",
+    "archived": "Archived ones too.",
     "month": "Which month, e.g. 2026-10.",
 }
 
