@@ -26,6 +26,8 @@ _MARKUP = (
     b"javascript:",
 )
 _FRAMES = (*_MARKUP[:5], b"<body", b"<head>")
+# What does not stand in 50 MB of a picture by chance, as four letters do in one of ten.
+_NO_CHANCE = frozenset((b"<script", b"<!doctype html", b"<iframe", b"javascript:", b"xml-stylesheet"))
 _MACROS = ("_vba_project".encode("utf-16-le"), "_vba_project_cur".encode("utf-16-le"))
 _INSTALLER = bytes.fromhex("84100c0000000000c000000000000046").lower()  # the class of installers for Windows
 _OBJECTS = (b"\\objdata", b"\\objocx")
@@ -79,7 +81,7 @@ class Judge:
             raise refused(name, "is a PDF and something else in one", "send each as a file of its own")
         if kind.group not in ("zip", "text") and archives.ends_as_archive(self.tail):
             raise refused(name, "has an archive at its end", "send each as a file of its own")
-        if kind.group == "image" and not self.met.isdisjoint(_FRAMES):
+        if kind.group == "image" and (self._frames() or not self.met.isdisjoint(_NO_CHANCE)):
             raise refused(name, "has a page or script inside of a picture", "save the picture anew")
         if kind.group == "unknown" and self._frames():
             raise refused(name, "may carry script", "send PNG or PDF")

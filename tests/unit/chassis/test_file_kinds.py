@@ -23,6 +23,7 @@ TAKEN = [
     ("a.pdf", PDF, "application/pdf"),
     ("a.pdf", PNG, "image/png"),  # whatever it is called
     ("a.jpg", JPEG, "image/jpeg"),
+    ("a.jpg", JPEG[:-2] * 5 + b"<sVg <%@ <html" + JPEG[-2:], "image/jpeg"),  # letters that stand there by chance
     ("a.gif", b"GIF89a" + bytes(50), "image/gif"),
     ("a.webp", b"RIFF\x10\0\0\0WEBPVP8 " + bytes(50), "image/webp"),
     ("IMG_1.HEIC", b"\0\0\0\x18ftypheic" + bytes(50), "image/heic"),
