@@ -14,10 +14,12 @@ from chassis.runtime.ops import HttpServer, ops_app
 from gateway.departments.clients import Clients
 from gateway.departments.live import Live
 from gateway.doors.app import build_app
+from gateway.doors.files import FileDoor
 from gateway.doors.http import GraphHttp
 from gateway.doors.webhooks import WebhookDoor
 from gateway.doors.websocket import GraphSocket
 from gateway.graph import schema
+from gateway.operations.admission import Admission
 from gateway.operations.callers import Callers
 from gateway.operations.metrics import OperationMetrics
 from gateway.operations.run import Operations
@@ -32,14 +34,14 @@ class Gateway:
         self.clients, self.live, self.metrics = Clients(settings), Live(), Metrics()
         self.schema = shared_schema()
         self.traces = Traces("gateway", settings.otlp_endpoint)
-        self.operations = Operations(
-            self.schema, settings, Callers(self.clients), self.traces, OperationMetrics(self.metrics, self.clients)
-        )
+        callers = Callers(self.clients)
+        self.operations = Operations(self.schema, settings, callers, self.traces, OperationMetrics(self.metrics, self.clients))
         http = GraphHttp(self.operations, self.clients, self.live, settings)
         socket = GraphSocket(self.operations, self.clients, self.live)
         door = WebhookDoor(self.clients, self.operations.admission, settings.most_body_bytes)
+        files = FileDoor(self.clients, self.live, callers, Admission(settings.most_files_at_once, self.operations.admission.shed))
         explore = settings.environment != "production"
-        self.app = build_app(self.schema, http, socket, door, settings.origins, explore=explore)
+        self.app = build_app(self.schema, http, socket, door, files, settings.origins, explore=explore)
         self.http: list[HttpServer] = []
         self.port = self.ops_port = 0
         self.nats: Client | None = None

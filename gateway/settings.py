@@ -50,6 +50,7 @@ class Settings(Common, Edge):
         "CRM_MOST_SIGN_INS_PER_MINUTE", 600, "sign-ins, and as many refreshes, from one address in a minute; 0: no limit"
     )
     most_at_once: int = env("CRM_MOST_AT_ONCE", 256, "operations under way at once; who comes beyond that is told to come again")
+    most_files_at_once: int = env("CRM_MOST_FILES_AT_ONCE", 16, "files that are taken or given at once, some megabytes of memory each")
     compress_bytes: int = env("CRM_COMPRESS_BYTES", 8192, "answers of this size and more are compressed where the client takes it")
     documents: str = env("CRM_DOCUMENTS", "", "file of registered documents; in production only those are answered")
 

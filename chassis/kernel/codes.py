@@ -52,6 +52,13 @@ CHINESE: dict[str, str] = {
     "JOBS_FULL": "未结束的任务或其中保存的数据行已达上限；请等待一些任务完成，或取消它们",
     "NO_WORKING_TIME": "该日历一年之内没有工作时间，无法计算到期时间",
     "CALENDAR_HORIZON": "时间超出了日历可计算的年份",
+    "FILE_TOO_LARGE": "文件超过 50 MB，或比申报的更大",
+    "FILE_TYPE_REFUSED": "文件内容或文件名表明它可以执行：脚本、程序、宏，或一个文件兼有两种格式",
+    "UPLOAD_BROKEN": "收到的内容与申报的文件不符：大小或 SHA-256 不同，或缺少分段；请重新上传",
+    "ALREADY_ATTACHED": "这条记录已有内容相同的附件",
+    "ATTACHMENTS_FULL": "这条记录已有 100 个附件，或您有 50 个尚未完成的上传",
+    "ATTACHMENT_STATE_NOT_ALLOWED": "附件当前的状态不允许此操作",
+    "DOWNLOAD_NOT_VALID": "下载地址已过期、属于另一个人，或从未发出；请重新获取",
     # customer
     "LIFECYCLE_NOT_ALLOWED": "不能从当前阶段直接进入该阶段",
     "HIERARCHY_CYCLE": "客户不能处于自己之下",

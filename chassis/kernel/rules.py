@@ -59,6 +59,7 @@ RULES: dict[str, tuple[str, str]] = {
     "pattern.scope": ("write printable ASCII characters without blanks, quotes and backslashes", "请使用可见的 ASCII 字符，不含空格、引号和反斜杠"),
     "pattern.visible": ("write printable ASCII characters without blanks", "请使用可见的 ASCII 字符，不含空格"),
     "pattern.code": ("give the 6 digits of the code", "请填写 6 位数字的验证码"),
+    "pattern.sha256": ("write the SHA-256 of the file as 64 small hexadecimal digits", "请填写文件的 SHA-256（64 位小写十六进制）"),
     "pattern.digits": ("write digits only", "只能填写数字"),
     "pattern.noun": ("write the kind of record as the graph does, e.g. Customer", "请按图中的写法填写记录类型，如 Customer"),
     "pattern.fact": ("use a cursor that you were given, or @ and seconds since 1970", "请使用系统给出的游标，或 @ 加 1970 年以来的秒数"),
@@ -90,6 +91,10 @@ RULES: dict[str, tuple[str, str]] = {
         "“{name}”的 {operator} 不接受 {kind}；请比较早晚，多个条件用 any 连接",
     ),
     "criteria.far": ("{kind} of «{name}» lies more than a hundred years away; give -{most} to {most}", "“{name}”的 {kind} 超过一百年；请填写 -{most} 到 {most}"),
+    "file.refused": (
+        "«{name}» holds something that can run, or is two kinds of file in one; send PNG, PDF or an office file without macros",
+        "“{name}”含有可以执行的内容，或一个文件兼有两种格式；请发送 PNG、PDF 或不含宏的办公文件",
+    ),
     "person.inactive": ("there is no active person «{id}»; choose another one", "没有在职人员“{id}”；请另选一位"),
 }  # fmt: skip
 
@@ -110,6 +115,7 @@ PATTERNS: dict[str, str] = {
     "^[!-~]+$": "pattern.visible",
     "^[0-9]{6}$": "pattern.code",
     "^[0-9]+$": "pattern.digits",
+    "^[0-9a-f]{64}$": "pattern.sha256",
     "^([A-Z][A-Za-z]{1,49})?$": "pattern.noun",
     "^([0-9a-z]{1,64}|@[0-9]{1,15})$": "pattern.fact",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 RESOURCES: dict[str, str] = {
-    "api_keys": "API 密钥", "articles": "知识库文章", "audits": "审计记录", "campaign_messages": "营销消息", "campaigns": "营销活动",
+    "api_keys": "API 密钥", "articles": "知识库文章", "attachments": "附件", "audits": "审计记录", "campaign_messages": "营销消息", "campaigns": "营销活动",
     "checkpoints": "审计检查点", "competitors": "竞争对手", "contacts": "联系人", "customer_accesses": "客户访问关系", "customer_erasures": "客户数据删除",
     "customer_merges": "客户合并", "customers": "客户", "departments": "部门", "directory": "权限目录", "disclosures": "个人信息查阅",
     "exchange_rates": "汇率", "explanations": "权限说明", "facts": "事实", "fiscal_calendars": "财务日历", "grants": "权限清单", "graph": "图的结构",

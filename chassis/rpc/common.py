@@ -25,9 +25,10 @@ HISTORIES = history_service_pb2.DESCRIPTOR.services_by_name["HistoryService"]
 _WRITE = 4
 
 
-def services(department: str, stores: Sequence[Records], collaborations: Collaborations) -> list[Service]:
-    """Explanations, histories, disclosures and open work of the records of these stores."""
-    return [explanations(stores, collaborations), histories(stores), disclosure.service(department, stores), work.service(stores)]
+def services(department: str, stores: Sequence[Records], collaborations: Collaborations, beside: Sequence[Records] = ()) -> list[Service]:
+    """Explanations, histories, disclosures and open work of the records of these stores; what is kept `beside` records is disclosed too."""
+    disclosures = disclosure.service(department, [*stores, *beside])
+    return [explanations(stores, collaborations), histories(stores), disclosures, work.service(stores)]
 
 
 def explanations(stores: Sequence[Records], collaborations: Collaborations) -> Service:

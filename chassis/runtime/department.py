@@ -15,6 +15,9 @@ from pymongo.errors import PyMongoError
 
 from chassis.access.authority import Authority
 from chassis.access.caller import Caller
+from chassis.files import api as files_api
+from chassis.files.store import ATTACHMENTS, Attachments
+from chassis.files.sweep import FileSweep
 from chassis.jobs import api as jobs_api
 from chassis.jobs.imports import Imports
 from chassis.jobs.rebuild import Rebuilds, Stand
@@ -47,6 +50,7 @@ from chassis.storage import aliases, chain, client
 from chassis.storage.changes import AUDIT, OUTBOX, REQUESTS, Changes
 from chassis.storage.encryption import INDEX as VAULT_INDEX
 from chassis.storage.encryption import VAULT, Vault
+from chassis.storage.files import PARTS
 from chassis.storage.lease import LEASES, Lease, Together
 from chassis.storage.records import Records
 
@@ -97,6 +101,7 @@ class Department:
         served = [service.records for service in self.services if service.records]
         self.stores = tuple(dict.fromkeys([*served, *self.stores]))
         self.aliases = aliases.Aliases(self.database)
+        self.files = Attachments(self.name)
 
     async def start(self) -> None:
         """Everything up and serving, or an exception whose message says what to mend."""
@@ -125,8 +130,9 @@ class Department:
         collaborations = Collaborations(self.database, *self._of_customers())
         asked = events.service(self.wake, self.consumers, lambda: self.reconciler)
         self.reconciler = Reconciler(self.database, list(self.consumers.values()), self._owners(asked))
-        served = [*self.services, *common.services(self.name, self.stores, collaborations), audits.service(), asked]
-        self.served = [*served, self._jobs(collaborations)]
+        alike = common.services(self.name, self.stores, collaborations, [self.files])
+        files = files_api.service(self.files, self.stores, collaborations)
+        self.served = [*self.services, *alike, audits.service(), asked, self._jobs(collaborations), files]
         self.server = Server(
             self.name, self.served, self.authority, self.database, self.metrics, self.traces, self.changes, collaborations,
             reflect=reflect, entrance=Entrance(identity, self.callers, self.settings.seal, self.settings.time_zone),
@@ -140,7 +146,7 @@ class Department:
             [erasure.Forgetting(self.name, self.database, lambda: self.jetstream, self.wake).run] if erasure.hanging(self.stores) else []
         )
         sweep = merging.Sweep(self.aliases, self.own_call, self._places())
-        beside_work = (*self.alone, *timers, *forgetting, sweep.run, self.jobs.run, self._migrate_beside)
+        beside_work = (*self.alone, *timers, *forgetting, sweep.run, FileSweep(self.own_call).run, self.jobs.run, self._migrate_beside)
         alone = {work.__qualname__: work for work in beside_work}
         self._leases = [Lease(self.database, name, together) for name in alone]
         beside = [partial(lease.while_held, work) for lease, work in zip(self._leases, alone.values(), strict=True)]
@@ -152,7 +158,10 @@ class Department:
 
     def _places(self) -> list[merging.Place]:
         given = {(place.collection, place.field) for place in self.places}
-        return [*self.places, *(place for place in merging.places(self.stores) if (place.collection, place.field) not in given)]
+        return [
+            *self.places,
+            *(place for place in merging.places([*self.stores, self.files]) if (place.collection, place.field) not in given),
+        ]
 
     def _jobs(self, collaborations: Collaborations) -> Service:
         """JobService, and who works on jobs."""
@@ -284,7 +293,7 @@ class Department:
             IndexModel([("customer_ids", ASCENDING)], name="customers", sparse=True),
         ]
         wanted[VAULT] = [VAULT_INDEX]
-        wanted |= {JOBS: JobStore().indexes(), ROWS: row_indexes()}
+        wanted |= {JOBS: JobStore().indexes(), ROWS: row_indexes(), ATTACHMENTS: self.files.indexes(), PARTS: []}
         wanted[AUDIT] = [
             IndexModel([("record_id", ASCENDING), ("time", DESCENDING), ("_id", DESCENDING)], name="by_record_time"),
             reads.INDEX,

@@ -14,6 +14,8 @@ from nats.js.errors import NotFoundError
 from pymongo import UpdateMany, UpdateOne
 from pymongo.errors import PyMongoError
 
+from chassis.files.store import ATTACHMENTS
+from chassis.files.store import forget_customer as forget_files
 from chassis.jobs.store import ROWS, forget_customer
 from chassis.kernel.parts import without
 from chassis.messaging.broker import stream_name
@@ -45,7 +47,9 @@ def reaction(stores: Sequence[Records]) -> Reaction:
             call.vault.destroy(call.changes, event.aggregate_id)
             await forget(call.database, call.changes, about, event.aggregate_id)
 
-    return Reaction("erasure", SOURCE, ("CustomerErasure",), obey, (VAULT, REQUESTS, ROWS, *(store.resource for store in about)))
+    return Reaction(
+        "erasure", SOURCE, ("CustomerErasure",), obey, (VAULT, REQUESTS, ROWS, ATTACHMENTS, *(store.resource for store in about))
+    )
 
 
 def hanging(stores: Iterable[Records]) -> list[Records]:
@@ -64,6 +68,7 @@ async def forget(database: Database, changes: Changes, stores: Sequence[Records]
     answers = {"$set": {"erased": customer_id, "hash": ""}, "$unset": {"response": ""}}
     changes.write(REQUESTS, UpdateMany({"customer_ids": customer_id}, answers))
     forget_customer(changes, customer_id)
+    forget_files(changes, query)
     for collection in (OUTBOX, PARKED):
         async for row in database[collection].find({"headers.ce-customer": customer_id}, {"headers": 1, "payload": 1}):
             if (less := forgotten(row["headers"], row["payload"])) is not None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from chassis.rpc.contract import Contract, nouns
 from chassis.rpc.documents import snake
 from cli.contracts import GEN, PROTOS
-from cli.standard import english, fields
+from cli.standard import attachments, english, fields
 from cli.standard.shape import COMMENTS, FACTS, Part, Shape, Verb, Words, record_parts, verbs
 from cli.standard.text import Block, File, Member, read
 
@@ -236,7 +236,7 @@ def check(*, write: bool = False, protos: Path = PROTOS) -> list[str]:
         found += files.found
         if write and files.found:
             files.save(protos)
-    return found + list(misspelt())
+    return found + attachments.check(write=write, protos=protos) + list(misspelt())
 
 
 def main(*, write: bool) -> None:

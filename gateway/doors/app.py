@@ -1,4 +1,4 @@
-"""The gateway's ASGI app: the graph, the door for webhooks, GraphiQL from local files, the schema as text."""
+"""The gateway's ASGI app: the graph, the doors for webhooks and files, GraphiQL from local files, the schema as text."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from gateway.doors.files import PATH as FILES
+from gateway.doors.files import FileDoor
 from gateway.doors.http import GraphHttp
 from gateway.doors.origins import Origins
 from gateway.doors.webhooks import PATH as WEBHOOKS
@@ -30,7 +32,14 @@ _PAGE_HEADERS = {
 
 
 def build_app(
-    schema: strawberry.Schema, http: GraphHttp, socket: GraphSocket, door: WebhookDoor, origins: frozenset[str], *, explore: bool
+    schema: strawberry.Schema,
+    http: GraphHttp,
+    socket: GraphSocket,
+    door: WebhookDoor,
+    files: FileDoor,
+    origins: frozenset[str],
+    *,
+    explore: bool,
 ) -> Origins:
     """`explore` serves GraphiQL and the schema's text: everywhere but in production. `origins` are those whose pages may ask."""
     text = schema.as_str()
@@ -54,6 +63,9 @@ def build_app(
     async def webhook(request: Request) -> Response:
         return await door(request)
 
+    async def file(request: Request) -> Response:
+        return await files(request)
+
     async def alive(_: Request) -> Response:
         return PlainTextResponse("ok")
 
@@ -62,6 +74,7 @@ def build_app(
         Route("/graphql", graph, methods=["GET", "POST"]),
         WebSocketRoute("/graphql", live),
         Route(WEBHOOKS, webhook, methods=["POST"]),
+        Route(FILES, file, methods=["GET", "POST"]),
         Route("/healthz", alive),
     ]
     if explore:

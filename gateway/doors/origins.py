@@ -1,4 +1,4 @@
-"""Which pages of browsers may ask: CORS for the graph over HTTP, and the same judgement over WebSocket, where browsers make none themselves.
+"""Which pages of browsers may ask: CORS for the graph and for files over HTTP, and the same judgement over WebSocket, where browsers make none themselves.
 
 Nobody's cookies open anything here: who asks says so by a token. So credentials of browsers are not allowed, and whoever sends no Origin
 (every program that is no browser) is none of this module's business.
@@ -12,11 +12,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.kernel.origins import same
 
-PATH = "/graphql"
+PATH, FILES = "/graphql", "/files/"
 METHODS = "GET, POST"
 # What a client of the graph sends, and what it must be able to read of an answer.
 SENT = "Accept, Authorization, Content-Type, Idempotency-Key, If-None-Match, Traceparent, X-Purpose, X-Request-Id"
-READ = "ETag, Retry-After, X-Request-Id"
+READ = "Content-Disposition, ETag, Retry-After, X-Request-Id"
 KEPT_SECONDS = 7200  # no browser keeps a preflight's answer longer
 _REFUSED = "pages of this origin may not ask here; an administrator names it in CRM_ALLOWED_ORIGINS"
 
@@ -29,7 +29,7 @@ class Origins:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or one socket."""
-        if scope["type"] not in ("http", "websocket") or scope["path"] != PATH:
+        if scope["type"] not in ("http", "websocket") or not (scope["path"] == PATH or scope["path"].startswith(FILES)):
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)

@@ -14,7 +14,7 @@ from chassis.kernel.errors import CrmError, Invalid
 from gateway.departments.context import Context
 from gateway.departments.errors import field_error
 from gateway.departments.loaders import load_record, load_records
-from gateway.graph import jobs
+from gateway.graph import attachments, jobs
 from gateway.graph.contract import Node, from_global
 from gateway.graph.judged import by
 from gateway.graph.noun import NOUNS, signed
@@ -22,6 +22,8 @@ from gateway.graph.selection import selected
 from gateway.graph.sizes import ROWS
 
 MOST = 100
+# What every department has alike, by the name in its ids: a record of those is loaded by whoever made its id.
+ALIKE = {jobs.NAME: jobs.loaded, attachments.NAME: attachments.loaded}
 
 
 def queries() -> dict[str, Any]:
@@ -30,7 +32,7 @@ def queries() -> dict[str, Any]:
 
 
 def _judged() -> dict[str, Any]:
-    return by(*(noun.by_id for noun in NOUNS.values()), jobs.BY_ID)
+    return by(*(noun.by_id for noun in NOUNS.values()), jobs.BY_ID, attachments.BY_ID)
 
 
 def _one() -> Any:
@@ -39,8 +41,8 @@ def _one() -> Any:
             kind, identity = from_global(str(id))
         except CrmError as error:
             raise field_error(error, "gateway") from None
-        if kind == jobs.NAME:
-            return await jobs.loaded(info.context, identity)
+        if kind in ALIKE:
+            return await ALIKE[kind](info.context, identity)
         noun = NOUNS.get(kind)
         if noun is None or noun.by_id is None:
             return None
@@ -84,8 +86,8 @@ def _asked(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
 async def _of_kind(info: Info, kind: str, ids: list[str]) -> Sequence[Any]:
     """One value for each id: the record, None for what is not to be seen, the failure of a department that does not answer."""
     context: Context = info.context
-    if kind == jobs.NAME:
-        return await asyncio.gather(*[jobs.loaded(context, identity) for identity in ids], return_exceptions=True)
+    if kind in ALIKE:
+        return await asyncio.gather(*[ALIKE[kind](context, identity) for identity in ids], return_exceptions=True)
     noun = NOUNS.get(kind)
     if noun is None or noun.by_id is None:
         return [None] * len(ids)

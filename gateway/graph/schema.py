@@ -17,7 +17,7 @@ from chassis.kernel.errors import unauthenticated
 from chassis.rpc import contract
 from gateway.departments.errors import field_error
 from gateway.departments.loaders import load_record
-from gateway.graph import access, disclosure, jobs, judged, nodes, presence, sizes, suite
+from gateway.graph import access, attachments, disclosure, jobs, judged, nodes, presence, sizes, suite
 from gateway.graph.contract import CONFIG
 from gateway.graph.edges import of_contract
 from gateway.graph.judged import by
@@ -30,6 +30,7 @@ def _hung() -> list[Any]:
     """What is written by hand beside the contracts, every module in a department's folder here; with all edges hung on the types, once."""
     for noun in NOUNS.values():
         of_contract(noun)
+    attachments.edges()
     folder = Path(__file__).parent
     found = sorted(path for department in contract.departments() for path in (folder / department).glob("[a-z]*.py"))
     special = [importlib.import_module(f"gateway.graph.{path.parent.name}.{path.stem}") for path in found]
@@ -50,10 +51,11 @@ def build(extensions: Sequence[Callable[[], SchemaExtension]] = ()) -> strawberr
         **access.queries(),
         **disclosure.queries(),
         **jobs.queries(),
+        **attachments.queries(),
     }
     for module in special:
         queries |= getattr(module, "queries", dict)()
-    mutations: dict[str, Any] = jobs.mutations() | presence.mutations()
+    mutations: dict[str, Any] = jobs.mutations() | presence.mutations() | attachments.mutations()
     for noun in NOUNS.values():
         noun.build()
         queries |= noun.queries()

@@ -136,6 +136,8 @@ COMPOSED = {
     "jobRebuildStart": "StartRebuild", "timelineEntry": "BatchGetTimelineEntries", "recordChanged": "BatchGetCustomers",
     "recordsChanged": "BatchGetCustomers", "resourceChanged": "BatchGetOrders", "presence": "BatchGetCustomers", "presenceBeat": "BatchGetCustomers",
     "ticketChanged": "BatchGetTickets", "customerDisclosure": "DiscloseSubject", "personalDataReads": "ListPersonalDataReads", "customerActivity": "BatchGetTimelineEntries",
+    "attachment": "GetAttachment", **{f"attachment{verb}": f"{verb}Attachment" for verb in ("Begin", "Replace", "Complete", "Archive", "Restore")},
+    "attachmentDownload": "CreateDownload",
     "workingTime": "GetWorkingTime", "workCalendarMonth": "GetCalendarMonth",
 }  # fmt: skip
 

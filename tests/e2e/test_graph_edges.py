@@ -33,6 +33,7 @@ ROOTS = {
     "Note": "customers(first: #, filter: {name: {startsWith: \"客户\"}}) { nodes { notes(first: 1) { nodes { @ } } } }",
     "TicketReply": "tickets(first: #) { nodes { replies(first: 1) { nodes { @ } } } }",
     "TimelineEntry": "customers(first: #, filter: {name: {startsWith: \"客户\"}}) { nodes { timeline(first: 1) { nodes { @ } } } }",
+    "Attachment": "customers(first: #, filter: {name: {startsWith: \"客户\"}}) { nodes { attachments(first: 1) { nodes { @ } } } }",
     "Job": "jobs(first: #) { nodes { @ } }", "SegmentMember": 'segments(first: 1, filter: {name: {eq: "人群 0"}}) { nodes { members(first: #) { nodes { @ } } } }',
 }  # fmt: skip
 # Of these there is no hundred: set-up, and logs of what other systems sent.

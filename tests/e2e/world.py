@@ -12,6 +12,7 @@ from chassis.rpc.service import request_class
 from cli.engines import free_port, start_nats
 from gateway.graph.contract import to_global
 from gateway.graph.noun import NOUNS
+from tests.support.files import PDF, attach
 from tests.support.installation import Engines, Installation
 
 MANY = 100
@@ -119,6 +120,7 @@ async def fill(crm: Installation) -> list[str]:
         upsert(crm, "BatchUpsertNotes", "notes", [{"customer_id": customer, "text": f"备注 {i}"} for i, customer in enumerate(customers)]),
         upsert(crm, "BatchUpsertTicketReplies", "ticket_replies", [{"ticket_id": ticket, "text": "答", "author": 1} for ticket in tickets]),
         _imports(crm),
+        *(attach(crm, "customer", "customers", customer, "a.pdf", PDF) for customer in customers),
     )
     await crm.settled()
     return [to_global("Customer", customer) for customer in customers]

@@ -14,6 +14,7 @@ from chassis.rpc.documents import traits
 from gateway.graph.contract import to_global
 from tests.e2e.world import upsert
 from tests.support.checks import cny, equals
+from tests.support.files import PDF, attach
 from tests.support.installation import ROLES, STARTED, Installation
 from tests.support.oracle import Person, Question, World, decide_all
 from tests.support.specimens import Specimens, method_of
@@ -96,6 +97,7 @@ class Matrix:
         await self._work()
         await self._unowned()
         await self._rest()
+        await self._files()
         await self.crm.settled()
         await self._derived()
         await self._policy()
@@ -261,6 +263,13 @@ class Matrix:
             fixed = [await specimens.fields(noun) for _ in slots]
             rows = [{**fields, **row} for fields, row in zip(fixed, self._rows(slots, **customer), strict=True)]
             await self._put(noun.resource, method_of(noun, "BatchUpsert").name, rows, slots)
+
+    async def _files(self) -> None:
+        """A file at each record that can have one, whose name has a word that stands nowhere else."""
+        for noun in nouns():
+            for slot, record in self.records[noun.resource].items() if noun.traits.attachable else ():
+                name = f"{self.word(noun.resource, slot)}.pdf"
+                await attach(self.crm, noun.department, noun.resource, str(record["id"]), name, PDF)
 
     async def _derived(self) -> None:
         """The entry that each customer's making left on its timeline."""

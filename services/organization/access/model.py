@@ -52,6 +52,7 @@ PERSON: Rights = {
     "organization set-up": read(ALL), "sales set-up": read(ALL), "knowledge": read(ALL), "grants": read(ALL), "histories": read(ALL),
     "people": {"read": ALL, "password": OWN, "absence": OWN}, "personal": read(OWN, "update"), "explanations": read(OWN),
     "jobs": read(OWN, "create", "update"),
+    "attachments": read(ALL, "update"),  # what somebody may is their right to the record
 }  # fmt: skip
 
 ROLES: dict[str, Rights] = {
@@ -126,5 +127,6 @@ SERVICES: dict[str, Rights] = {
 EVERY_DEPARTMENT: Rights = {"directory": read(ALL), "checkpoints": rights(ALL, "record"), "facts": read(ALL, "republish")}
 TOOL: Rights = {
     "grants": read(ALL), "explanations": read(ALL), "histories": read(ALL), "directory": read(ALL), "audits": read(ALL), "checkpoints": read(ALL),
+    "attachments": read(ALL, "update"),
     "jobs": read(ALL, "create", "update", "rebuild"), "signing_keys": rights(ALL, "rotate"), "parked_events": read(ALL, "retry", "drop", "reconcile"),
 }  # fmt: skip

@@ -1,0 +1,246 @@
+"""AttachmentService, which every department serves for the records that it owns."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from crm.common.v1 import attachment_pb2
+from crm.common.v1 import attachment_service_pb2 as contract
+from pymongo import UpdateOne
+
+from chassis.access.caller import Caller
+from chassis.files import addresses, model
+from chassis.files.addresses import Address
+from chassis.files.kinds import Judge
+from chassis.files.records import PLACE, Holders
+from chassis.files.store import ATTACHMENTS, Attachments
+from chassis.kernel.errors import AlreadyExists, Invalid, NotAllowed
+from chassis.rpc.call import Call
+from chassis.rpc.collaboration import Collaborations
+from chassis.rpc.documents import to_message
+from chassis.rpc.errors import Unavailable
+from chassis.rpc.handlers import groups
+from chassis.rpc.service import Service
+from chassis.storage.files import PART_BYTES, count_of, write
+from chassis.storage.pages import Page
+from chassis.storage.personal import subject_of
+from chassis.storage.records import Document, Records
+
+DESCRIPTOR = contract.DESCRIPTOR.services_by_name["AttachmentService"]
+
+
+def service(attachments: Attachments, stores: Sequence[Records], collaborations: Collaborations) -> Service:
+    """The handlers, for the records of these stores."""
+    files, fetching = Files(attachments, Holders(stores)), Fetching(attachments, Holders(stores), collaborations)
+    handlers = {
+        "BeginAttachment": files.begin, "ReplaceAttachment": files.replace, "AppendPart": files.append, "CompleteAttachment": files.complete,
+        "ArchiveAttachment": files.archive, "RestoreAttachment": files.restore, "GetAttachment": fetching.get,
+        "BatchListAttachments": fetching.batch_list, "CreateDownload": fetching.create_download, "ReadPart": fetching.read_part,
+    }  # fmt: skip
+    return Service(DESCRIPTOR, handlers, attachments.duplicate_codes)
+
+
+def told(attachment: Document) -> Any:
+    """The message of an attachment."""
+    return to_message(attachment, attachment_pb2.Attachment.DESCRIPTOR)
+
+
+class Files:
+    """Files on their way in, and out of use."""
+
+    def __init__(self, attachments: Attachments, holders: Holders) -> None:
+        self.attachments, self.holders = attachments, holders
+
+    async def begin(self, call: Call, request: Any) -> Any:
+        """BeginAttachment."""
+        store, record = await self.holders.to_change(call, request.resource, request.record_id)
+        place = self.holders.place(store, record)
+        made = await self._announced(call, place, request, request.name, edition=1)
+        return contract.BeginAttachmentResponse(attachment=told(made), part_size=PART_BYTES)
+
+    async def replace(self, call: Call, request: Any) -> Any:
+        """ReplaceAttachment."""
+        _, _, before = await self.holders.with_file(call, self.attachments, request.attachment_id)
+        model.may_be_replaced(before)
+        place = {name: before[name] for name in PLACE if before.get(name)}
+        name = request.name if request.HasField("name") else before["name"]
+        made = await self._announced(call, place, request, name, edition=before["edition"] + 1, replaced_id=before["_id"])
+        return contract.ReplaceAttachmentResponse(attachment=told(made), part_size=PART_BYTES)
+
+    async def _announced(self, call: Call, place: Document, request: Any, name: str, **more: Any) -> Document:
+        name = model.cleaned(name)
+        model.must_fit(request.size)
+        at_record, uploads = await self.attachments.numbers(call, {"record_id": place["record_id"]})
+        model.has_room(0 if "replaced_id" in more else at_record, uploads)
+        values = {"name": name, "size": request.size, "digest": _digest(call, request.sha256), **more}
+        return self.attachments.announce(call, place, values)
+
+    async def append(self, call: Call, request: Any) -> Any:
+        """AppendPart. The part and how far the file is are one commit."""
+        file = await self.attachments.known(call, request.attachment_id)
+        if file is None or file["creator_id"] != call.caller.person_id:
+            raise self.attachments.absent(request.attachment_id)
+        model.must_be(file, model.UPLOADING)
+        received = model.must_be_next(file, request.number, len(request.data))
+        subject = subject_of(file)
+        keys = await call.changes.keys_of([subject])
+        write(call.changes, keys[subject], file["_id"], request.number, request.data)
+        same = {"_id": file["_id"], "state": model.UPLOADING}
+        call.changes.must_match(ATTACHMENTS, UpdateOne(same, {"$max": {"received": received}}))
+        return contract.AppendPartResponse(received=received)
+
+    async def complete(self, call: Call, request: Any) -> Any:
+        """CompleteAttachment: what arrived is judged, and so is the caller's right, as if the file came now."""
+        store, record, file = await self.holders.with_file(call, self.attachments, request.attachment_id)
+        model.must_be(file, model.UPLOADING)
+        model.must_be_whole(file)
+        before = await self._replaced(call, file)
+        at_record, _ = await self.attachments.numbers(call, {"record_id": file["record_id"]})
+        model.has_room(at_record - bool(before), 0)
+        media_type, held = await self._judged(call, file), f"{file['record_id']}:{file['digest']}"
+        await self._no_twin(call, held)
+        if before:
+            self.attachments.change(call, before, {"state": model.REPLACED, "held": None}, self.attachments.event("Replaced"))
+        values = {"state": model.READY, "media_type": media_type, "held": held}
+        # The record must still be there and in use; of two files that would be the hundredth, one is counted again.
+        call.changes.guard(store.resource, {"_id": record["_id"], "archive_time": None})
+        made = self.attachments.change(call, file, values, self.attachments.event("Added"))
+        return contract.CompleteAttachmentResponse(attachment=told(made))
+
+    async def _replaced(self, call: Call, file: Document) -> Document | None:
+        """The edition whose place a file takes, if it takes one's."""
+        before = await self.attachments.known(call, file["replaced_id"]) if file.get("replaced_id") else None
+        if before:
+            model.may_be_replaced(before)
+        return before
+
+    async def _judged(self, call: Call, file: Document) -> str:
+        """The media type of what arrived, read once, a part at a time."""
+        judge, digest = Judge(), hashlib.sha256()
+        for number in range(count_of(file["size"])):
+            data = await self.attachments.part(call, file, number)
+            digest.update(data)
+            judge.feed(data)
+        if judge.size != file["size"] or _digest(call, digest.hexdigest()) != file["digest"]:
+            raise Invalid(
+                "what arrived has another SHA-256 than was announced; begin again with the file as it is", code="UPLOAD_BROKEN", field="attachment_id"
+            )  # fmt: skip
+        return judge.verdict(file["name"])
+
+    async def _no_twin(self, call: Call, held: str) -> None:
+        twin = await call.database[ATTACHMENTS].find_one({"held": held}, {"name": 1}, max_time_ms=call.milliseconds_left)
+        if twin:
+            words = f"these bytes are attached to the record already, as «{twin['name']}»; use that one"
+            raise AlreadyExists(words, code="ALREADY_ATTACHED", field="attachment_id", details={"attachmentId": twin["_id"]})
+
+    async def archive(self, call: Call, request: Any) -> Any:
+        """ArchiveAttachment."""
+        _, _, before = await self.holders.with_file(call, self.attachments, request.attachment_id)
+        self._version(request, before)
+        model.must_be(before, model.READY)
+        self.attachments.in_use(before)
+        after = self.attachments.change(call, before, {"archive_time": call.now, "held": None}, self.attachments.event("Archived"))
+        return contract.ArchiveAttachmentResponse(attachment=told(after))
+
+    async def restore(self, call: Call, request: Any) -> Any:
+        """RestoreAttachment."""
+        store, record, before = await self.holders.with_file(call, self.attachments, request.attachment_id)
+        self._version(request, before)
+        model.must_be(before, model.READY)
+        if before.get("archive_time"):
+            at_record, _ = await self.attachments.numbers(call, {"record_id": before["record_id"]})
+            model.has_room(at_record, 0)
+            held = f"{before['record_id']}:{before['digest']}"
+            await self._no_twin(call, held)
+            call.changes.guard(store.resource, {"_id": record["_id"], "archive_time": None})
+            before = self.attachments.change(call, before, {"archive_time": None, "held": held}, self.attachments.event("Restored"))
+        return contract.RestoreAttachmentResponse(attachment=told(before))
+
+    def _version(self, request: Any, before: Document) -> None:
+        self.attachments.checked_version(before, request.version if request.HasField("version") else None)
+
+
+class Fetching:
+    """Files as they are read."""
+
+    def __init__(self, attachments: Attachments, holders: Holders, collaborations: Collaborations) -> None:
+        self.attachments, self.holders, self.collaborations = attachments, holders, collaborations
+
+    async def get(self, call: Call, request: Any) -> Any:
+        """GetAttachment."""
+        return contract.GetAttachmentResponse(attachment=told(await self.holders.seen(call, self.attachments, request.attachment_id)))
+
+    async def batch_list(self, call: Call, request: Any) -> Any:
+        """BatchListAttachments: one question for the records, one for their files."""
+        asked = list(dict.fromkeys(request.record_ids))
+        if request.page_token and len(asked) > 1:
+            raise Invalid("a page token goes with a single key; ask for the keys one by one", field="page_token")
+        seen = await self.holders.readable(call, request.resource, asked)
+        store = self.holders.store(request.resource)
+        found: dict[str, Page] = {}
+        if seen:
+            criteria = _current(request.resource, archived=request.archived)
+            found = await self.attachments.batch_page(
+                call, self.holders.key(store), list(dict.fromkeys(seen.values())), criteria, size=request.page_size,
+                token=request.page_token, row_tokens=request.row_tokens,
+            )  # fmt: skip
+        pages = {one: found[seen[one]] if one in seen else Page([], "", []) for one in asked}
+        return groups(DESCRIPTOR.methods_by_name["BatchListAttachments"], attachment_pb2.Attachment.DESCRIPTOR, asked, pages)
+
+    async def create_download(self, call: Call, request: Any) -> Any:
+        """CreateDownload."""
+        found = await self.holders.seen(call, self.attachments, request.attachment_id)
+        model.must_be(found, model.READY, model.REPLACED)
+        caller = call.caller
+        if not caller.is_service and caller.person_id not in call.directory.members:
+            raise NotAllowed(
+                "addresses of downloads are given to people, whose rights are judged again when they fetch; an API key has none then"
+            )
+        expires = (call.now + model.DOWNLOAD).replace(microsecond=0)
+        address = Address(found["_id"], caller.person_id, expires)
+        call.seen.append((found["resource"], found["record_id"], ("attachments",)))
+        told_there = contract.FileAddress(path=f"{addresses.PATH}{address.token(call.vault.blind)}")
+        told_there.expire_time.FromDatetime(expires)
+        return contract.CreateDownloadResponse(address=told_there)
+
+    async def read_part(self, call: Call, request: Any) -> Any:
+        """ReadPart: for whoever has an address, with the rights that its person has now."""
+        if not call.directory.revision:
+            raise Unavailable(self.attachments.department, timeout=False)
+        address = addresses.verified(request.token, call.vault.blind, call.now)
+        reader = await self._reader(call, address.person_id)
+        found = await self.holders.seen(reader, self.attachments, address.attachment_id)
+        data = await self.attachments.part(call, found, request.number)
+        return contract.ReadPartResponse(data=data, attachment=told(found) if request.number == 0 else None)
+
+    async def _reader(self, call: Call, person_id: str) -> Call:
+        """A call of the person to whom an address was given. Raises NotAllowed for who has left."""
+        member = call.directory.members.get(person_id)
+        if person_id.startswith("service-"):
+            caller = Caller(person_id, frozenset((person_id,)))
+        elif member and member.active:
+            caller = Caller(person_id, member.roles, member.department_id, member.team_id)
+        else:
+            raise addresses.not_valid()
+        reader = Call(caller, call.directory, call.database, call.changes, call.method, call.request_id, call.deadline, zone=call.zone)
+        if not caller.is_service:
+            reader.customers, reader.owned = await self.collaborations.known(call.directory, caller)
+        return reader
+
+
+def _digest(call: Call, sha256: str) -> str:
+    """What a file is known by: the department alone can tell whether it is that of some bytes."""
+    return call.vault.blind(f"file:{sha256}")
+
+
+def _current(resource: str, *, archived: bool) -> Document:
+    """Criteria of the last editions at records of a resource; in use, or archived too."""
+
+    def condition(field: str, operator: str, value: Document) -> Document:
+        return {"condition": {"field": field, "operator": operator, "values": [value]}}
+
+    found = [condition("resource", "EQUALS", {"text": resource}), condition("state", "EQUALS", {"text": model.READY})]
+    either = [condition("archive_time", "IS_SET", {"flag": flag}) for flag in (True, False)]
+    return {"all": {"items": [*found, *([{"any": {"items": either}}] if archived else [])]}}

@@ -1,0 +1,12 @@
+"""How the refusal of a file reads. Pure."""
+
+from __future__ import annotations
+
+from chassis.kernel.errors import Invalid
+
+
+def refused(name: str, what: str, instead: str) -> Invalid:
+    """The refusal of a file for what it is."""
+    return Invalid(
+        f"«{name[:100]}» {what}; {instead}", code="FILE_TYPE_REFUSED", field="name", params={"rule": "file.refused", "name": name[:100]}
+    )
