@@ -33,6 +33,7 @@ RULES: dict[str, tuple[str, str]] = {
     "enum.in": ("this value cannot be given here", "此处不能使用这个取值"),
     "repeated.min_items": ("give at least {limit}", "至少 {limit} 项"),
     "repeated.max_items": ("give at most {limit}", "最多 {limit} 项"),
+    "keys.one": ("give ids of one kind", "请只给出一种编号"),
     "repeated.unique": ("give each only once", "不能重复"),
     "form.name": ("nothing in it can be read; give a letter, a digit or a character", "其中没有可读的内容；请填写字母、数字或汉字"),
     "form.phone": (

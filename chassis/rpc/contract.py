@@ -85,9 +85,36 @@ class Contract:
 
     @cached_property
     def lists(self) -> dict[str, MethodDescriptor]:
-        """Field by which records hang on others → the BatchList method that asks by it."""
+        """Path of each field by which records hang on others, e.g. "customer_id", "lines.product_id" → the BatchList that asks by it."""
         methods = [one for one in (self.service.methods if self.service else ()) if self._groups(one)]
-        return {next(f.name for f in one.input_type.fields if f.name.endswith("_ids")).removesuffix("s"): one for one in methods}
+        return {path: one for one in methods for path in self.keys(one).values()}
+
+    def keys(self, method: MethodDescriptor) -> dict[str, str]:
+        """Field of a BatchList's request that holds ids → path of the field by which it asks."""
+        return {field.name: self._path(field.name) for field in method.input_type.fields if field.name.endswith("_ids")}
+
+    def _path(self, name: str) -> str:
+        for one in (name.removesuffix("s"), name):
+            if one in self.record.fields_by_name:
+                return one
+            inner = (field for field in self.record.fields if field.message_type and one in field.message_type.fields_by_name)
+            for field in inner:
+                return f"{field.name}.{one}"
+        return name.removesuffix("s")
+
+    def leaf(self, path: str) -> FieldDescriptor:
+        """The field at the end of a path."""
+        first, _, rest = path.partition(".")
+        return self.field(first).message_type.fields_by_name[rest] if rest else self.field(first)
+
+    @cached_property
+    def backs(self) -> dict[str, FieldDescriptor]:
+        """Path of each field by which the contract gives an edge back → the field; those of messages in the record too."""
+        found = [(field.name, field) for field in self.record.fields]
+        found += [
+            (f"{one.name}.{field.name}", field) for one in self.record.fields if one.message_type for field in one.message_type.fields
+        ]
+        return {path: field for path, field in found if traits(field).back}
 
     def _groups(self, method: MethodDescriptor) -> bool:
         groups = method.output_type.fields_by_name.get("groups")
@@ -125,16 +152,8 @@ class Contract:
 
     @cached_property
     def edges(self) -> dict[str, str]:
-        """Name of each edge that follows from a reference → the field that holds the id or ids: owner ← owner_id, collaborators ←
-        collaborator_ids, lost_opportunities ← lost_opportunity_ids."""
-        return {self._edge(name, target): name for name, target in self.references.items() if name.endswith(("_id", "_ids"))}
-
-    def _edge(self, field: str, target: str) -> str:
-        if not field.endswith("_ids"):
-            return field.removesuffix("_id")
-        stem, one = field.removesuffix("_ids"), snake(target)
-        many = next((noun.resource for noun in nouns() if noun.name == target), f"{one}s")
-        return f"{stem.removesuffix(one)}{many}" if stem.endswith(one) else f"{stem}s"
+        """Name of each edge that follows from a reference → the field that holds the id or ids."""
+        return edges_of(self.record)
 
     @property
     def owned(self) -> bool:
@@ -153,6 +172,22 @@ class Contract:
             if error.name != name:
                 raise
             return None
+
+
+@cache
+def edges_of(message: Descriptor) -> dict[str, str]:
+    """Name of each edge that follows from a reference of a message → the field that holds the id or ids: owner ← owner_id,
+    collaborators ← collaborator_ids, lost_opportunities ← lost_opportunity_ids."""
+    held = [field for field in message.fields if traits(field).refers_to and field.name.endswith(("_id", "_ids"))]
+    return {_edge(field.name, str(traits(field).refers_to)): field.name for field in held}
+
+
+def _edge(field: str, target: str) -> str:
+    if not field.endswith("_ids"):
+        return field.removesuffix("_id")
+    stem, one = field.removesuffix("_ids"), snake(target)
+    many = next((noun.resource for noun in nouns() if noun.name == target), f"{one}s")
+    return f"{stem.removesuffix(one)}{many}" if stem.endswith(one) else f"{stem}s"
 
 
 @cache

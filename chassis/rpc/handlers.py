@@ -99,13 +99,23 @@ def _list(records: Records, method: MethodDescriptor, rows: str) -> Handler:
 
 
 def _batch_list(records: Records, method: MethodDescriptor) -> Handler:
-    key = next(field.name for field in method.input_type.fields if field.name.endswith("_ids"))
+    keys = records.contract.keys(method)
 
     async def handle(call: Call, request: Any) -> Message:
-        ids = list(getattr(request, key))
-        return groups(method, records.descriptor, ids, await records.batch_page(call, key.removesuffix("s"), ids, **listing(request)))
+        name = _asked_by(request, keys)
+        ids = list(getattr(request, name))
+        return groups(method, records.descriptor, ids, await records.batch_page(call, keys[name], ids, **listing(request)))
 
     return handle
+
+
+def _asked_by(request: Any, keys: Mapping[str, str]) -> str:
+    """The field of a request that has the ids. Raises Invalid where not one has."""
+    given = [name for name in keys if getattr(request, name)]
+    if len(given) != 1:
+        words = f"give ids of one kind, in {' or '.join(keys)}; each kind is a call of its own"
+        raise Invalid(words, field=given[1] if given else next(iter(keys)), params={"rule": "keys.one"})
+    return given[0]
 
 
 def groups(method: MethodDescriptor, row: Descriptor, ids: list[str], pages: Mapping[str, Page]) -> Message:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from google.protobuf.descriptor import Descriptor
 from pymongo import ASCENDING, IndexModel
@@ -22,6 +22,12 @@ def indexes_of(
     if "source_key" in descriptor.fields_by_name:
         models.append(_unique_index("source_key"))
     return models + [_unique_index(path) for path in unique]
+
+
+def indexes_back(paths: Iterable[str], sorts: Mapping[str, Sort]) -> list[IndexModel]:
+    """One for each field by which edges come back. Their names are their own: a store may have had an index on the field alone."""
+    default = next(iter(sorts.values()), None)
+    return [IndexModel([(path, ASCENDING), *default.keys], name=f"back_by_{path}") for path in paths] if default else []
 
 
 def duplicate_codes(unique: Mapping[str, str], paths: Mapping[str, str]) -> dict[str, tuple[str, str]]:

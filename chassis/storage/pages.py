@@ -32,7 +32,10 @@ def wanted(fields: Sequence[str], sort: Sort | None = None, key: str = "") -> di
     if not fields:
         return None
     names = (
-        {name.split(".")[0] for name in fields} | {"version"} | ({sort.field.split(".")[0]} if sort else set()) | ({key} if key else set())
+        {name.split(".")[0] for name in fields}
+        | {"version"}
+        | ({sort.field.split(".")[0]} if sort else set())
+        | ({key.partition(".")[0]} if key else set())
     )
     return {("_id" if name == "id" else name): 1 for name in sorted(names)}
 

@@ -16,7 +16,7 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from pymongo import ASCENDING, IndexModel
 
-from chassis.access.caller import Reach, refused
+from chassis.access.caller import READ, Reach, refused
 from chassis.access.contracts import Opening
 from chassis.access.fields import kept_of
 from chassis.kernel.criteria import Criteria
@@ -33,7 +33,7 @@ from chassis.rpc.documents import marks_of, naming_fields, personal_fields, sche
 from chassis.storage.aliases import CUSTOMER_ID, NAMING, index_of_alias
 from chassis.storage.copies import Copies
 from chassis.storage.encryption import erased
-from chassis.storage.indexes import duplicate_codes, indexes_of
+from chassis.storage.indexes import duplicate_codes, indexes_back, indexes_of
 from chassis.storage.ownership import OWNER_FIELDS
 from chassis.storage.pages import Page, cut, rows_by_key
 from chassis.storage.personal import SUBJECT_ERASED, open_documents, quiet, subject_of
@@ -69,7 +69,7 @@ class Records(Questions):
         self.resource = resource or self.contract.resource
         self.noun, self.words = self.contract.name, self.contract.words
         self.label = self.resource.replace("_", " ")
-        self.parents = tuple(dict.fromkeys((*self.contract.lists, *parents)))
+        self.parents = tuple(dict.fromkeys((*(one for one in self.contract.lists if one not in self.contract.backs), *parents)))
         self.unique = self.contract.unique
         self.sorts = {**self.contract.sorts, **(sorts or {})} if "create_time" in self.descriptor.fields_by_name else dict(sorts or {})
         self.schema = schema_of(self.descriptor)
@@ -198,9 +198,11 @@ class Records(Questions):
         """The first page of each key, in one database command whatever the number of keys; each key reads only its rows."""
         if token and len(ids) > 1:
             raise Invalid("a page token goes with a single key; ask for the keys one by one", field="page_token")
-        opening = self.opening(call)
+        opening, top = self.opening(call), key.partition(".")[0]
         sort, rows = self._sort(call, opening, order), size_of(size)
         ordered, keys = order or sort.field, list(dict.fromkeys(ids))
+        if key in self.contract.backs and call.limits(self.resource).get(top, READ) < READ:
+            return dict.fromkeys(keys, Page([], "", []))  # who must not know what a record refers to does not find it there either
 
         def mark(named: str) -> str:
             return fingerprint(call.seal, self.resource, key, named, ordered, criteria, *filter(None, [archived]))
@@ -208,7 +210,7 @@ class Records(Questions):
         # A page goes on by whichever id of a customer it was asked for, before a merge and after it.
         named = {one: call.meant.get(one, one) for one in keys}
         group = [*named.values(), *(call.aliases.group(keys[0]) if key in self.named_customers else keys)] if token else []
-        query = self._query(call, opening, criteria, filter_after(token, sort, *map(mark, group)), sort.name, key, archived=archived)
+        query = self._query(call, opening, criteria, filter_after(token, sort, *map(mark, group)), sort.name, top, archived=archived)
         projection = self._projection(opening, fields, sort, key)
         found = await rows_by_key(call.database, self.resource, key, keys, query, sort, rows, projection, call.milliseconds_left)
         pages = {one: cut(found.get(one, []), rows, sort, mark(named[one]), row_tokens) for one in keys}
@@ -356,7 +358,8 @@ class Records(Questions):
         merged = [index_of_alias(name) for name in self.named_customers]
         parts = [IndexModel([(TERMS, ASCENDING)], name=f"by_{TERMS}")] if self.marks else []
         standard = indexes_of(self.descriptor, self.sorts, self.parents, OWNER_FIELDS, unique)
-        return [*standard, *merged, *held, *parts, *self.extra_indexes]
+        hung = indexes_back([one for one in self.contract.backs if one not in (*self.parents, *OWNER_FIELDS)], self.sorts)
+        return [*standard, *hung, *merged, *held, *parts, *self.extra_indexes]
 
     @property
     def duplicate_codes(self) -> dict[str, tuple[str, str]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from chassis.rpc.contract import Contract
-from chassis.rpc.documents import snake
+from chassis.rpc.documents import snake, traits
 from cli.standard.english import article
 
 ID = '(buf.validate.field).string.pattern = "^[0-9a-z][0-9a-z-]{0,63}$"'
@@ -71,13 +71,22 @@ class Words:
     first_order: str = ""
     fields: frozenset[str] = field(default_factory=frozenset)
     without: frozenset[str] = field(default_factory=frozenset)
+    keys: tuple[tuple[str, str], ...] = ()  # of edges back: the request's field of ids, and what they are ids of
 
     @staticmethod
     def of(noun: Contract, first_order: str) -> Words:
         """The words of a contract; `first_order` is the comment of its first order."""
         many = f"{noun.traits.name}s" if noun.traits.name else noun.resource.replace("_", " ")
+        keys = tuple((f"{one.name.removesuffix('s')}s", str(traits(one).refers_to)) for one in noun.backs.values())
         return Words(
-            noun.name, noun.resource, noun.words, many, first_order, frozenset(noun.record.fields_by_name), frozenset(noun.traits.without)
+            noun.name,
+            noun.resource,
+            noun.words,
+            many,
+            first_order,
+            frozenset(noun.record.fields_by_name),
+            frozenset(noun.traits.without),
+            keys,
         )
 
     @property
@@ -95,7 +104,7 @@ def verbs(words: Words) -> Iterator[Verb]:
     """The standard verbs that a noun's fields give it, but those that it is declared to be without."""
     for verb, make in _VERBS.items():
         needed = _NEEDED.get(verb)
-        if verb not in words.without and (needed is None or needed in words.fields):
+        if verb not in words.without and (needed is None or needed in words.fields or (verb == "BatchList" and words.keys)):
             yield make(words, verb)
 
 
@@ -183,22 +192,32 @@ def _list(words: Words, verb: str) -> Verb:
 
 
 def _batch_list(words: Words, verb: str) -> Verb:
-    """Pages of what hangs on customers, all in one call."""
-    bounds = "(buf.validate.field).repeated = {min_items: 1, max_items: 100, items: {string: {max_len: 64}}}"
-    keys = Part(1, "customer_ids", "repeated string", "Keys, up to 100.", f'{bounds}, (crm.common.v1.traits) = {{refers_to: "Customer"}}')
+    """Pages of what hangs on customers, and on others that edges come back from, all in one call."""
+    customers = (("customer_ids", "Customer"),) if "customer_id" in words.fields else ()
+    hung = (*customers, *words.keys)
+    least = "min_items: 1, " if len(hung) == 1 else ""
+    bounds = f"(buf.validate.field).repeated = {{{least}max_items: 100, items: {{string: {{max_len: 64}}}}}}"
+    keys = tuple(
+        Part(
+            number, name, "repeated string", "Keys, up to 100." if number == 1 else "Or keys of this kind, up to 100; a call has one kind.",
+            f'{bounds}, (crm.common.v1.traits) = {{refers_to: "{target}"}}',
+        )
+        for number, (name, target) in zip((1, *range(30, 60)), hung, strict=False)
+    )  # fmt: skip
     said = {
         "page_size": "Rows wanted of each key, 1 to 100; 20 when not given.",
         "page_token": "Where the last page ended; only with a single key.",
     }
     page = _list(words, "List").request.parts
-    asks = (keys, *(replace(part, number=part.number + 1, comment=said.get(part.name, part.comment)) for part in page))
+    asks = (keys[0], *(replace(part, number=part.number + 1, comment=said.get(part.name, part.comment)) for part in page), *keys[1:])
     group = Shape(f"{words.name}Group", f"The {words.many} of one key.", (
         Part(1, "key", "string", "The key asked for."), _many(words, f"Its first {words.many}.", number=2),
         Part(3, "next_page_token", "string", "Where its next page begins; empty on the last."),
         Part(4, "row_tokens", "repeated string", "The token of each row, when asked for."),
     ))  # fmt: skip
     answers = (Part(1, "groups", f"repeated {group.name}", "One group a key, also for keys with none; in the order asked."),)
-    made = _made(words, verb, f"The {words.many} of customers", "read", asks, answers, name=f"BatchList{words.plural}")
+    comment = f"The {words.many} of customers" if customers else f"Pages of {words.many}, by ids that they hold"
+    made = _made(words, verb, comment, "read", asks, answers, name=f"BatchList{words.plural}")
     return replace(made, group=group)
 
 

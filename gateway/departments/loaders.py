@@ -76,7 +76,7 @@ async def load_record(context: Context, noun: Loadable, identity: str, mask: tup
 
 @dataclass(frozen=True)
 class GroupQuestion:
-    """A BatchList without its keys. Two of the same method and `mark` are the same question."""
+    """A BatchList without its keys. Two of the same method, `key` and `mark` are the same question."""
 
     department: str
     service: ServiceDescriptor
@@ -86,9 +86,9 @@ class GroupQuestion:
     mark: bytes
 
     @classmethod
-    def of(cls, department: str, service: ServiceDescriptor, method: MethodDescriptor, request: Message) -> GroupQuestion:
-        """The question of a request."""
-        key = next(item.name for item in method.input_type.fields if item.name.endswith("_ids"))
+    def of(cls, department: str, service: ServiceDescriptor, method: MethodDescriptor, request: Message, key: str = "") -> GroupQuestion:
+        """The question of a request; `key` is the field that takes the ids, the first of ids when not given."""
+        key = key or next(item.name for item in method.input_type.fields if item.name.endswith("_ids"))
         return cls(department, service, method, key, request, request.SerializeToString(deterministic=True))
 
     @property
@@ -113,7 +113,7 @@ async def load_groups(context: Context, question: GroupQuestion, keys: Sequence[
         return [found[identity] for identity in wanted]
 
     if not question.continued:
-        return await context.loader((method.full_name, question.mark), load).many(keys)
+        return await context.loader((method.full_name, question.key, question.mark), load).many(keys)
     # A page token goes with one key: each is a call of its own.
     return list(await asyncio.gather(*[_single(load, identity) for identity in keys]))
 

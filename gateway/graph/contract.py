@@ -178,14 +178,24 @@ def output_class(descriptor: Descriptor) -> type:
 
 
 _finished: set[type] = set()
+COMPLETED: list[Callable[[type], None]] = []
+"""What is done to a class before it becomes a type: whoever hangs something on types of all kinds."""
 
 
 def finish(made: type) -> Any:
-    """Make the class a type of the graph; once."""
+    """Make the class a type of the graph; once, and when every noun is known."""
     if made is Money or made in _finished:
         return made
     _finished.add(made)
+    for complete in COMPLETED:
+        complete(made)
     return strawberry.type(made, name=made.__name__, description=made.__doc__)
+
+
+def finish_all() -> None:
+    """Make types of the classes of messages that nobody made one of by hand."""
+    for descriptor in list(SHOWN.values()):
+        finish(output_class(descriptor))
 
 
 def output_annotation(field: FieldDescriptor) -> Any:
@@ -203,8 +213,7 @@ def _output_one(field: FieldDescriptor) -> Any:
         name = field.message_type.full_name
         if name in (_TIMESTAMP, _CRITERIA):
             return datetime if name == _TIMESTAMP else Json
-        inner = output_class(field.message_type)
-        return finish(inner) if "id" not in field.message_type.fields_by_name else inner
+        return output_class(field.message_type)
     mark = traits(field)
     if mark.refers_to:
         return strawberry.ID

@@ -11,16 +11,16 @@ from typing import Any
 
 import strawberry
 from buf.validate import validate_pb2
-from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 from strawberry.types import Info
 
 from chassis.kernel.errors import CrmError
-from chassis.rpc.contract import shown_as
-from chassis.rpc.documents import snake
+from chassis.rpc.contract import edges_of, shown_as
+from chassis.rpc.documents import snake, traits
 from gateway.departments.errors import field_error
 from gateway.departments.loaders import GroupQuestion, load_groups, load_records, rows_of
 from gateway.graph.connections import LARGEST, Page, connection_type, first_of
-from gateway.graph.contract import comment
+from gateway.graph.contract import COMPLETED, SHOWN, comment
 from gateway.graph.judged import by
 from gateway.graph.noun import NOUNS, Noun, described, list_arguments, list_request
 from gateway.graph.selection import once_asked, selected
@@ -32,17 +32,46 @@ Batched = Callable[..., Awaitable[Sequence[Any]]]
 
 def of_contract(noun: Noun) -> None:
     """Hang on a noun's type every edge that follows from its contract, and on others those by which its records hang on them."""
-    for name, key in noun.contract.edges.items():
-        target, field = noun.contract.references[key], noun.contract.field(key)
-        words = comment(field.full_name) or ""
-        if NOUNS[target].by_id is not None:
-            noun.edge(name, to_some(target, field, words) if field.is_repeated else to_one(target, key, words))
-    for key, method in noun.contract.lists.items():
-        parent = NOUNS[noun.contract.references[key]]
+    for name, key in edges_of(noun.descriptor).items():
+        if reference := _reference(noun.descriptor, key):
+            noun.edge(name, reference)
+    for path, method in noun.contract.lists.items():
+        leaf = noun.contract.leaf(path)
+        back = traits(leaf).back
+        words = _words_back(noun, path, leaf) if back else comment(method.full_name) or ""
+        asked = next(name for name, one in noun.contract.keys(method).items() if one == path)
+        parent = NOUNS[traits(leaf).refers_to]
         parent.edge(
-            shown_as(method) or snake(method.name.removeprefix("BatchList")),
-            to_many(noun.name, method.name, comment(method.full_name) or ""),
+            back or shown_as(method) or snake(method.name.removeprefix("BatchList")), to_many(noun.name, method.name, words, key=asked)
         )
+
+
+def of_part(made: type) -> None:
+    """Hang on the type of a message within records every edge that follows from its references."""
+    descriptor = SHOWN.get(made.__name__)
+    if descriptor is None or descriptor.name in NOUNS:
+        return
+    for name, key in edges_of(descriptor).items():
+        if not hasattr(made, name) and (reference := _reference(descriptor, key)):
+            setattr(made, name, reference)
+
+
+def _reference(holder: Descriptor, key: str) -> Any:
+    field = holder.fields_by_name[key]
+    target, words = str(traits(field).refers_to), comment(field.full_name) or ""
+    if target not in NOUNS or NOUNS[target].by_id is None:
+        return None
+    return to_some(target, field, words) if field.is_repeated else to_one(target, key, words)
+
+
+def _words_back(noun: Noun, path: str, leaf: FieldDescriptor) -> str:
+    """What an edge back leads to, e.g. "The tickets whose contact this is."."""
+    many = noun.contract.resource.replace("_", " ")
+    held = next(name for name, key in edges_of(leaf.containing_type).items() if key == leaf.name).replace("_", " ")
+    if leaf.is_repeated:
+        return f"The {many} that have this among their {held}."
+    part = path.rpartition(".")[0].removesuffix("s")
+    return f"The {many} with a {part} whose {held} this is." if part else f"The {many} whose {held} this is."
 
 
 def to_some(target: str, key: FieldDescriptor, description: str) -> Any:
@@ -77,8 +106,9 @@ def to_one(target: str, key: str, description: str) -> Any:
     return edge(resolve, {}, noun.type | None, description, noun.by_id)
 
 
-def to_many(target: str, method_name: str, description: str, *, preset: Callable[[Any], None] | None = None) -> Any:
-    """An edge to a page of records of another noun, by this record's id. `preset` completes the request."""
+def to_many(target: str, method_name: str, description: str, *, key: str = "", preset: Callable[[Any], None] | None = None) -> Any:
+    """An edge to a page of records of another noun, by this record's id, which `key` of the request takes, its first field of ids when
+    not given. `preset` completes the request."""
     noun = NOUNS[target]
     method = noun.method(method_name)
     group = method.output_type.fields_by_name["groups"].message_type
@@ -94,10 +124,10 @@ def to_many(target: str, method_name: str, description: str, *, preset: Callable
             raise field_error(error, noun.department) from None
         if preset:
             preset(request)
-        return GroupQuestion.of(noun.department, noun.service, method, request)
+        return GroupQuestion.of(noun.department, noun.service, method, request, key)
 
     async def resolve(roots: Sequence[Any], info: Info, **given: Any) -> Sequence[Any]:
-        asked: GroupQuestion = once_asked(info, method.name, lambda: question(info, given))
+        asked: GroupQuestion = once_asked(info, f"{method.name} {key}", lambda: question(info, given))
         groups = await load_groups(info.context, asked, [root.id for root in roots])
         return [page_of(found, rows, continued=asked.continued) for found in groups]
 
@@ -137,3 +167,6 @@ def edge(
     shapes = {name: described(name, shape) for name, (shape, _) in arguments.items()}
     with_root.__annotations__ = {"root": PARENT, "info": Info, "return": returns, **shapes}
     return strawberry.field(resolver=with_root, description=description, metadata={BATCHED: resolve, **by(*methods)})
+
+
+COMPLETED.append(of_part)

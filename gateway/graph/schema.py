@@ -18,7 +18,7 @@ from chassis.rpc import contract
 from gateway.departments.errors import field_error
 from gateway.departments.loaders import load_record
 from gateway.graph import access, attachments, disclosure, jobs, judged, nodes, presence, sizes, suite
-from gateway.graph.contract import CONFIG
+from gateway.graph.contract import CONFIG, finish_all
 from gateway.graph.edges import of_contract
 from gateway.graph.judged import by
 from gateway.graph.noun import NOUNS, signed
@@ -60,10 +60,14 @@ def build(extensions: Sequence[Callable[[], SchemaExtension]] = ()) -> strawberr
         noun.build()
         queries |= noun.queries()
         mutations |= noun.mutation_fields()
+    query = _root("Query", queries, "Questions. Everything is filtered to what the caller may see.")
+    mutation = _root("Mutation", mutations, "Commands, one transaction each. A refusal is in `errors`.")
+    subscription = subscriptions.build()
+    finish_all()
     schema = strawberry.Schema(
-        query=_root("Query", queries, "Questions. Everything is filtered to what the caller may see."),
-        mutation=_root("Mutation", mutations, "Commands, one transaction each. A refusal is in `errors`."),
-        subscription=subscriptions.build(),
+        query=query,
+        mutation=mutation,
+        subscription=subscription,
         types=[noun.type for noun in NOUNS.values()],
         config=CONFIG,
         extensions=list(extensions),

@@ -101,7 +101,7 @@ async def fill(crm: Installation) -> list[str]:
     line = {"quantity": 2, "unit_price": {"currency_code": "CNY", "amount_micros": 5_000_000}, "description": "P"}
     sales = await upsert(crm, "BatchUpsertOrders", "orders", [
         {
-            "customer_id": customer, "owner_id": person, "number": f"S{i}", "kind": 1, "state": 3, "lines": [line],
+            "customer_id": customer, "owner_id": person, "number": f"S{i}", "kind": 1, "state": 3, "lines": [{**line, "product_id": products[i]}],
             "opportunity_id": opportunities[i], "order_time": {"seconds": 1_790_000_000 + i},
         }
         for i, (customer, person) in enumerate(both)

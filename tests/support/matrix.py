@@ -251,6 +251,7 @@ class Matrix:
 
     async def _rest(self) -> None:
         """Every noun of which nothing was made by hand: from its contract."""
+        self.records["departments"] = {"NONE": {"id": self.crm.units["sales-team"]}}
         specimens = Specimens(self.crm)
         for noun in nouns():
             if noun.resource in self.records or noun.resource == "timeline_entries":

@@ -124,12 +124,16 @@ class Prober:
     # ---- many records
 
     async def rows(self, department: str, method: MethodDescriptor, role: str) -> Cases:
-        """BatchGet, List, BatchList, Search: the record is in the answer or is not."""
+        """BatchGet, List, BatchList, Search: the record is in the answer or is not; a BatchList by owner too where it can be asked so."""
+        kinds = [field.name for field in method.input_type.fields if field.is_repeated and field.name.endswith("ids")]
+        found = await self._rows(department, method, role, next(iter(kinds), ""))
+        return found + (await self._rows(department, method, role, "owner_ids") if "owner_ids" in kinds[1:] else [])
+
+    async def _rows(self, department: str, method: MethodDescriptor, role: str, parents: str) -> Cases:
         resource, _ = policy_of(method)
         slots = self.matrix.relations(role, resource)
         fields: dict[str, Any] = {name: 50 for name in method.input_type.fields_by_name if name == "page_size"}
         fields |= {"query": "矩阵"} if "query" in method.input_type.fields_by_name else {}
-        parents = next((field.name for field in method.input_type.fields if field.is_repeated and field.name.endswith("ids")), "")
         if parents:
             fields[parents] = self._parents(parents, resource, slots)
         code, found = "", set[str]()
@@ -140,14 +144,18 @@ class Prober:
                 break
             fields["page_token"] = answer.next_page_token
         records = self.matrix.records[resource]
-        return [Case(method.name, role, slot, self._readable(role, resource, slot), records[slot]["id"] in found, code) for slot in slots]
+        held = {slot for slot in slots if parents != "owner_ids" or records[slot].get(parents.removesuffix("s"))}
+        return [
+            Case(method.name, role, slot, slot in held and self._readable(role, resource, slot), records[slot]["id"] in found, code)
+            for slot in slots
+        ]
 
     def _parents(self, name: str, resource: str, slots: list[str]) -> list[str]:
         if name == "ids":
             return [self.matrix.records[resource][slot]["id"] for slot in slots]
-        if name == "parent_ids":
-            return [self.matrix.top]
-        if name == "person_ids":
+        if name in ("home_department_ids", "parent_ids"):
+            return [self.matrix.top, *self.crm.units.values()]
+        if name in ("person_ids", "owner_ids"):
             return [record["id"] for record in self.matrix.records["people"].values()]
         parents = self.matrix.records[f"{name.removesuffix('_ids')}s"]
         whose = about if name == "customer_ids" else holder
