@@ -19,6 +19,8 @@ define RUN
 endef
 BIN := .venv/bin
 export PYTHONPATH := $(CURDIR):$(CURDIR)/gen
+# A run of the tests starts far more than a hundred processes: each would compile hundreds of modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 # The folders too: they change when a file goes.
 PROTOS := $(shell find protos -mindepth 1)
 
@@ -106,6 +108,7 @@ bench-events: .venv/.dev gen/crm.binpb ## writes, facts, releases, backups: besi
 
 clean: ## remove what was made, but not .data
 	rm -rf .venv gen .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -not -path './.data/*' -prune -exec rm -rf {} +
 
 # ---- files
 .venv/bin/python:
