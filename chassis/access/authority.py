@@ -22,7 +22,9 @@ from chassis.kernel.errors import CrmError, unauthenticated
 log = logging.getLogger("crm.access")
 FetchDirectory = Callable[[access_service_pb2.GetDirectoryRequest], Awaitable[access_service_pb2.GetDirectoryResponse]]
 FetchKeys = Callable[[], Awaitable[Mapping[str, bytes]]]
-REFRESH_SECONDS = 2.0
+# What changes is announced; who missed that finds it after this. Who knows nobody yet, for the organization is only coming up, asks more often.
+REFRESH_SECONDS, FIRST_SECONDS = 3.0, 0.5
+FORGED_SECONDS = 2.0
 # A key that is new is asked for when the first token of it comes; one that is old stays for as long as its tokens last, and a minute.
 KEYS_SECONDS = 10.0
 _ANSWERS = 20  # in which a refresh takes what changed: the directory with the first, the parts in as many as their size wants
@@ -73,7 +75,7 @@ class Authority:
         """Whether there are keys that were not known; a forged token costs at most one question in two seconds."""
         if monotonic() < getattr(self, "_keys_until", 0.0):
             return False
-        self._keys_until = monotonic() + REFRESH_SECONDS
+        self._keys_until = monotonic() + FORGED_SECONDS
         try:
             found = await self.fetch_keys()
         except CrmError as error:
@@ -108,11 +110,11 @@ class Authority:
         return found.revision > 0
 
     async def keep_fresh(self) -> None:
-        """Refresh when woken and every two seconds; runs until cancelled. Keeps the last directory while the organization is away."""
+        """Refresh when woken and every three seconds; runs until cancelled. Keeps the last directory while the organization is away."""
         while True:
-            await self.refresh()
+            held = await self.refresh()
             try:
-                async with asyncio.timeout(REFRESH_SECONDS):
+                async with asyncio.timeout(REFRESH_SECONDS if held else FIRST_SECONDS):
                     await self.changed.wait()
             except TimeoutError:
                 continue

@@ -35,7 +35,7 @@ from chassis.storage.records import Document
 log = logging.getLogger("crm.jobs")
 LOOK_SECONDS, TIDY_SECONDS = 0.5, 60.0
 # Where no job runs: one that was begun in another replica is found by looking.
-QUIET_SECONDS = 2.0
+QUIET_SECONDS = 2.5
 IDLE_SECONDS = 5.0
 LONGEST_WAIT = 2.0
 # While others ask, a batch takes about a moment and has at most so many rows, and the job rests twice as long as it took, at most so long.

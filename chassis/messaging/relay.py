@@ -29,7 +29,7 @@ log = logging.getLogger("crm.relay")
 NAME = "relay"
 BATCH = 500
 # Each commit wakes the relay of its own process. Those of other replicas are found by looking: often while there are any.
-IDLE_SECONDS, QUIET_SECONDS, OTHERS_SECONDS = 0.2, 0.8, 60.0
+IDLE_SECONDS, QUIET_SECONDS, OTHERS_SECONDS = 0.2, 1.0, 60.0
 KEEP_DAYS = 90
 # An acknowledgement that was lost on its way is missed after this; publishing once more does no harm.
 ACK_SECONDS = 3

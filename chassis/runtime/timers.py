@@ -30,7 +30,7 @@ Document = dict[str, Any]
 Fire = Callable[[Call, Document], Awaitable[None]]
 Prepare = Callable[[Call, Sequence[Document]], Awaitable[Fire]]
 # Another replica may have set a time that lies so near.
-LOOK_SECONDS = 0.8
+LOOK_SECONDS = 1.0
 # So long we believe to know how far the database's clock is from ours; before anything fires it is asked.
 CLOCK_SECONDS = 30.0
 BATCH = 100
@@ -57,10 +57,15 @@ class Timer:
     opened: bool = True
 
     @property
+    def index_name(self) -> str:
+        """What that index is called."""
+        return f"timer_{self.name}"
+
+    @property
     def index(self) -> IndexModel:
         """The index that the search for what is due stands on; it holds only records that have a timer."""
         kept = {**self.where, self.due: {"$exists": True}}
-        return IndexModel([(self.due, ASCENDING)], name=f"timer_{self.name}", partialFilterExpression=kept)
+        return IndexModel([(self.due, ASCENDING)], name=self.index_name, partialFilterExpression=kept)
 
     def is_due(self, record: Document, moment: datetime) -> bool:
         """Whether it is to fire; another hand may have moved or ended it since it was found."""
@@ -114,7 +119,7 @@ class Timers:
         """When the first record of a timer is due."""
         query = {**timer.where, timer.due: {"$exists": True}}
         rows = self.database[timer.store.resource].find(query, {"_id": 0, timer.due: 1}, comment="timers").sort(timer.due, ASCENDING)
-        found = await rows.hint(timer.index.document["name"]).limit(1).to_list()
+        found = await rows.hint(timer.index_name).limit(1).to_list()
         due: datetime | None = found[0][timer.due] if found else None
         return due
 
@@ -139,10 +144,7 @@ class Timers:
         waiting = {record_id for (name, record_id), (due, _) in self._again.items() if name == timer.name and due > time.monotonic()}
         query = {**timer.where, timer.due: {"$lte": moment}}
         rows = (
-            self.database[timer.store.resource]
-            .find(query, {"_id": 1}, comment="timers")
-            .sort(timer.due, ASCENDING)
-            .hint(timer.index.document["name"])
+            self.database[timer.store.resource].find(query, {"_id": 1}, comment="timers").sort(timer.due, ASCENDING).hint(timer.index_name)
         )
         found = [row["_id"] for row in await rows.limit(BATCH + len(waiting)).to_list() if row["_id"] not in waiting][:BATCH]
         # What failed before is tried alone, and last.

@@ -14,6 +14,7 @@ from google.protobuf.wrappers_pb2 import Int64Value, StringValue
 from chassis.access.authority import Authority
 from chassis.access.parts import Part
 from chassis.kernel.errors import CrmError
+from chassis.kernel.tasks import settle
 from services.organization.access import parts
 
 WORDS = Part("words", StringValue, lambda message: message.value.split(), list[str]())
@@ -185,3 +186,18 @@ async def test_parts_too_large_for_one_answer_come_in_several() -> None:
     await asyncio.wait_for(department.refresh(), 5)
     assert [[part.name for part in answer.parts] for answer in organization.sent] == [["number"], ["words"], []]
     assert department.directory.parts.get(letters) == parts.ENOUGH_BYTES + 1
+
+
+async def test_who_knows_nobody_yet_asks_again_soon() -> None:
+    organization = Organization()
+    organization.away = True
+    department = authority(organization)
+    fresh = asyncio.create_task(department.keep_fresh())
+    try:
+        await asyncio.sleep(0.2)
+        organization.away = False
+        async with asyncio.timeout(1.5):
+            while not department.directory.revision:
+                await asyncio.sleep(0.02)
+    finally:
+        await settle([fresh])
