@@ -40,6 +40,13 @@ repeats.SCRYPT_COST = 2**8
 ROOM = 6 * 2**30
 SHOWN = 10
 ROOT = Path(__file__).resolve().parent.parent
+# What takes a worker twenty seconds and more: whoever began such a file last would leave the other workers without any.
+LONG = frozenset((
+    "access_absent", "access_matrix", "access_numbers", "backup", "campaigns", "credentials", "doctor", "events_repair",
+    "events_survive_kills", "graph_connections", "graph_costs", "graph_edges", "import_outcomes", "last_administrator", "mail_addresses",
+    "mail_queue", "people_leave", "people_move", "personal_data_erasure", "positions", "rebuild", "rolling_release", "sign_in_doors",
+    "subscription_cursor", "timers", "up", "webhook_sender",
+))  # fmt: skip
 FOLDERS = ("chaos", "deploy", "e2e", "contract", "component", "unit", "audit")
 
 
@@ -56,9 +63,9 @@ def pytest_report_header() -> str:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What is marked `long` runs in long runs. Files that need an installation of their own come first, those that need none next, those of
-    the common one last: an installation that idles takes a quarter of a core from the others."""
+    the common one last: an installation that idles takes from the others. Of each of these the long ones come first."""
     common = {item.path for item in items if "crm" in getattr(item, "fixturenames", ())}
-    items.sort(key=lambda item: (_turn(item, common), FOLDERS.index(item.path.relative_to(ROOT).parts[1])))
+    items.sort(key=lambda item: (_turn(item, common), _stem(item) not in LONG, FOLDERS.index(item.path.relative_to(ROOT).parts[1])))
     if os.environ.get("CRM_TEST_LONG") == "1":
         return
     left = [item for item in items if item.get_closest_marker("long")]
@@ -72,6 +79,10 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
+
+
+def _stem(item: pytest.Item) -> str:
+    return item.path.stem.removeprefix("test_")
 
 
 def _turn(item: pytest.Item, common: set[Path]) -> int:

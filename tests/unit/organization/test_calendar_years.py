@@ -190,9 +190,9 @@ def test_an_appointment_makes_no_day_free(lines: str) -> None:
 
 def test_a_file_of_more_events_than_a_lifetime_has_holidays_is_refused_and_the_largest_is_read_soon() -> None:
     longest = [event("19000101", "29991231", "x")] * ics.MOST_EVENTS
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(ics.days_of(file(*longest), 2026)) == 365
-    assert time.perf_counter() - began < 10
+    assert time.process_time() - began < 10
     found = refusal(lambda: ics.days_of(file(*longest, event("20260101")), 2026))
     assert (found.code, "more than 2000 events" in found.message) == ("CALENDAR_FILE_UNREADABLE", True)
 
