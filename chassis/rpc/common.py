@@ -12,7 +12,7 @@ from chassis.access.caller import ALL, HIDDEN, Caller
 from chassis.access.explanation import Reason, explain
 from chassis.access.fields import kept_of, told
 from chassis.kernel.errors import Invalid, NotFound
-from chassis.rpc import audits, disclosure, facts, work
+from chassis.rpc import audits, cards, disclosure, facts, work
 from chassis.rpc.call import Call
 from chassis.rpc.collaboration import Collaborations
 from chassis.rpc.documents import to_message
@@ -26,8 +26,9 @@ _WRITE = 4
 
 
 def services(department: str, stores: Sequence[Records], collaborations: Collaborations) -> list[Service]:
-    """Explanations, histories, disclosures and open work of the records of these stores."""
-    return [explanations(stores, collaborations), histories(stores), disclosure.service(department, stores), work.service(stores)]
+    """Explanations, histories, disclosures, open work, cards and search of the records of these stores."""
+    beside = [disclosure.service(department, stores), work.service(stores), cards.service(stores)]
+    return [explanations(stores, collaborations), histories(stores), *beside]
 
 
 def explanations(stores: Sequence[Records], collaborations: Collaborations) -> Service:

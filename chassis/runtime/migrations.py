@@ -15,6 +15,7 @@ from pymongo import UpdateOne
 
 from chassis.kernel.clock import now
 from chassis.kernel.errors import Conflict
+from chassis.kernel.terms import EDITION
 from chassis.rpc.call import Call
 from chassis.storage.client import Database
 from chassis.storage.records import Document, Records
@@ -34,15 +35,16 @@ class Migration:
 
 
 def rederiving(stores: Iterable[Records]) -> list[Migration]:
-    """A step for each store that keeps derived fields of an edition: they are reckoned anew where they were reckoned by an earlier one."""
+    """A step for each store that keeps derived fields of an edition, or terms by which its records are found: they are reckoned anew where they were reckoned by an earlier one."""
 
     def step(store: Records) -> Migration:
         async def run(own_call: OwnCall) -> int:
             return await page_by_page(store, own_call, partial(_rederive, store))
 
-        return Migration(f"{store.resource}.derived-{store.edition}", run)
+        found_by = f"-terms-{EDITION}" if store.searched else ""
+        return Migration(f"{store.resource}.derived-{store.edition}{found_by}", run)
 
-    return [step(store) for store in stores if store.edition]
+    return [step(store) for store in stores if store.edition or store.searched]
 
 
 async def migrate(database: Database, steps: Sequence[Migration], own_call: OwnCall, *, again: bool = False) -> None:

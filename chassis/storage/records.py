@@ -36,6 +36,8 @@ from chassis.storage.ownership import OWNER_FIELDS
 from chassis.storage.pages import Page, cut, rows_by_key
 from chassis.storage.personal import SUBJECT_ERASED, open_documents, quiet, subject_of
 from chassis.storage.questions import Questions
+from chassis.storage.terms import INDEX as BY_TERMS
+from chassis.storage.terms import TERMS, terms_of
 
 Document = dict[str, Any]
 
@@ -82,6 +84,7 @@ class Records(Questions):
         self.copies = Copies.of(self.contract, self.customer_key)
         self.archivable = "archive_time" in self.descriptor.fields_by_name
         self.work = frozenset(self.contract.traits.work)
+        self.searched = self.contract.searched
 
     def _customer_key(self) -> str:
         """The field that names a record's customer; "" where there is none, or where no owner decides scope."""
@@ -154,6 +157,18 @@ class Records(Questions):
         query = {"$and": [{"_id": {"$in": list(dict.fromkeys(ids))}}, opening.filter()]}
         cursor = call.database[self.resource].find(query, self._projection(opening, fields), max_time_ms=call.milliseconds_left)
         return {document["_id"]: document for document in await self.shown(call, opening, await cursor.to_list())}
+
+    async def found_as(self, call: Call, ids: Iterable[str]) -> dict[str, Document]:
+        """Those of the ids that exist within reach, by the id asked for: the records that count in their place."""
+        return await self.batch_get(call, ids)
+
+    def in_search(self) -> Document:
+        """The filter of what a search looks at: what is in use."""
+        return {"archive_time": None} if self.archivable else {}
+
+    def leads_on(self, document: Document) -> bool:
+        """Whether another record counts in place of this one."""
+        return False
 
     async def shown(self, call: Call, opening: Opening, rows: list[Document]) -> list[Document]:
         """Stored rows as the caller gets them; what is not shown is not even decrypted. Notes in the call which contracts showed what."""
@@ -305,11 +320,14 @@ class Records(Questions):
         return after
 
     def complete(self, call: Call, document: Document) -> None:
-        """Set what is stored beside the contract's fields: what personal fields are found by, what amounts sort by, what `derive` adds."""
+        """Set what is stored beside the contract's fields: what personal fields are found by, what amounts sort by, by what it is found,
+        what `derive` adds."""
         if self.sealed:
             document["blind"] = {name: self.blind(call, name, document[name]) for name in self.sealed if document.get(name)}
         if self._amounts:
             document[BY_CURRENCY] = {name: order_key(document.get(name)) for name in self._amounts}
+        if self.searched:
+            document[TERMS] = terms_of(call, self.searched, document)
         self.derive(call, document)
 
     def blind(self, call: Call, name: str, value: str) -> str:
@@ -346,7 +364,8 @@ class Records(Questions):
         unique = list(self._unique_paths().values())
         held = [IndexModel([("owner_id", ASCENDING), ("state", ASCENDING)], name="by_holder")] if self.work else []
         merged = [index_of_alias(name) for name in self.named_customers]
-        return [*indexes_of(self.descriptor, self.sorts, self.parents, OWNER_FIELDS, unique), *merged, *held, *self.extra_indexes]
+        found = [BY_TERMS] if self.searched else []
+        return [*indexes_of(self.descriptor, self.sorts, self.parents, OWNER_FIELDS, unique), *merged, *held, *found, *self.extra_indexes]
 
     @property
     def duplicate_codes(self) -> dict[str, tuple[str, str]]:
