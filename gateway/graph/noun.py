@@ -231,6 +231,8 @@ _WORDS = {
     "filter": "Which ones; all that you may see when not given.",
     "order_by": "In which order.",
     "query": "What to look for.",
+    "kinds": "Of which kinds; of all when not given.",
+    "archived": "Also what is out of use.",
     "customer_id": "Id of the customer.",
     "action": 'What is to be done, e.g. "update".',
     "field": "A field of the record; the record as a whole when not given.",
