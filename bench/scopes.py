@@ -20,10 +20,11 @@ from typing import Any
 from pymongo.errors import ExecutionTimeout, PyMongoError
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
-from bench.million import SCOPES, caller, directory, load, some_customers
+from bench.million import OPEN, SCOPES, caller, directory, load, some_customers
 from chassis.rpc.call import Call
 from chassis.storage.changes import Changes
 from chassis.storage.client import Database, connect
+from chassis.storage.finding import Finder
 from cli.engines import free_port, start_mongo
 from cli.words import say
 from services.customer.customers.store import Customers
@@ -102,12 +103,13 @@ class Questions:
 
     def __init__(self, database: Database, recorder: Recorder, store: Customers | None = None) -> None:
         self.database, self.recorder, self.store, self.directory = database, recorder, store or Customers(), directory()
+        self.finder = Finder([self.store])
 
     def call(self, scope: str, working: tuple[str, ...]) -> Call:
         """A call as the server makes it."""
         person = caller(scope)
         customers = {person.person_id: working} if working else {}
-        made = Call(person, self.directory, self.database, Changes(self.database), customers=customers, seal="s")
+        made = Call(person, self.directory, self.database, Changes(self.database, vault=OPEN), customers=customers, seal="s")
         made.deadline = time.monotonic() + SECONDS
         return made
 
@@ -152,7 +154,7 @@ class Questions:
             for order in ("CREATE_TIME_DESC", "NAME_ASC"):
                 yield f"{words}, {order}", lambda call, c=criteria, o=order: store.page(call, c, o)
         for question in SEARCHES:
-            yield f"search {question}", lambda call, q=question: store.search(call, q, 20)
+            yield f"search {question}", lambda call, q=question: self.finder.find(call, q)
 
     async def _second(self, call: Call) -> None:
         first = await self.store.page(call)

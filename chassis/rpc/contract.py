@@ -11,15 +11,40 @@ from types import ModuleType
 from typing import Any
 
 import crm
+from buf.validate import validate_pb2
 from crm.common.v1 import annotations_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
 
+from chassis.kernel import terms
 from chassis.kernel.pages import Sort
 from chassis.rpc.documents import enum_names, snake, traits
 
 # Where stores keep by what amounts sort.
 BY_CURRENCY = "by_currency"
+_LONG = 400  # characters from which on a text has paragraphs
+_FOUND_BY = {
+    annotations_pb2.FORM_PHONE: terms.PHONE, annotations_pb2.FORM_EMAIL: terms.MAIL, annotations_pb2.FORM_TAX_NUMBER: terms.CODE,
+    annotations_pb2.FORM_PARAGRAPHS: terms.TEXT,
+}  # fmt: skip
 _ROOTS = tuple(dict.fromkeys(Path(one).resolve() for one in crm.__path__))  # one folder may be on the path twice
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A field by which records are found: how (chassis/kernel/terms.py), and with what its terms begin. A personal one's are blind."""
+
+    name: str
+    kind: str
+    tag: str
+    personal: bool
+
+    @classmethod
+    def of(cls, field: FieldDescriptor) -> Searched:
+        """What the contract makes of a field: by its form; codes are those of which no two records have the same."""
+        mark, most = traits(field), field.GetOptions().Extensions[validate_pb2.field].string.max_len
+        is_code = bool(mark.unique) or field.name == "source_key"
+        kind = _FOUND_BY.get(mark.form) or (terms.CODE if is_code else terms.TEXT if most >= _LONG else terms.NAME)
+        return cls(field.name, kind, str(field.number), mark.personal)
 
 
 @dataclass(frozen=True)
@@ -154,6 +179,17 @@ class Contract:
     def edges(self) -> dict[str, str]:
         """Name of each edge that follows from a reference → the field that holds the id or ids."""
         return edges_of(self.record)
+
+    @cached_property
+    def searched(self) -> tuple[Searched, ...]:
+        """The fields by which records are found, what a record is called by first."""
+        found = [Searched.of(field) for field in self.record.fields if traits(field).searched]
+        return tuple(sorted(found, key=lambda one: one.name != self.traits.card.title))
+
+    @cached_property
+    def leads(self) -> tuple[str, ...]:
+        """Fields that name records which are found by this one's texts too."""
+        return tuple(field.name for field in self.record.fields if traits(field).finds)
 
     @property
     def owned(self) -> bool:

@@ -85,6 +85,8 @@ def refusal_of(error: grpc.aio.AioRpcError, department: str) -> CrmError:
     """The refusal that a failed call carries; Unavailable when the department did not answer."""
     if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED):
         return Unavailable(department, timeout=error.code() is grpc.StatusCode.DEADLINE_EXCEEDED)
+    if error.code() is grpc.StatusCode.UNIMPLEMENTED:  # a replica of an earlier build: the next one may know the method
+        return Unavailable(department, timeout=False)
     if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in (error.details() or ""):
         return Invalid(
             "the answer would be larger than 4 MB; ask for smaller pages (first) or fewer fields", code="ANSWER_TOO_LARGE", field="first"

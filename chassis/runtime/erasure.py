@@ -30,6 +30,7 @@ from chassis.storage.client import Database
 from chassis.storage.encryption import VAULT, Vault, seal
 from chassis.storage.personal import ERASED_NAME, SUBJECT_ERASED, context_of, subject_of
 from chassis.storage.records import Records
+from chassis.storage.terms import TERMS
 
 log = logging.getLogger("crm.erasure")
 SOURCE = "customer"
@@ -64,7 +65,7 @@ async def forget(database: Database, changes: Changes, stores: Sequence[Records]
         for name in naming_fields(store.descriptor):
             found = without(name, store.marks[name]) if name in store.marks else {}
             changes.write(store.resource, UpdateMany({**query, name: {"$exists": True}}, {"$set": {name: ERASED_NAME}, **found}))
-        changes.write(store.resource, UpdateMany(query, {"$set": {SUBJECT_ERASED: True}, "$unset": {"blind": ""}}))
+        changes.write(store.resource, UpdateMany(query, {"$set": {SUBJECT_ERASED: True}, "$unset": {"blind": "", TERMS: ""}}))
     answers = {"$set": {"erased": customer_id, "hash": ""}, "$unset": {"response": ""}}
     changes.write(REQUESTS, UpdateMany({"customer_ids": customer_id}, answers))
     forget_customer(changes, customer_id)

@@ -16,6 +16,7 @@ from pymongo import UpdateOne
 from chassis.kernel import parts
 from chassis.kernel.clock import now
 from chassis.kernel.errors import Conflict
+from chassis.kernel.terms import EDITION
 from chassis.rpc.call import Call
 from chassis.storage.client import Database
 from chassis.storage.records import Document, Records
@@ -35,16 +36,18 @@ class Migration:
 
 
 def rederiving(stores: Iterable[Records]) -> list[Migration]:
-    """A step for each store that keeps derived fields of an edition, or terms of texts: they are reckoned anew where they were reckoned by an
-    earlier one."""
+    """A step for each store that keeps derived fields of an edition, parts of texts, or terms by which its records are found: they are
+    reckoned anew where they were reckoned by an earlier one."""
 
     def step(store: Records) -> Migration:
         async def run(own_call: OwnCall) -> int:
             return await page_by_page(store, own_call, partial(_rederive, store))
 
-        return Migration(f"{store.resource}.derived-{store.edition}{f'-{parts.EDITION}' if store.marks else ''}", run)
+        by_parts = f"-{parts.EDITION}" if store.marks else ""
+        by_terms = f"-terms-{EDITION}" if store.searched else ""
+        return Migration(f"{store.resource}.derived-{store.edition}{by_parts}{by_terms}", run)
 
-    return [step(store) for store in stores if store.edition or store.marks]
+    return [step(store) for store in stores if store.edition or store.marks or store.searched]
 
 
 async def migrate(database: Database, steps: Sequence[Migration], own_call: OwnCall, *, again: bool = False) -> None:

@@ -19,13 +19,12 @@ from pymongo import ASCENDING, IndexModel
 from chassis.access.caller import READ, Reach, refused
 from chassis.access.contracts import Opening
 from chassis.access.fields import kept_of
+from chassis.kernel import parts
 from chassis.kernel.criteria import Criteria
 from chassis.kernel.errors import Conflict, Invalid, NotAllowed, NotFound, stale
 from chassis.kernel.ids import new_id
 from chassis.kernel.money import order_key
 from chassis.kernel.pages import Sort, filter_after, fingerprint, size_of
-from chassis.kernel.parts import PLAIN, TERMS
-from chassis.kernel.parts import stored as terms_of
 from chassis.messaging.envelope import encode
 from chassis.rpc.call import Call
 from chassis.rpc.contract import BY_CURRENCY, contract_of
@@ -38,6 +37,8 @@ from chassis.storage.ownership import OWNER_FIELDS
 from chassis.storage.pages import Page, cut, rows_by_key
 from chassis.storage.personal import SUBJECT_ERASED, open_documents, quiet, subject_of
 from chassis.storage.questions import Questions
+from chassis.storage.terms import INDEX as BY_TERMS
+from chassis.storage.terms import TERMS, terms_of
 
 Document = dict[str, Any]
 
@@ -85,6 +86,7 @@ class Records(Questions):
         self.copies = Copies.of(self.contract, self.customer_key)
         self.archivable = "archive_time" in self.descriptor.fields_by_name
         self.work = frozenset(self.contract.traits.work)
+        self.searched = self.contract.searched
 
     def _customer_key(self) -> str:
         """The field that names a record's customer; "" where there is none, or where no owner decides scope."""
@@ -157,6 +159,18 @@ class Records(Questions):
         query = {"$and": [{"_id": {"$in": list(dict.fromkeys(ids))}}, opening.filter()]}
         cursor = call.database[self.resource].find(query, self._projection(opening, fields), max_time_ms=call.milliseconds_left)
         return {document["_id"]: document for document in await self.shown(call, opening, await cursor.to_list())}
+
+    async def found_as(self, call: Call, ids: Iterable[str]) -> dict[str, Document]:
+        """Those of the ids that exist within reach, by the id asked for: the records that count in their place."""
+        return await self.batch_get(call, ids)
+
+    def in_search(self) -> Document:
+        """The filter of what a search looks at: what is in use."""
+        return {"archive_time": None} if self.archivable else {}
+
+    def leads_on(self, document: Document) -> bool:
+        """Whether another record counts in place of this one."""
+        return False
 
     async def shown(self, call: Call, opening: Opening, rows: list[Document]) -> list[Document]:
         """Stored rows as the caller gets them; what is not shown is not even decrypted. Notes in the call which contracts showed what."""
@@ -311,15 +325,17 @@ class Records(Questions):
         return after
 
     def complete(self, call: Call, document: Document) -> None:
-        """Set what is stored beside the contract's fields: what personal fields and parts of texts are found by, what amounts sort by, what
-        `derive` adds."""
+        """Set what is stored beside the contract's fields: what personal fields, parts of texts and the record are found by, what amounts
+        sort by, what `derive` adds."""
         if self.sealed:
             document["blind"] = {name: self.blind(call, name, document[name]) for name in self.sealed if document.get(name)}
         if self._amounts:
             document[BY_CURRENCY] = {name: order_key(document.get(name)) for name in self._amounts}
         if self.marks:
-            document.pop(TERMS, None), document.pop(PLAIN, None)
-            document |= terms_of(document, self.marks)
+            document.pop(parts.TERMS, None), document.pop(parts.PLAIN, None)
+            document |= parts.stored(document, self.marks)
+        if self.searched:
+            document[TERMS] = terms_of(call, self.searched, document)
         self.derive(call, document)
 
     def blind(self, call: Call, name: str, value: str) -> str:
@@ -356,10 +372,11 @@ class Records(Questions):
         unique = list(self._unique_paths().values())
         held = [IndexModel([("owner_id", ASCENDING), ("state", ASCENDING)], name="by_holder")] if self.work else []
         merged = [index_of_alias(name) for name in self.named_customers]
-        parts = [IndexModel([(TERMS, ASCENDING)], name=f"by_{TERMS}")] if self.marks else []
+        by_parts = [IndexModel([(parts.TERMS, ASCENDING)], name=f"by_{parts.TERMS}")] if self.marks else []
+        found = [*by_parts, *([BY_TERMS] if self.searched else [])]
         standard = indexes_of(self.descriptor, self.sorts, self.parents, OWNER_FIELDS, unique)
         hung = indexes_back([one for one in self.contract.backs if one not in (*self.parents, *OWNER_FIELDS)], self.sorts)
-        return [*standard, *hung, *merged, *held, *parts, *self.extra_indexes]
+        return [*standard, *hung, *merged, *held, *found, *self.extra_indexes]
 
     @property
     def duplicate_codes(self) -> dict[str, tuple[str, str]]:

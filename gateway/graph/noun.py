@@ -232,6 +232,7 @@ _WORDS = {
     "order_by": "In which order.",
     "archived": "Whether archived ones are shown; they are not when not given, but where the filter asks for archiveTime.",
     "query": "What to look for.",
+    "kinds": "Of which kinds; of all when not given.",
     "customer_id": "Id of the customer.",
     "action": 'What is to be done, e.g. "update".',
     "field": "A field of the record; the record as a whole when not given.",

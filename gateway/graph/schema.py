@@ -17,7 +17,7 @@ from chassis.kernel.errors import unauthenticated
 from chassis.rpc import contract
 from gateway.departments.errors import field_error
 from gateway.departments.loaders import load_record
-from gateway.graph import access, attachments, disclosure, jobs, judged, nodes, presence, sizes, suite
+from gateway.graph import access, attachments, disclosure, jobs, judged, nodes, presence, search, sizes, suite
 from gateway.graph.contract import CONFIG, finish_all
 from gateway.graph.edges import of_contract
 from gateway.graph.judged import by
@@ -52,6 +52,7 @@ def build(extensions: Sequence[Callable[[], SchemaExtension]] = ()) -> strawberr
         **disclosure.queries(),
         **jobs.queries(),
         **attachments.queries(),
+        **search.queries(),
     }
     for module in special:
         queries |= getattr(module, "queries", dict)()

@@ -62,8 +62,9 @@ async def test_no_answer_of_the_graph_holds_a_word_of_a_record_out_of_reach(prob
 
 
 def _walks() -> list[str]:
-    """Every list of the graph with what leads on from its records: edges to one together, each edge to many alone."""
-    schema, found = shared_schema()._schema, []
+    """Every list of the graph with what leads on from its records: edges to one together, each edge to many alone; and the search."""
+    schema = shared_schema()._schema
+    found = ['{ search(query: "canary", first: 50, archived: true) { hits { card { title subtitle } matched { before match after } } } }']
     for name, field in (schema.query_type.fields if schema.query_type else {}).items():
         kind = _node(field)
         if kind is None:
@@ -139,6 +140,7 @@ COMPOSED = {
     "attachment": "GetAttachment", **{f"attachment{verb}": f"{verb}Attachment" for verb in ("Begin", "Replace", "Complete", "Archive", "Restore")},
     "attachmentDownload": "CreateDownload",
     "workingTime": "GetWorkingTime", "workCalendarMonth": "GetCalendarMonth",
+    "search": "Search", "recordCards": "BatchDescribeRecords",
 }  # fmt: skip
 
 

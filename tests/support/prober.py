@@ -25,6 +25,8 @@ WAVE = 20
 FAULTS = frozenset(("INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED"))
 DENIED = frozenset(("NOT_ALLOWED", "NOT_FOUND"))
 UNSEEN = DENIED | {"REFERENCE_NOT_FOUND"}  # of a command that names a record which the new one would hang on
+# By what every record of a kind is found.
+SOUGHT = {**dict.fromkeys(("customers", "contacts", "opportunities", "tickets", "campaigns"), "canary"), "people": "人"}
 # What no person asks for a record: who asks without a right is refused, whoever has one gets on.
 OPEN: dict[str, dict[str, Any]] = {
     "ListSigningKeys": {}, "IssueServiceToken": {"service": "nobody", "secret": "x" * 20}, "GetDirectory": {}, "ListGrants": {},
@@ -238,6 +240,28 @@ class Prober:
             )
         ]
 
+    async def among(self, department: str, method: MethodDescriptor, role: str, resource: str) -> Cases:
+        """A record among records of other kinds: found by a word that stands in it, or described."""
+        slots, records = self.matrix.relations(role, resource), self.matrix.records[resource]
+        if method.name == "Search":
+            _, answer = await self.ask(department, method, role, {"query": SOUGHT[resource], "resources": [resource], "page_size": 50})
+            found = {hit.card.record_id for hit in answer.hits} if answer else set()
+        else:
+            keys = [{"resource": resource, "record_id": records[slot]["id"]} for slot in slots]
+            _, answer = await self.ask(department, method, role, {"keys": keys})
+            found = {one.card.record_id for one in answer.records} if answer else set()
+        everywhere = self.matrix.granted(role, "records", "read")
+        return [
+            Case(
+                method.name,
+                role,
+                f"{resource} {slot}",
+                everywhere and self.matrix.may(role, resource, "read", slot),
+                records[slot]["id"] in found,
+            )
+            for slot in slots
+        ]
+
     async def disclosed(self, department: str, method: MethodDescriptor, role: str) -> Cases:
         """What is kept of a customer, and who read it: for whom the right reaches everything, however far they reach otherwise."""
         customer = self.matrix.records["customers"]["NONE"]["id"]
@@ -261,7 +285,8 @@ class Prober:
                     continue  # it names their resource: asked by `attached`
                 if parents or not (method.name.startswith("Get") or method.name in OPEN):
                     asking.append((department, method, fields))
-            history = next(one for one in methods if one.name == "ListRecordHistory")
+            history, search = (next(one for one in methods if one.name == name) for name in ("ListRecordHistory", "Search"))
+            asking.append((department, search, {"query": "canary", "page_size": 50, "archived": True}))
             for resource in {store.resource for store in self.crm.suite[department].stores} & set(self.matrix.records):
                 for record in self.matrix.records[resource].values():
                     asking.append((department, history, {"resource": resource, "record_id": record["id"], "page_size": 50}))
@@ -319,6 +344,12 @@ class Prober:
                 for one in kept
                 for slot in self.matrix.relations(role, one)
             ]
+        if method.containing_service.name == "RecordService":
+            own = [
+                store.resource for store in self.crm.suite[department].stores if store.resource in self.matrix.records and store.searched
+            ]
+            kinds = [one for one in own if one in SOUGHT or name != "Search"]
+            return [(0, partial(self.among, department, method, role, one)) for one in kinds]
         if name in ("ListRecordHistory", "ExplainAccess"):
             own = [store.resource for store in self.crm.suite[department].stores if store.resource in self.matrix.records]
             return [

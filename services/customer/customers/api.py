@@ -13,6 +13,7 @@ from chassis.rpc.documents import to_message
 from chassis.rpc.handlers import answer
 from chassis.rpc.noun import Noun, handler
 from chassis.rpc.service import Service
+from chassis.storage.finding import Finder
 from chassis.storage.records import Records
 from services.customer.customers import actions, erasure, model
 from services.customer.customers.store import Customers
@@ -26,11 +27,12 @@ def service(customers: Customers, hanging: Sequence[Records]) -> Service:
         partial(actions.place, customers),
         permitted=partial(actions.permitted, customers),
     )
+    finder = Finder([customers, *hanging])
 
     @handler
     async def search(call: Call, request: Any) -> Any:
-        found = await customers.search(call, request.query, request.page_size)
-        return customer_service_pb2.SearchCustomersResponse(customers=[to_message(hit, customers.descriptor) for hit in found])
+        found = await finder.find(call, request.query, resources=[customers.resource], size=request.page_size)
+        return customer_service_pb2.SearchCustomersResponse(customers=[to_message(hit.document, customers.descriptor) for hit in found])
 
     @handler
     async def get(call: Call, request: Any) -> Any:

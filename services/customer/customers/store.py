@@ -1,48 +1,31 @@
-"""Customers in MongoDB, and their search by stored terms."""
+"""Customers in MongoDB."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from crm.customer.v1 import customer_pb2
 from pymongo import ASCENDING, IndexModel, UpdateMany
 
-from chassis.access.caller import READ
-from chassis.access.contracts import Opening
 from chassis.rpc.call import Call
 from chassis.storage.ownership import OWNER_FIELDS
 from chassis.storage.records import Records
-from services.customer.customers import terms
 from services.customer.customers.model import meanwhile
 
 Document = dict[str, Any]
-CONTACTS = "contacts"
-_CANDIDATES = 200
 LONGEST_LINE = 50
-
-
-def stored(call: Call, term: str) -> str:
-    """A term as it is kept: what is personal is blind."""
-    return term[0] + call.vault.blind(f"term:{term}") if term[0] in terms.BLIND else term
-
-
-def sought(call: Call, term: str) -> Any:
-    """What finds a term: a personal one is found whole, every other one by its beginning."""
-    return stored(call, term) if term[0] in terms.BLIND else {"$regex": f"^{re.escape(term)}"}
 
 
 class Customers(Records):
     """Companies and persons."""
 
-    edition = terms.EDITION
+    edition = 3
 
     def __init__(self) -> None:
         super().__init__(
             customer_pb2.Customer,
             indexes=[
-                IndexModel([("search_terms", ASCENDING)], name="by_search_terms"),
                 IndexModel([("merged_into_id", ASCENDING)], name="by_merged_into_id", sparse=True),
             ],
         )
@@ -96,9 +79,19 @@ class Customers(Records):
             found += level
         return found
 
-    def derive(self, call: Call, document: Document) -> None:
-        """Keep the search terms; those of personal fields are blind."""
-        document["search_terms"] = [stored(call, term) for term in terms.of_customer(document)]
+    async def found_as(self, call: Call, ids: Iterable[str]) -> dict[str, Document]:
+        """Those of the ids that exist within reach, by the id asked for: of each that is part of another customer that one."""
+        asked = list(ids)
+        found, leads = await self.with_survivors(call, asked)
+        return {identity: found[one] for identity in asked if (one := leads.get(identity, identity)) in found}
+
+    def in_search(self) -> Document:
+        """The filter of what a search looks at: what is in use, and what is part of that."""
+        return {"$or": [{"archive_time": None}, {"merged_into_id": {"$ne": None}}]}
+
+    def leads_on(self, document: Document) -> bool:
+        """Whether it is part of another one."""
+        return bool(document.get("merged_into_id"))
 
     def project(self, call: Call, before: Document | None, after: Document) -> None:
         """Contacts and notes follow their customer's owner."""
@@ -106,56 +99,6 @@ class Customers(Records):
             owner = {name: after.get(name) for name in OWNER_FIELDS}
             for collection in ("contacts", "notes", "customer_merges"):
                 call.changes.write(collection, UpdateMany({"customer_id": after["_id"]}, {"$set": owner}))
-
-    async def search(self, call: Call, question: str, size: int) -> list[Document]:
-        """Hits, the best first: equal names, then names that begin with the question, then the rest, shorter names first."""
-        if call.limits(self.resource).get("name", READ) < READ:  # hits are ranked by their names
-            return []
-        secret = tuple(letter for name, letter in terms.LETTERS.items() if call.limits(self.resource).get(name, READ) < READ)
-        needs = [[term for term in alternatives if not term.startswith(secret)] for alternatives in terms.of_question(question)]
-        if not needs or not all(needs):  # by a field that the caller does not get, nothing is found
-            return []
-        opening = self.opening(call)
-        whole = {"$and": [{"search_terms": terms.exact(question)}, opening.filter(("name",))]}
-        found: dict[str, Document] = {}
-        beside = {"$and": [{"_id": {"$in": await self._by_contacts(call, needs)}}, opening.filter(("name",))]}
-        for wanted in (whole, self._ways(call, opening, needs), beside):  # a whole name is never lost among those that begin alike
-            cursor = call.database[self.resource].find({**wanted, "archive_time": None}, {"search_terms": 0}).limit(_CANDIDATES)
-            found |= {document["_id"]: document async for document in cursor.max_time_ms(call.milliseconds_left)}
-        asked = terms.normalized(question).strip()
-
-        def rank(document: Document) -> tuple[int, int, str]:
-            name = terms.normalized(document["name"])
-            return (0 if name == asked else 1 if name.startswith(asked) else 2 if asked in name else 3, len(name), document["_id"])
-
-        return await self.shown(call, opening, sorted(found.values(), key=rank)[: size or 20])
-
-    async def _by_contacts(self, call: Call, needs: list[list[str]]) -> list[str]:
-        """The customers at whom somebody is found: what the telephone shows, or a letter is signed with. Only contacts that the caller may
-        read, by fields that they get."""
-        if not call.directory.allows(call.caller, CONTACTS, "read"):
-            return []
-        limits = call.limits(CONTACTS)
-        letters = {**terms.LETTERS, "name": "cwx"}
-        secret = tuple(letter for name, several in letters.items() for letter in several if limits.get(name, READ) < READ)
-        asked = [[term for term in alternatives if not term.startswith(secret)] for alternatives in needs]
-        if not all(asked):
-            return []
-        found = [{"$or": [{"search_terms": sought(call, term)} for term in alternatives]} for alternatives in asked]
-        reach = call.reach(CONTACTS, "read", "customer_id").filter()
-        query = {"$and": [*found, {"archive_time": None}, *([reach] if reach else [])]}
-        rows = call.database[CONTACTS].find(query, {"customer_id": 1}).limit(_CANDIDATES).max_time_ms(call.milliseconds_left)
-        return list(dict.fromkeys([row["customer_id"] async for row in rows]))
-
-    def _ways(self, call: Call, opening: Opening, needs: list[list[str]]) -> Document:
-        """The filter of a search. What a contract shows is found by the fields that it shows, and hits are ranked by their names."""
-        ways: list[Document] = []
-        for part in opening.parts():
-            asked = [[term for term in alternatives if part.all_show(terms.FIELDS.get(term[0], "name"))] for alternatives in needs]
-            if part.all_show("name") and all(asked):
-                found = [{"$or": [{"search_terms": sought(call, term)} for term in alternatives]} for alternatives in asked]
-                ways.append({"$and": [*found, part.filter()]})
-        return {"$or": ways} if ways else {"_id": {"$in": []}}
 
     async def levels_below(self, call: Call, customer_id: str, deepest: int) -> int:
         """How many levels stand below a customer; counts no further than `deepest`."""

@@ -50,6 +50,7 @@ def edit(scope: str, *more: str) -> dict[str, str]:
 # What everybody may.
 PERSON: Rights = {
     "organization set-up": read(ALL), "sales set-up": read(ALL), "knowledge": read(ALL), "grants": read(ALL), "histories": read(ALL),
+    "records": read(ALL),
     "people": {"read": ALL, "password": OWN, "absence": OWN}, "personal": read(OWN, "update"), "explanations": read(OWN),
     "jobs": read(OWN, "create", "update"),
     "attachments": read(ALL, "update"),  # what somebody may is their right to the record
@@ -126,7 +127,7 @@ SERVICES: dict[str, Rights] = {
 }  # fmt: skip
 EVERY_DEPARTMENT: Rights = {"directory": read(ALL), "checkpoints": rights(ALL, "record"), "facts": read(ALL, "republish")}
 TOOL: Rights = {
-    "grants": read(ALL), "explanations": read(ALL), "histories": read(ALL), "directory": read(ALL), "audits": read(ALL), "checkpoints": read(ALL),
-    "attachments": read(ALL, "update"),
+    "grants": read(ALL), "explanations": read(ALL), "histories": read(ALL), "records": read(ALL), "directory": read(ALL), "audits": read(ALL),
+    "checkpoints": read(ALL), "attachments": read(ALL, "update"),
     "jobs": read(ALL, "create", "update", "rebuild"), "signing_keys": rights(ALL, "rotate"), "parked_events": read(ALL, "retry", "drop", "reconcile"),
 }  # fmt: skip

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.customer.customers.terms import MOST_TERMS, normalized, of_customer, of_question
+from chassis.kernel.terms import CODE, LETTERS, MAIL, MOST_NEEDS, MOST_TERMS, NAME, PHONE, TEXT, normalized, of_question, of_text
 
 CHINESE = st.text(st.characters(min_codepoint=0x4E00, max_codepoint=0x9FA5), min_size=2, max_size=24)
 
 
-def finds(question: str, **customer: Any) -> bool:
-    """What the store's query means: every need by one of its alternatives, as the beginning of a stored term."""
-    stored = of_customer(customer)
-    needs = of_question(question)
-    return bool(needs) and all(any(term.startswith(start) for start in alternatives for term in stored) for alternatives in needs)
+KINDS = {"name": NAME, "phone": PHONE, "email": MAIL, "tax_number": CODE, "number": CODE, "body": TEXT}
+
+
+def finds(question: str, **record: str) -> bool:
+    """What a store's query means: every need of a way by one of its alternatives, as the beginning of a stored term."""
+    country = record.get("country_code", "")
+    stored = {name: of_text(KINDS[name], value, country=country) for name, value in record.items() if name in KINDS}
+
+    def has(term: str) -> bool:
+        return any(term[0] in LETTERS[KINDS[name]] and one.startswith(term) for name, terms in stored.items() for one in terms)
+
+    return any(all(any(map(has, need)) for need in way) for way in of_question(question))
 
 
 @given(CHINESE, st.data())
@@ -38,8 +43,8 @@ def test_other_characters_do_not_find_it(name: str, other: str) -> None:
 @given(st.text(min_size=1, max_size=60))
 @settings(max_examples=200, deadline=None)
 def test_any_text_can_be_stored_and_asked(text: str) -> None:
-    assert len(of_customer({"name": text, "phone": text, "email": text, "tax_number": text})) <= MOST_TERMS
-    assert len(of_question(text)) <= 6
+    assert all(len(of_text(kind, text)) <= MOST_TERMS for kind in (NAME, PHONE, MAIL, CODE))
+    assert all(len(way) <= MOST_NEEDS for way in of_question(text))
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,16 @@
-"""Words of a text for search: characters and their bigrams for Chinese, words and numbers for the rest; and BM25. Pure.
+"""Words of a long text: characters and their pairs for Chinese, words and numbers for the rest. Pure.
 
-Character bigrams rank as well as word segmentation on Chinese questions at a tenth of the time (measured, see docs/adr).
+Pairs of characters rank as well as word segmentation on Chinese questions at a tenth of the time (measured, see docs/adr).
 """
 
 from __future__ import annotations
 
-import math
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping
 
 from chassis.kernel.chinese import HAN, simplified
 from chassis.kernel.text import folded
 
-# Raised by one when terms change: a migration reckons those of stored articles anew.
-EDITION = 2
+MOST_WORDS = 4000
 _TOKEN = re.compile(rf"(?P<han>[{HAN}]+)|(?P<word>[^\W\d_{HAN}]+)|(?P<number>\d+)")
 _HAN = re.compile(f"[{HAN}]")
 _JOINT = re.compile(r"[\s\-_./]?")
@@ -27,12 +23,10 @@ _ENGLISH = (
     "where which who why will with would you your"
 )
 _STOP = frozenset(_ENGLISH.split())
-K1, B = 1.2, 0.75
-MOST_TERMS = 4000
 
 
 def words(text: str) -> list[str]:
-    """Terms in order: of Chinese every character and every pair of neighbours; of the rest words (English ones without their commonest
+    """Words in order: of Chinese every character and every pair of neighbours; of the rest words (English ones without their commonest
     endings) and numbers, those that stand together joined too, so that iPhone 15 meets iPhone15, and E-1024 E1024."""
     found: list[str] = []
     for run in _runs(text):
@@ -43,13 +37,24 @@ def words(text: str) -> list[str]:
 def asked(question: str) -> tuple[list[str], list[str]]:
     """(what to look for first, what to look for when that is nowhere): words and pairs of what a question is about; then single characters.
     Where a question has nothing but question words, these are what it is about."""
-    normal = _normal(question)
-    runs = [run for run in _runs(_ASKING.sub(" ", normal)) if run not in _STOP] or _runs(normal)
-    first: list[str] = []
-    for run in runs:
-        first += (_pairs(run) or [run]) if _is_han(run) else [_stem(run)]
+    runs = _about(question)
+    first = [word for run in runs for word in _words_of(run)]
     single = [letter for run in runs if _is_han(run) for letter in run]
     return list(dict.fromkeys(first + _joined(question))), list(dict.fromkeys(single))
+
+
+def needed(question: str) -> list[str]:
+    """The words all of which a text has that a question is about."""
+    return list(dict.fromkeys(word for run in _about(question) for word in _words_of(run)))
+
+
+def _about(question: str) -> list[str]:
+    normal = _normal(question)
+    return [run for run in _runs(_ASKING.sub(" ", normal)) if run not in _STOP] or _runs(normal)
+
+
+def _words_of(run: str) -> list[str]:
+    return (_pairs(run) or [run]) if _is_han(run) else [_stem(run)]
 
 
 def _normal(text: str) -> str:
@@ -95,27 +100,3 @@ def _stem(word: str) -> str:
             word = word[: len(word) - len(ending)]
             break
     return word[:-1] if word.endswith("e") and len(word) > 3 else word
-
-
-def frequencies(title: str, body: str) -> dict[str, int]:
-    """Term → how often; a word of the title counts three times."""
-    counted = Counter(words(body))
-    for term in words(title):
-        counted[term] += 3
-    return dict(counted.most_common(MOST_TERMS))
-
-
-def score(
-    question: Iterable[str], found: Mapping[str, int], length: int, documents: int, average: float, holders: Mapping[str, int]
-) -> float:
-    """BM25 (Robertson & Zaragoza 2009, k1 = 1.2, b = 0.75) of one document.
-
-    `holders` is the number of documents with each term; `length` and `average` count terms.
-    """
-    total = 0.0
-    for term in set(question):
-        frequency = found.get(term, 0)
-        if frequency:
-            rarity = math.log(1 + (documents - holders[term] + 0.5) / (holders[term] + 0.5))
-            total += rarity * frequency * (K1 + 1) / (frequency + K1 * (1 - B + B * length / max(average, 1.0)))
-    return total
