@@ -12,7 +12,7 @@ from chassis.access.caller import ALL, HIDDEN, Caller
 from chassis.access.explanation import Reason, explain
 from chassis.access.fields import kept_of, told
 from chassis.kernel.errors import Invalid, NotFound
-from chassis.rpc import audits, disclosure, facts, work
+from chassis.rpc import audits, disclosure, facts, rights, work
 from chassis.rpc.call import Call
 from chassis.rpc.collaboration import Collaborations
 from chassis.rpc.documents import to_message
@@ -25,9 +25,10 @@ HISTORIES = history_service_pb2.DESCRIPTOR.services_by_name["HistoryService"]
 _WRITE = 4
 
 
-def services(department: str, stores: Sequence[Records], collaborations: Collaborations) -> list[Service]:
-    """Explanations, histories, disclosures and open work of the records of these stores."""
-    return [explanations(stores, collaborations), histories(stores), disclosure.service(department, stores), work.service(stores)]
+def services(department: str, stores: Sequence[Records], collaborations: Collaborations, served: Sequence[Service]) -> list[Service]:
+    """Rights, explanations, histories, disclosures and open work of the records of these stores."""
+    told = [explanations(stores, collaborations), histories(stores), rights.service(served, stores)]
+    return [*told, disclosure.service(department, stores), work.service(stores)]
 
 
 def explanations(stores: Sequence[Records], collaborations: Collaborations) -> Service:

@@ -125,7 +125,7 @@ class Department:
         collaborations = Collaborations(self.database, *self._of_customers())
         asked = events.service(self.wake, self.consumers, lambda: self.reconciler)
         self.reconciler = Reconciler(self.database, list(self.consumers.values()), self._owners(asked))
-        served = [*self.services, *common.services(self.name, self.stores, collaborations), audits.service(), asked]
+        served = [*self.services, *common.services(self.name, self.stores, collaborations, self.services), audits.service(), asked]
         self.served = [*served, self._jobs(collaborations)]
         self.server = Server(
             self.name, self.served, self.authority, self.database, self.metrics, self.traces, self.changes, collaborations,

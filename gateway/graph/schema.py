@@ -17,7 +17,7 @@ from chassis.kernel.errors import CrmError, unauthenticated
 from chassis.rpc import contract
 from gateway.departments.errors import field_error
 from gateway.departments.loaders import load_record
-from gateway.graph import access, disclosure, jobs, judged, presence, sizes, suite
+from gateway.graph import access, disclosure, jobs, judged, presence, rights, sizes, suite
 from gateway.graph.contract import CONFIG, Node, from_global
 from gateway.graph.edges import of_contract
 from gateway.graph.judged import by
@@ -30,6 +30,7 @@ def _hung() -> list[Any]:
     """What is written by hand beside the contracts, every module in a department's folder here; with all edges hung on the types, once."""
     for noun in NOUNS.values():
         of_contract(noun)
+    rights.edges()
     folder = Path(__file__).parent
     found = sorted(path for department in contract.departments() for path in (folder / department).glob("[a-z]*.py"))
     special = [importlib.import_module(f"gateway.graph.{path.parent.name}.{path.stem}") for path in found]

@@ -19,12 +19,12 @@ VALUES = [orjson.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE, 
 
 
 def test_every_operation_of_the_page_fits_the_schema() -> None:
-    assert len(OPERATIONS) == 2
+    assert len(OPERATIONS) == 4
     assert [error.message for text in OPERATIONS for error in validate(shared_schema()._schema, parse(text))] == []
 
 
 async def test_what_is_refused_is_told_as_the_page_says(crm: Installation) -> None:
-    given, told, _ = VALUES
+    given, told, *_ = VALUES
     body = await crm.graph(OPERATIONS[0], headers={"accept-language": "zh-CN"}, **given)
     found = body["data"]["customerCreate"]["errors"]
     shown = [{name: one[name] for name in ("code", "path", "message", "params")} for one in found]
@@ -38,3 +38,20 @@ async def test_a_conflict_is_told_as_the_page_says(crm: Installation) -> None:
         found = (await crm.data(OPERATIONS[1], input=change))["customerUpdate"]["errors"]
     (one,) = found
     assert {"code": one["code"], "details": one["details"]} == VALUES[2]
+
+
+async def test_what_may_be_done_is_told_as_the_page_says(crm: Installation) -> None:
+    await crm.data(OPERATIONS[0], role="SALES_REP", input={"kind": "COMPANY", "name": f"页面 {new_id()}"})
+    body: Any = await crm.data(OPERATIONS[2], role="SALES_REP", first=1)
+    (customer,) = body["customers"]["nodes"]
+    assert [{name: one[name] for name in ("action", "allowed", "code")} for one in customer["can"]] == VALUES[3]
+    assert all(one["message"] for one in customer["can"] if not one["allowed"])
+    assert body["viewer"]["can"] == [{"allowed": True, "code": None}]
+
+
+async def test_a_command_is_tried_as_the_page_says(crm: Installation) -> None:
+    name = f"页面 {new_id()}"
+    body: Any = await crm.data(OPERATIONS[3], role="SALES_REP", input={"kind": "COMPANY", "name": name})
+    assert body["customerCreate"] == {"customer": {"name": name, "version": 1}, "errors": []}
+    listed: Any = await crm.data("query($n: String!) { customers(filter: {name: {eq: $n}}) { nodes { id } } }", role="SALES_REP", n=name)
+    assert listed["customers"]["nodes"] == []

@@ -25,6 +25,7 @@ def service(customers: Customers, hanging: Sequence[Records]) -> Service:
         model.check,
         partial(actions.place, customers),
         permitted=partial(actions.permitted, customers),
+        states={"MoveCustomerLifecycle": (customers.in_use,)},
     )
 
     @handler
