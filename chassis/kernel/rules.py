@@ -63,6 +63,7 @@ RULES: dict[str, tuple[str, str]] = {
     "pattern.sha256": ("write the SHA-256 of the file as 64 small hexadecimal digits", "请填写文件的 SHA-256（64 位小写十六进制）"),
     "pattern.digits": ("write digits only", "只能填写数字"),
     "pattern.noun": ("write the kind of record as the graph does, e.g. Customer", "请按图中的写法填写记录类型，如 Customer"),
+    "pattern.method": ("write the name of a method as the contract does, e.g. UpdateCustomer", "请按合约中的写法填写方法名，如 UpdateCustomer"),
     "pattern.fact": ("use a cursor that you were given, or @ and seconds since 1970", "请使用系统给出的游标，或 @ 加 1970 年以来的秒数"),
     "id.kind": ("this is the id of a {kind}; give the id of a {wanted}", "这是 {kind} 的编号；请给出 {wanted} 的编号"),
     "right.here": (
@@ -74,6 +75,10 @@ RULES: dict[str, tuple[str, str]] = {
         "您的角色不允许设置“{name}”；请不要填写，或联系管理员授权",
     ),
     "right": ("your roles do not allow «{action}» on {resource}; ask an administrator for the right", "您的角色不允许对{resource}执行“{action}”；请联系管理员授权"),
+    "validate_only": (
+        "{method} cannot be validated only; send it without validateOnly",
+        "“{method}”不能只做校验（用于登录、涉及密钥或分步执行）；请不带 validateOnly 发送",
+    ),
     "version.stale": ("you saw version {seen}, it is now {present}; read it again and repeat your change", "您看到的是版本 {seen}，现在是版本 {present}；请重新读取后再修改"),
     "record.absent": ("there is no record «{id}» that you may see; check the id", "没有您可以查看的记录“{id}”；请核对编号"),
     "reference.absent": ("there is no record «{id}» that you may see", "引用的记录“{id}”不存在，或您无权查看"),
@@ -118,6 +123,7 @@ PATTERNS: dict[str, str] = {
     "^[0-9]+$": "pattern.digits",
     "^[0-9a-f]{64}$": "pattern.sha256",
     "^([A-Z][A-Za-z]{1,49})?$": "pattern.noun",
+    "^[A-Z][A-Za-z]{1,99}$": "pattern.method",
     "^([0-9a-z]{1,64}|@[0-9]{1,15})$": "pattern.fact",
 }
 _NUMBERS = ("int32.", "int64.", "double.")

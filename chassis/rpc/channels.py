@@ -17,6 +17,7 @@ from chassis.observe.traces import inner, traceparent
 from chassis.rpc.errors import Unavailable, refusal_of
 from chassis.rpc.server import BY_ROLES, LARGEST_MESSAGE
 from chassis.rpc.service import response_class
+from chassis.rpc.trials import VALIDATE_ONLY
 
 DEFAULT_SECONDS = 5.0
 CLIENT_ADDRESS = "x-client-address"
@@ -74,9 +75,11 @@ class Channel:
         seconds: float = DEFAULT_SECONDS,
         address: str = "",
         by_roles: bool = False,
+        trial: bool = False,
     ) -> Any:
-        """The answer. `address` is the network address of the client for whom the gateway asks; `by_roles` asks for what the caller reaches
-        by roles and collaboration, sharing contracts left out. Raises the refusal that the department sent, or Unavailable."""
+        """The answer; with `trial` that of a command of which nothing is done. `address` is the network address of the client for whom the
+        gateway asks; `by_roles` asks for what the caller reaches by roles and collaboration, sharing contracts left out. Raises the refusal that
+        the department sent, or Unavailable."""
         path = f"/{service.full_name}/{method}"
         stub = self._methods.get(path)
         if stub is None:
@@ -88,7 +91,7 @@ class Channel:
         self.calls[method] = self.calls.get(method, 0) + 1
         with inner(path[1:], SpanKind.CLIENT, {"rpc.system.name": "grpc", "rpc.method": path[1:]}):
             try:
-                found = await stub(request, timeout=seconds, metadata=_metadata(token, request_id, address, by_roles))
+                found = await stub(request, timeout=seconds, metadata=_metadata(token, request_id, address, by_roles, trial))
                 self._note(late=False, now=time.time())
                 return found
             except grpc.aio.AioRpcError as error:
@@ -112,10 +115,12 @@ class Channel:
         await self.channel.close()
 
 
-def _metadata(token: str, request_id: str, address: str, by_roles: bool) -> list[tuple[str, str]]:
+def _metadata(token: str, request_id: str, address: str, by_roles: bool, trial: bool) -> list[tuple[str, str]]:
     found = [("x-request-id", request_id)] if request_id else []
     if by_roles:
         found.append((BY_ROLES, "1"))
+    if trial:
+        found.append((VALIDATE_ONLY, "1"))
     if address:
         found.append((CLIENT_ADDRESS, address))
     if token:

@@ -12,7 +12,7 @@ from chassis.access.caller import ALL, HIDDEN, Caller
 from chassis.access.explanation import Reason, explain
 from chassis.access.fields import kept_of, told
 from chassis.kernel.errors import Invalid, NotFound
-from chassis.rpc import audits, cards, disclosure, facts, work
+from chassis.rpc import audits, cards, disclosure, facts, rights, work
 from chassis.rpc.call import Call
 from chassis.rpc.collaboration import Collaborations
 from chassis.rpc.documents import to_message
@@ -25,11 +25,13 @@ HISTORIES = history_service_pb2.DESCRIPTOR.services_by_name["HistoryService"]
 _WRITE = 4
 
 
-def services(department: str, stores: Sequence[Records], collaborations: Collaborations, beside: Sequence[Records] = ()) -> list[Service]:
-    """Explanations, histories, disclosures, open work, cards and search of the records of these stores; what is kept `beside` records is
-    disclosed too."""
-    disclosures = disclosure.service(department, [*stores, *beside])
-    return [explanations(stores, collaborations), histories(stores), disclosures, work.service(stores), cards.service(stores)]
+def services(
+    department: str, stores: Sequence[Records], collaborations: Collaborations, served: Sequence[Service], beside: Sequence[Records] = ()
+) -> list[Service]:
+    """Rights, explanations, histories, disclosures, open work, cards and search of the records of these stores, which `served` serve; what is
+    kept `beside` records is disclosed too."""
+    told = [explanations(stores, collaborations), histories(stores), rights.service(served, stores)]
+    return [*told, disclosure.service(department, [*stores, *beside]), work.service(stores), cards.service(stores)]
 
 
 def explanations(stores: Sequence[Records], collaborations: Collaborations) -> Service:

@@ -15,7 +15,7 @@ from chassis.rpc.call import Call
 from chassis.rpc.documents import traits
 from chassis.rpc.handlers import is_required, reads, writes
 from chassis.rpc.remote import RemoteRecords, absent, elsewhere, first_of, named, out_of_use
-from chassis.rpc.service import Handler, Service
+from chassis.rpc.service import Handler, Rule, Service
 from chassis.rpc.upserts import Check, Prepare, upserts
 from chassis.storage.ownership import OWNER_FIELDS
 from chassis.storage.records import KEPT_FIELDS, Document, Records
@@ -32,6 +32,8 @@ class Noun:
     `prepare` looks at other records for a batch beyond that (owners to inherit …) and returns a refusal or None for each.
     `changeable` refuses an update of a record in a state that forbids it; imports are not asked.
     `moves` are immutable fields that an import may still tell anew, for a command of their own moves them too.
+    `states` has, by special method, the rules of the model that refuse it for the state in which a record is: those by which it is refused when
+    it is sent, so that it can be told beforehand whether it would be.
     `permitted` refuses what a caller who may update the record may still not change of it.
     """
 
@@ -43,6 +45,7 @@ class Noun:
     permitted: Permitted | None = None
     refers: tuple[Records | RemoteRecords, ...] = ()
     moves: tuple[str, ...] = ()
+    states: Mapping[str, tuple[Rule, ...]] | None = None
 
     def event(self, participle: str) -> Any:
         """The event class of a participle, e.g. "Created"."""
@@ -171,7 +174,15 @@ class Noun:
         for name, function in special.items():
             raw = getattr(function, "is_handler", False)
             handlers[name] = function if raw else writes(self.service, name, function)
-        return Service(self.service, handlers, self.records.duplicate_codes, self.records)
+        return Service(self.service, handlers, self.records.duplicate_codes, self.records, self.rules)
+
+    @cached_property
+    def rules(self) -> dict[str, tuple[Rule, ...]]:
+        """By method, what refuses a command for the state in which a record is."""
+        noun = self.records.noun
+        used: tuple[Rule, ...] = (self.records.in_use,)
+        changed: tuple[Rule, ...] = (*used, self.changeable) if self.changeable else used
+        return {f"Update{noun}": changed, f"Archive{noun}": used, f"Assign{noun}": used, **(self.states or {})}
 
     def _upsert(self, name: str) -> Handler:
         create = self.service.methods_by_name.get(f"Create{self.records.noun}")

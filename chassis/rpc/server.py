@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc
@@ -32,6 +33,7 @@ from chassis.rpc.collaboration import Collaborations
 from chassis.rpc.errors import Unavailable, status_of
 from chassis.rpc.reads import Reads
 from chassis.rpc.service import PUBLIC, Service, internal, policy_of, request_class, run
+from chassis.rpc.trials import VALIDATE_ONLY
 from chassis.rpc.validation import validator
 from chassis.storage.changes import Changes
 from chassis.storage.client import Database
@@ -178,22 +180,23 @@ class Server:
             raise Unavailable(self.department, timeout=False)
         caller = ANONYMOUS if public else await self._caller(metadata, calling)
         deadline = time.monotonic() + remaining if remaining else None
-        call = Call(
-            caller, self.authority.directory, self.database, self._changes(caller, method, request_id), method.name, request_id, deadline
-        )
+        fresh = partial(self._changes, caller, method, request_id, trial=VALIDATE_ONLY in metadata)
+        call = Call(caller, self.authority.directory, self.database, fresh(), method.name, request_id, deadline)
         call.seal, call.zone = self.entrance.seal, self.entrance.zone
         call.address = metadata.get("x-client-address", "") if calling in ("", "gateway") else ""
         call.by_roles, call.calling = BY_ROLES in metadata, calling
         if caller is not ANONYMOUS and not caller.is_service:
             call.customers, call.owned = await self.collaborations.known(call.directory, caller)
         purpose.begin(purpose.decoded(metadata.get(purpose.HEADER, "")))
-        response: Message = await run(method, service, call, request, lambda: self._changes(caller, method, request_id))
+        response: Message = await run(method, service, call, request, fresh)
         if policy_of(method)[1] == "read":
             await self.reads.note(call, response)
         return response.SerializeToString()
 
-    def _changes(self, caller: Caller, method: MethodDescriptor, request_id: str) -> Changes:
-        return self.changes(caller.person_id, request_id, method.name)
+    def _changes(self, caller: Caller, method: MethodDescriptor, request_id: str, *, trial: bool) -> Changes:
+        made = self.changes(caller.person_id, request_id, method.name)
+        made.trial = trial
+        return made
 
     def _calling_service(self, context: Any) -> str:
         """The service that calls, by its certificate; "" without TLS. Who calls is one question, for whom is another."""

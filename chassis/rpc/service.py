@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -21,11 +21,13 @@ from chassis.rpc import forms, stale, survivors
 from chassis.rpc.call import Call
 from chassis.rpc.documents import message_class
 from chassis.rpc.repeats import Repeat, is_repeatable
+from chassis.rpc.trials import not_triable, untried
 from chassis.rpc.validation import bound, validate
 from chassis.storage.changes import REQUESTS, Changes, Duplicate, as_refusal
 from chassis.storage.records import Records
 
 Handler = Callable[[Call, Any], Awaitable[Message]]
+Rule = Callable[[dict[str, Any]], object]  # refuses a record for its state; what it gives is of no matter
 PUBLIC = "public"
 ATTEMPTS = 25
 
@@ -35,14 +37,15 @@ class Service:
     """The handlers of one service. Every method of the contract needs a handler and a policy, or the process does not start.
 
     `duplicates` maps a unique index to (code, field) of its refusal; with the code BUSY the call is tried again, and its handler finds what another
-    one has just made. `records` is where the records of the noun are that it serves, if it
-    serves one.
+    one has just made. `records` is where the records of the noun are that it serves, if it serves one. `rules` has, by method, what refuses a
+    command for the state in which a record is: told beforehand (RightsService).
     """
 
     descriptor: ServiceDescriptor
     handlers: Mapping[str, Handler]
     duplicates: Mapping[str, tuple[str, str]]
     records: Records | None = None
+    rules: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = {method.name for method in self.descriptor.methods}
@@ -75,6 +78,8 @@ async def run(method: MethodDescriptor, service: Service, call: Call, request: M
         call.contracts = call.directory.contracts_for(call.caller, resource)
     if action != PUBLIC and not call.contracts and not call.directory.allows(call.caller, resource, action):
         raise lacking(resource, action)
+    if call.changes.trial and action != "read" and (why := untried(method)):
+        raise not_triable(method, why)
     bound(request)
     forms.tidy(request)
     validate(request)
@@ -83,7 +88,8 @@ async def run(method: MethodDescriptor, service: Service, call: Call, request: M
         refuse_writes(request, _row_of(method, resource), call.limits(resource))
     call.asked = asked = request
     request, call.meant = survivors.meant(method, request, call.aliases)
-    answer = await _answer(method, service, call, request, Repeat(method, call, asked) if is_repeatable(asked) else None, fresh)
+    repeat = Repeat(method, call, asked) if is_repeatable(asked) and not call.changes.trial else None  # of a trial no answer is kept
+    answer = await _answer(method, service, call, request, repeat, fresh)
     if request is not asked:
         survivors.as_asked(asked, request, answer)
     limit_answer(answer, call.limits)

@@ -130,7 +130,7 @@ class Department:
         collaborations = Collaborations(self.database, *self._of_customers())
         asked = events.service(self.wake, self.consumers, lambda: self.reconciler)
         self.reconciler = Reconciler(self.database, list(self.consumers.values()), self._owners(asked))
-        alike = common.services(self.name, self.stores, collaborations, [self.files])
+        alike = common.services(self.name, self.stores, collaborations, self.services, [self.files])
         files = files_api.service(self.files, self.stores, collaborations)
         self.served = [*self.services, *alike, audits.service(), asked, self._jobs(collaborations), files]
         self.server = Server(

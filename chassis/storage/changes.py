@@ -40,12 +40,17 @@ class Duplicate(Exception):
         self.collection = collection
 
 
+class _Undone(Exception):
+    """A trial was good."""
+
+
 @dataclass
 class Changes:
     """What is to be written. Not shared between tasks.
 
     `reason` is what the caller gave as one; it stands in the audit. `vault` holds the keys of personal fields.
     `only` names the collections that may be written, where not all may. `aliases` say which customer an id leads to.
+    A `trial` is judged by the database as a commit is, and then undone: nothing of it is kept or announced.
     `on_commit` is called after a commit of events or lines of the audit with the number of events, to wake relay and chain.
     """
 
@@ -58,6 +63,7 @@ class Changes:
     vault: Vault | None = None
     only: frozenset[str] | None = None
     aliases: Aliases = field(default_factory=Aliases)
+    trial: bool = False
     events: list[Event] = field(default_factory=list)
     _writes: dict[str, list[Write]] = field(default_factory=dict)
     _guarded: dict[str, list[Write]] = field(default_factory=dict)
@@ -75,7 +81,7 @@ class Changes:
     def anew(self) -> Changes:
         """An empty unit of work in the name of the same call: for who commits in steps, or tries again."""
         same = (self.database, self.actor_id, self.correlation_id, self.method, self.on_commit, self.reason, self.vault, self.only)
-        return Changes(*same, aliases=self.aliases)
+        return Changes(*same, aliases=self.aliases, trial=self.trial)
 
     def insert(self, collection: str, document: dict[str, Any], personal: Sequence[str] = ()) -> None:
         """A new document; its id must be free. Its `personal` fields are sealed before they are written."""
@@ -164,7 +170,7 @@ class Changes:
             raise RuntimeError(f"{self.method} writes {collection} and declares only {', '.join(sorted(self.only))}")
 
     async def commit(self) -> None:
-        """Write everything or nothing. Raises Conflict, Duplicate, or Busy as Conflict with code BUSY."""
+        """Write everything or nothing; of a trial nothing. Raises Conflict, Duplicate, or Busy as Conflict with code BUSY."""
         if self.events:
             self._writes.setdefault(OUTBOX, []).extend(InsertOne(to_row(event)) for event in self.events)
         if self._audit:
@@ -174,7 +180,10 @@ class Changes:
         await self._seal()
         try:
             async with asyncio.timeout(COMMIT_SECONDS), self.database.client.start_session() as session:
-                await session.with_transaction(self._write_all, max_commit_time_ms=COMMIT_SECONDS * 1000)
+                written = self._undone if self.trial else self._write_all
+                await session.with_transaction(written, max_commit_time_ms=COMMIT_SECONDS * 1000)
+        except _Undone:
+            return
         except (ExecutionTimeout, TimeoutError) as error:
             raise Conflict("the database was too busy to commit; send the same request again", code="BUSY") from error
         except (OperationFailure, ConnectionFailure) as error:
@@ -220,6 +229,11 @@ class Changes:
                 raise Conflict("somebody else changed the record since you read it; read it again and repeat your change")
         for check in self._checks.values():
             await check(session)
+
+    async def _undone(self, session: AsyncClientSession) -> None:
+        """A trial: whatever the database refuses of it is refused, and all else is taken back."""
+        await self._write_all(session)
+        raise _Undone
 
     async def _bulk(self, session: AsyncClientSession, name: str, writes: list[Write]) -> int:
         try:

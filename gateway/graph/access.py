@@ -34,18 +34,19 @@ def queries() -> dict[str, Any]:
 def _grants() -> Any:
     grant = finish(output_class(access_pb2.Grant.DESCRIPTOR))
 
-    async def resolve(info: Info) -> Any:
+    async def resolve(info: Info, resource: str | None = None, everybody: bool = False) -> Any:
         context: Context = info.context
         try:
-            request = access_service_pb2.ListGrantsRequest()
+            request = access_service_pb2.ListGrantsRequest(own=not everybody, resource=resource)
             answer = await context.clients.read("organization", _ACCESS, "ListGrants", request, context.token, context.request_id)
         except CrmError as error:
             raise field_error(error, "organization") from None
         return list(answer.grants)
 
-    words = "The policy: who may do what, how far."
+    words = "The policy, as far as it is about you: what your roles allow, how far. Who stands in for somebody has more: ask can."
+    arguments = {"resource": (str | None, None), "everybody": (bool, False)}
     judged = by(_ACCESS.methods_by_name["ListGrants"])
-    return strawberry.field(resolver=signed(resolve, {}, list[grant] | None), description=words, metadata=judged)  # type: ignore[valid-type]
+    return strawberry.field(resolver=signed(resolve, arguments, list[grant] | None), description=words, metadata=judged)  # type: ignore[valid-type]
 
 
 def owner_of(identity: str) -> tuple[Noun, str]:

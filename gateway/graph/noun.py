@@ -17,6 +17,7 @@ from chassis.kernel.errors import CrmError, Invalid
 from chassis.rpc.contract import Contract, nouns, shown_as
 from chassis.rpc.documents import enum_numbers
 from chassis.rpc.service import request_class
+from chassis.rpc.trials import untried
 from gateway.departments.context import Context
 from gateway.departments.errors import field_error, user_errors
 from gateway.departments.loaders import load_record, rows_of
@@ -164,7 +165,7 @@ class Noun:
         """Every command of the contract as a noun-first mutation; imports stay outside of the graph."""
         found: dict[str, Any] = {}
         for method in self.service.methods:
-            if not method.name.startswith(_VERBS_OF_READS) and not method.name.startswith("BatchUpsert"):
+            if not method.name.startswith((*_VERBS_OF_READS, "BatchUpsert")):
                 shown = shown_as(method) or f"{self.field}{method.name.replace(self.name, '', 1)}"
                 found[shown] = self._mutation(method, f"{shown[0].upper()}{shown[1:]}")
         return found
@@ -173,16 +174,15 @@ class Noun:
         payload = payload_type(method, name)
         takes = input_type(method.input_type, f"{name}Input")
 
-        async def resolve(info: Info, input: Any) -> Any:
-            return await commanded(info, method, lambda: (self.department, to_request(input, method.input_type)))
+        async def resolve(info: Info, input: Any, validate_only: bool = False) -> Any:
+            return await commanded(info, method, lambda: (self.department, to_request(input, method.input_type)), trial=validate_only)
 
-        return strawberry.field(
-            resolver=signed(resolve, {"input": (takes, ...)}, payload), description=comment(method.full_name), metadata=by(method)
-        )
+        arguments: dict[str, Any] = {"input": (takes, ...)} | ({} if untried(method) else {"validate_only": (bool, False)})
+        return strawberry.field(resolver=signed(resolve, arguments, payload), description=comment(method.full_name), metadata=by(method))
 
 
-async def commanded(info: Info, method: MethodDescriptor, ask: Callable[[], tuple[str, Any]]) -> dict[str, Any]:
-    """The payload of a command: `ask` gives the department and the request, or raises the refusal."""
+async def commanded(info: Info, method: MethodDescriptor, ask: Callable[[], tuple[str, Any]], *, trial: bool = False) -> dict[str, Any]:
+    """The payload of a command: `ask` gives the department and the request, or raises the refusal. With `trial` it is judged, not done."""
     context: Context = info.context
     context.forget()  # what an earlier command of this operation loaded may be changed by this one
     try:
@@ -190,8 +190,9 @@ async def commanded(info: Info, method: MethodDescriptor, ask: Callable[[], tupl
         if "request_id" in method.input_type.fields_by_name and not request.request_id:
             request.request_id = context.command_id(str(info.path.key))
         answer = await context.clients.write(
-            department, method.containing_service, method.name, request, context.token, context.request_id, context.address
-        )
+            department, method.containing_service, method.name, request, context.token, context.request_id, context.address,
+            trial=trial,
+        )  # fmt: skip
     except (CrmError, ValueError) as error:
         refusal = _as_refusal(error)
         log.info("refused", extra={"request_id": context.request_id, "code": refusal.code, "reason": refusal.message[:300]})
@@ -224,8 +225,9 @@ def payload_type(method: MethodDescriptor, name: str) -> Any:
 _WORDS = {
     "id": "Id of the record.",
     "ids": "Ids of the records, 1 to 100.",
-    "resource": 'The resource as policies name it, e.g. "tickets".',
+    "resource": 'The resource as policies name it, e.g. "tickets"; where it may be left out, of all.',
     "input": "What to do.",
+    "validate_only": "Judge it as if it were done, and do nothing of it: the answer has the errors, or the record as it would become.",
     "first": "Rows wanted, 1 to 100.",
     "after": "Cursor of the row to go on behind.",
     "filter": "Which ones; all that you may see when not given.",
@@ -234,6 +236,8 @@ _WORDS = {
     "query": "What to look for.",
     "kinds": "Of which kinds; of all when not given.",
     "customer_id": "Id of the customer.",
+    "everybody": "The whole policy, of every role.",
+    "actions": 'The commands asked about, e.g. "update"; all when not given.',
     "action": 'What is to be done, e.g. "update".',
     "field": "A field of the record; the record as a whole when not given.",
     "department": "Of one department; of all when not given.",

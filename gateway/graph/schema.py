@@ -17,7 +17,7 @@ from chassis.kernel.errors import unauthenticated
 from chassis.rpc import contract
 from gateway.departments.errors import field_error
 from gateway.departments.loaders import load_record
-from gateway.graph import access, attachments, disclosure, jobs, judged, nodes, presence, search, sizes, suite
+from gateway.graph import access, attachments, disclosure, jobs, judged, nodes, presence, rights, search, sizes, suite
 from gateway.graph.contract import CONFIG, finish_all
 from gateway.graph.edges import of_contract
 from gateway.graph.judged import by
@@ -31,6 +31,7 @@ def _hung() -> list[Any]:
     for noun in NOUNS.values():
         of_contract(noun)
     attachments.edges()
+    rights.edges()
     folder = Path(__file__).parent
     found = sorted(path for department in contract.departments() for path in (folder / department).glob("[a-z]*.py"))
     special = [importlib.import_module(f"gateway.graph.{path.parent.name}.{path.stem}") for path in found]

@@ -136,9 +136,11 @@ def faults(body: dict[str, Any]) -> list[Any]:
 
 async def command(crm: Installation, name: str, maker: Maker) -> list[Any]:
     """What went wrong when a command got a random input."""
-    (argument,) = SCHEMA.mutation_type.fields[name].args.values()  # type: ignore[union-attr]
+    arguments = SCHEMA.mutation_type.fields[name].args  # type: ignore[union-attr]
+    argument = arguments["input"]
     value = maker.input(argument.type)
-    query = f"mutation($input: {argument.type}) {{ {name}(input: $input) {{ errors {{ code message path }} }} }}"
+    trial = ", validateOnly: true" if "validateOnly" in arguments and maker.random.random() < 0.5 else ""
+    query = f"mutation($input: {argument.type}) {{ {name}(input: $input{trial}) {{ errors {{ code message path }} }} }}"
     response = await crm.http.post("/graphql", json={"query": query, "variables": {"input": value}}, headers=crm.bearer("ADMINISTRATOR"))
     if response.status_code != 200:
         return [(name, value, response.status_code, response.text[:300])]

@@ -19,7 +19,7 @@ VALUES = [orjson.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE, 
 
 
 def test_every_operation_of_the_page_fits_the_schema() -> None:
-    assert len(OPERATIONS) == 5
+    assert len(OPERATIONS) == 7
     assert [error.message for text in OPERATIONS.values() for error in validate(shared_schema()._schema, parse(text))] == []
 
 
@@ -60,3 +60,20 @@ async def test_a_search_finds_as_the_page_says(crm: Installation) -> None:
     assert found["missingDepartments"] == []
     hits = [{**hit, "card": {name: hit["card"][name] for name in told["card"]}} for hit in found["hits"]]
     assert told in [{name: hit[name] for name in told} for hit in hits]
+
+
+async def test_what_may_be_done_is_told_as_the_page_says(crm: Installation) -> None:
+    await crm.data(OPERATIONS["CustomerAdd"], role="SALES_REP", input={"kind": "COMPANY", "name": f"页面 {new_id()}"})
+    body: Any = await crm.data(OPERATIONS["CustomersWithRights"], role="SALES_REP", first=1)
+    (customer,) = body["customers"]["nodes"]
+    assert [{name: one[name] for name in ("action", "allowed", "code")} for one in customer["can"]] == VALUES[4]
+    assert all(one["message"] for one in customer["can"] if not one["allowed"])
+    assert body["viewer"]["can"] == [{"allowed": True, "code": None}]
+
+
+async def test_a_command_is_tried_as_the_page_says(crm: Installation) -> None:
+    name = f"页面 {new_id()}"
+    body: Any = await crm.data(OPERATIONS["CustomerTry"], role="SALES_REP", input={"kind": "COMPANY", "name": name})
+    assert body["customerCreate"] == {"customer": {"name": name, "version": 1}, "errors": []}
+    listed: Any = await crm.data("query($n: String!) { customers(filter: {name: {eq: $n}}) { nodes { id } } }", role="SALES_REP", n=name)
+    assert listed["customers"]["nodes"] == []

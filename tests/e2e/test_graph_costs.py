@@ -189,11 +189,13 @@ async def test_the_schema_is_told_from_a_kept_answer_equal_to_the_first(crm: Ins
 
 
 async def test_a_list_without_a_page_size_costs_what_it_returns(crm: Installation) -> None:
-    grants = await crm.data("{ grants { role resource action scope } }")
-    cost = await _counted(crm, "{ grants { role resource action scope } }", {})
+    grants = await crm.data("{ grants(everybody: true) { role resource action scope } }")
+    cost = await _counted(crm, "{ grants(everybody: true) { role resource action scope } }", {})
     assert 0.5 * 4 * len(grants["grants"]) < cost < 3 * 4 * len(grants["grants"])
     extensions, _ = await refusal(
-        crm, "{ " + " ".join(f"a{i}: grants {{ role resource action scope }}" for i in range(60)) + " }", role="COORDINATOR"
+        crm,
+        "{ " + " ".join(f"a{i}: grants(everybody: true) {{ role resource action scope }}" for i in range(60)) + " }",
+        role="COORDINATOR",
     )
     assert (extensions["limit"], extensions["most"]) == ("cost", 25_000)
     disclosure = '{ customerDisclosure(customerId: "x") { records { values { name } } } }'
@@ -206,7 +208,7 @@ async def test_a_list_without_a_page_size_costs_what_it_returns(crm: Installatio
 @pytest.mark.parametrize("count", [1, 10])
 async def test_an_answer_has_its_most_bytes_over_all_operations_of_a_request(crm: Installation, count: int) -> None:
     settings = crm.suite["gateway"].operations.settings
-    query = {"query": "{ grants { role resource action scope } }"}
+    query = {"query": "{ grants(everybody: true) { role resource action scope } }"}
     headers = {**crm.bearer("COORDINATOR"), "Accept-Encoding": "identity"}
     whole = len((await crm.http.post("/graphql", json=query, headers=headers)).content)
     most = settings.most_answer_bytes
@@ -233,7 +235,7 @@ async def test_over_a_websocket_the_same_limits_hold(crm: Installation) -> None:
     object.__setattr__(settings, "most_answer_bytes", 1000)
     try:
         async with socket(crm, "COORDINATOR") as connection:
-            await ask(connection, "1", "{ grants { role resource action scope } }")
+            await ask(connection, "1", "{ grants(everybody: true) { role resource action scope } }")
             message = await heard(connection)
             assert message["payload"]["errors"][0]["extensions"]["code"] == "ANSWER_TOO_LARGE"
     finally:

@@ -173,8 +173,8 @@ class Installation:
             await asyncio.sleep(0.05)
             await self.until(quiet)
 
-    async def ask(self, method: str, *, role: str = "cli", **fields: Any) -> Any:
-        """Call an RPC by its name as a role ("cli" is the tool's own service token). A request id is made where one is needed."""
+    async def ask(self, method: str, *, role: str = "cli", trial: bool = False, **fields: Any) -> Any:
+        """Call an RPC by its name as a role ("cli" is the tool's own service token), or try it only. A request id is made where one is needed."""
         noun, found = next(
             (noun, noun.service.methods_by_name[method]) for noun in NOUNS.values() if method in noun.service.methods_by_name
         )
@@ -182,7 +182,7 @@ class Installation:
             fields.setdefault("request_id", new_id())
         token = await self.link.token() if role == "cli" else self.tokens.get(role, role)
         return await self.channels[noun.department].call(
-            noun.service, method, request_class(found)(**fields), token=token, seconds=PATIENCE
+            noun.service, method, request_class(found)(**fields), token=token, seconds=PATIENCE, trial=trial
         )
 
     async def graph(

@@ -206,6 +206,8 @@ class Prober:
             code, _ = await self.ask(department, method, role, named)
             right = self.matrix.may(role, resource, "read", slot) and self.matrix.granted(role, "histories", "read")
             return [Case(method.name, role, f"{resource} {slot}", right, code not in DENIED, code)]
+        if method.name == "CheckRights":
+            return await self._rights(department, method, role, resource, slot)
         found = []
         for action in ("read", "update", "assign") if slot in OTHERS else ("read", "create", "archive", "import"):
             code, answer = await self.ask(department, method, role, {**named, "action": action})
@@ -261,6 +263,20 @@ class Prober:
             )
             for slot in slots
         ]
+
+    async def _rights(self, department: str, method: MethodDescriptor, role: str, resource: str, slot: str) -> Cases:
+        """What is told of each command beforehand is what the second opinion says of it; a refusal for the record's state is none of access."""
+        noun = next(one for one in nouns(department) if one.resource == resource)
+        asked = {one.name: policy_of(one) for one in noun.service.methods if noun.key in one.input_type.fields_by_name}  # type: ignore[union-attr]
+        own = {name: action for name, (about, action) in asked.items() if about == resource and action != "public"}
+        named = {"resource": resource, "record_ids": [self.matrix.records[resource][slot]["id"]], "methods": list(own)}
+        code, answer = await self.ask(department, method, role, named)
+        seen = self.matrix.may(role, resource, "read", slot)
+        rights = answer.records[0].rights if answer else ()
+        return [
+            Case(method.name, role, f"{right.method} {slot}", seen and self.matrix.may(role, resource, own[right.method], slot),
+                 right.allowed or right.code not in DENIED, right.code or code) for right in rights
+        ]  # fmt: skip
 
     async def disclosed(self, department: str, method: MethodDescriptor, role: str) -> Cases:
         """What is kept of a customer, and who read it: for whom the right reaches everything, however far they reach otherwise."""
@@ -350,7 +366,7 @@ class Prober:
             ]
             kinds = [one for one in own if one in SOUGHT or name != "Search"]
             return [(0, partial(self.among, department, method, role, one)) for one in kinds]
-        if name in ("ListRecordHistory", "ExplainAccess"):
+        if name in ("ListRecordHistory", "ExplainAccess", "CheckRights"):
             own = [store.resource for store in self.crm.suite[department].stores if store.resource in self.matrix.records]
             return [
                 (0, partial(self.about, department, method, role, one, slot)) for one in own for slot in self.matrix.relations(role, one)

@@ -26,6 +26,7 @@ def service(customers: Customers, hanging: Sequence[Records]) -> Service:
         model.check,
         partial(actions.place, customers),
         permitted=partial(actions.permitted, customers),
+        states={"MoveCustomerLifecycle": (customers.in_use,)},
     )
     finder = Finder([customers, *hanging])
 

@@ -54,20 +54,30 @@ def must_be_draft(campaign: Document) -> None:
     raise WrongState(f"a campaign that is {campaign['state'].lower()} cannot be edited; {way}", code="CAMPAIGN_STATE_NOT_ALLOWED")
 
 
-def moved(campaign: Document, state: str, reason: str | None = None) -> Document:
-    """The changes when a campaign goes on to another state."""
+def may_become(state: str, campaign: Document) -> None:
+    """Refuse a state that cannot follow the present one."""
     if campaign["state"] not in _FROM[state]:
         text = f"a campaign that is {campaign['state'].lower()} cannot become {state.lower()}"
         raise WrongState(f"{text}; allowed before it: {', '.join(_FROM[state]).lower()}", code="CAMPAIGN_STATE_NOT_ALLOWED")
+
+
+def must_be_paused(campaign: Document) -> None:
+    """Refuse to go on with what was not held back."""
+    if campaign["state"] != "PAUSED":
+        raise WrongState(
+            f"a campaign that is {campaign['state'].lower()} cannot be resumed; only a paused one can", code="CAMPAIGN_STATE_NOT_ALLOWED"
+        )
+
+
+def moved(campaign: Document, state: str, reason: str | None = None) -> Document:
+    """The changes when a campaign goes on to another state."""
+    may_become(state, campaign)
     return {"state": state} | ({"state_reason": reason} if reason else {})
 
 
 def resumed(campaign: Document) -> Document:
     """The changes when a paused campaign goes on; one whose audience is still being collected starts by itself."""
-    if campaign["state"] != "PAUSED":
-        raise WrongState(
-            f"a campaign that is {campaign['state'].lower()} cannot be resumed; only a paused one can", code="CAMPAIGN_STATE_NOT_ALLOWED"
-        )
+    must_be_paused(campaign)
     return moved(campaign, "RUNNING")
 
 

@@ -14,7 +14,9 @@ from services.marketing.messages.store import Messages
 
 def service(messages: Messages) -> Service:
     """The handlers of messages."""
-    noun = Noun(messages, model.check, required=("campaign_id", "customer_id", "planned_time"))
+    answers = ("RecordMessageOpen", "RecordMessageClick", "UnsubscribeMessage", "RecordMessageComplaint")
+    states = dict.fromkeys(answers, (model.must_be_sent,))
+    noun = Noun(messages, model.check, required=("campaign_id", "customer_id", "planned_time"), states=states)
     return noun.serve(
         RecordMessageOpen=partial(actions.notice, messages, events.CampaignMessageOpened, "OPENED"),
         RecordMessageClick=partial(actions.notice, messages, events.CampaignMessageClicked, "CLICKED"),

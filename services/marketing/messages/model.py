@@ -149,11 +149,16 @@ def suppresses(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> st
 # ---- what a contact does
 
 
+def must_be_sent(message: Document) -> None:
+    """Refuse an answer to what was not sent."""
+    if message["state"] not in _RANK or _RANK[message["state"]] < 1:
+        raise WrongState(f"the message is {message['state'].lower()}; only a sent one can be answered", code="MESSAGE_NOT_SENT")
+
+
 def noticed(message: Document, state: str, now: datetime) -> Document:
     """The changes when the contact opened it, clicked, asked for no more, or reported it as spam, which asks for no more too. Nothing for
     what is known already."""
-    if message["state"] not in _RANK or _RANK[message["state"]] < 1:
-        raise WrongState(f"the message is {message['state'].lower()}; only a sent one can be answered", code="MESSAGE_NOT_SENT")
+    must_be_sent(message)
     steps = _STEPS.get(state, (state,))
     changes: Document = {f"{step.lower()}_time": now for step in steps if not message.get(f"{step.lower()}_time")}
     reached = steps[-1]

@@ -48,10 +48,11 @@ def service(signer: Signer, signing: SigningKeys, secrets: Mapping[str, str], lo
     async def directory(_: Call, request: access_service_pb2.GetDirectoryRequest) -> access_service_pb2.GetDirectoryResponse:
         return await load(request)
 
-    async def list_grants(call: Call, __: access_service_pb2.ListGrantsRequest) -> access_service_pb2.ListGrantsResponse:
+    async def list_grants(call: Call, request: access_service_pb2.ListGrantsRequest) -> access_service_pb2.ListGrantsResponse:
         lines = [
             access_pb2.Grant(role=role, resource=resource, action=action, scope=_SCOPES[f"SCOPE_{scope}"].number)
             for role, resource, action, scope in grants(await store.roles_of(call.database) | services())
+            if (not request.own or role in call.caller.roles) and request.resource in ("", resource)
         ]
         return access_service_pb2.ListGrantsResponse(grants=lines)
 

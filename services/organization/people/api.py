@@ -30,7 +30,8 @@ def service(people: People, departments: Departments, calendars: WorkCalendars, 
         )
         return enrolled(secret=secret, uri=uri, recovery_codes=codes)
 
-    noun = Noun(people, model.check, partial(actions.place, people, departments, roles), refers=(calendars,))
+    states = {"DeactivatePerson": (model.left,), "ReactivatePerson": (model.returned,)}
+    noun = Noun(people, model.check, partial(actions.place, people, departments, roles), refers=(calendars,), states=states)
     return noun.serve(
         DeactivatePerson=partial(actions.deactivate, people, works),
         ReactivatePerson=partial(actions.reactivate, people),

@@ -6,13 +6,14 @@ from functools import partial
 
 from chassis.rpc.noun import Noun
 from chassis.rpc.service import Service
-from services.organization.roles import actions
+from services.organization.roles import actions, model
 from services.organization.roles.store import Roles
 
 
 def service(roles: Roles) -> Service:
     """The handlers of roles."""
-    return Noun(roles, actions.check).serve(
+    states = {"ArchiveRoleDefinition": (roles.in_use, model.must_be_own), "ResetRoleDefinition": (model.reset,)}
+    return Noun(roles, actions.check, states=states).serve(
         CreateRoleDefinition=partial(actions.create, roles),
         RestoreRoleDefinition=partial(actions.restore, roles),
         UpdateRoleDefinition=partial(actions.update, roles),

@@ -24,6 +24,12 @@ def service(
         changeable=model.must_be_open,
         refers=(products, customers, contacts),
         moves=("stage_key",),
+        states={
+            "MoveOpportunityStage": (opportunities.in_use, model.must_be_open),
+            "WinOpportunity": (opportunities.in_use, model.must_be_open),
+            "LoseOpportunity": (opportunities.in_use, model.must_be_open),
+            "ReopenOpportunity": (opportunities.in_use, model.must_be_decided),
+        },
     )
     return noun.serve(
         MoveOpportunityStage=partial(actions.move_stage, opportunities, pipelines),

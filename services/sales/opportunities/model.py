@@ -96,8 +96,7 @@ def decided(
 
 def reopened(opportunity: Document, stage: Document, now: datetime, actor_id: str) -> Document:
     """The changes when a decided one is opened again: it has no decision any more; why it was reopened stands in its history."""
-    if opportunity["state"] == "OPEN":
-        raise WrongState("the opportunity is open; there is nothing to reopen", code="OPPORTUNITY_NOT_CLOSED")
+    must_be_decided(opportunity)
     history = _stayed(opportunity, stage["key"], now, actor_id)
     return {
         "state": "OPEN", "stage_key": stage["key"], "probability": stage.get("probability", 0.0), "close_reason": None,
@@ -111,6 +110,12 @@ def must_be_open(opportunity: Document) -> None:
         raise WrongState(
             f"the opportunity is {opportunity['state'].lower()}; reopen it first (opportunityReopen)", code="OPPORTUNITY_CLOSED"
         )
+
+
+def must_be_decided(opportunity: Document) -> None:
+    """Refuse to open again what is open."""
+    if opportunity["state"] == "OPEN":
+        raise WrongState("the opportunity is open; there is nothing to reopen", code="OPPORTUNITY_NOT_CLOSED")
 
 
 def _stayed(opportunity: Document, key: str, now: datetime, actor_id: str) -> list[Document]:

@@ -11,7 +11,7 @@ from chassis.rpc.call import Call
 from chassis.rpc.documents import to_message
 from chassis.rpc.noun import Noun, handler
 from chassis.rpc.remote import RemoteRecords
-from chassis.rpc.service import Service
+from chassis.rpc.service import Rule, Service
 from services.sales.opportunities.store import Opportunities
 from services.sales.orders import actions, model
 from services.sales.orders.store import Orders
@@ -20,7 +20,13 @@ from services.sales.products.store import Products
 
 def service(orders: Orders, opportunities: Opportunities, products: Products, customers: RemoteRecords) -> Service:
     """The handlers of orders."""
-    noun = Noun(orders, model.check, partial(actions.complete, products), refers=(opportunities, customers))
+    states: dict[str, tuple[Rule, ...]] = {
+        "ConfirmOrder": (partial(model.may_become, "CONFIRMED"),),
+        "FulfillOrder": (partial(model.may_become, "FULFILLED"),),
+        "CancelOrder": (partial(model.may_become, "CANCELLED"),),
+        "ReturnOrder": (model.must_be_delivered,),
+    }
+    noun = Noun(orders, model.check, partial(actions.complete, products), refers=(opportunities, customers), states=states)
 
     @handler
     async def totals(call: Call, request: Any) -> Any:

@@ -54,18 +54,28 @@ def in_future(order_time: datetime, now: datetime) -> Invalid | None:
     return Invalid("the order lies in the future; give the time at which it was placed", code="TIME_IN_FUTURE", field="order_time")
 
 
-def moved(order: Document, state: str, reason: str | None = None) -> Document:
-    """The changes when an order is confirmed, delivered or cancelled."""
+def may_become(state: str, order: Document) -> None:
+    """Refuse what is no sale, and a state that cannot follow the present one."""
     if order["kind"] != "SALE" or order["state"] not in _FROM[state]:
         text = f"a {order['kind'].lower()} that is {order['state'].lower()} cannot become {state.lower()}"
         raise WrongState(f"{text}; allowed before it: {', '.join(_FROM[state])} of a sale", code="ORDER_STATE_NOT_ALLOWED")
+
+
+def moved(order: Document, state: str, reason: str | None = None) -> Document:
+    """The changes when an order is confirmed, delivered or cancelled."""
+    may_become(state, order)
     return {"state": state} | ({"reason": reason} if reason else {})
+
+
+def must_be_delivered(order: Document) -> None:
+    """Refuse to take back what is no delivered sale."""
+    if order["kind"] != "SALE" or order["state"] != "FULFILLED":
+        raise WrongState("only a delivered sale can be returned; fulfil it first (orderFulfill) or cancel it", code="ORDER_NOT_FULFILLED")
 
 
 def returned(order: Document, lines: list[Document], reason: str) -> tuple[Document, Document]:
     """(values of the return order, changes of the sale) when goods come back; never more than were sold."""
-    if order["kind"] != "SALE" or order["state"] != "FULFILLED":
-        raise WrongState("only a delivered sale can be returned; fulfil it first (orderFulfill) or cancel it", code="ORDER_NOT_FULFILLED")
+    must_be_delivered(order)
     back = list(order.get("returned_quantities") or [0] * len(order["lines"]))
     given: list[Document] = []
     for index, line in enumerate(lines):

@@ -24,7 +24,12 @@ def service(articles: Articles) -> Service:
         found = await articles.search(call, request.query, criteria, request.page_size)
         return article_service_pb2.SearchArticlesResponse(articles=[to_message(hit, articles.descriptor) for hit in found])
 
-    return Noun(articles, model.check).serve(
+    states = {
+        "PublishArticle": (articles.in_use, model.must_be_draft),
+        "UnpublishArticle": (model.must_be_shown,),
+        "VoteArticle": (articles.in_use, model.must_be_public),
+    }
+    return Noun(articles, model.check, states=states).serve(
         SearchArticles=search,
         PublishArticle=partial(actions.publish, articles),
         UnpublishArticle=partial(actions.unpublish, articles),

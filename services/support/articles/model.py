@@ -26,24 +26,39 @@ def check(article: Document) -> None:
             raise Invalid(f"«{article['review_date']}» is no day of the calendar; write YYYY-MM-DD", field="review_date") from None
 
 
-def published(article: Document, now: datetime) -> Document:
-    """The changes when it is shown to the public."""
+def must_be_draft(article: Document) -> None:
+    """Refuse to publish what is published."""
     if article["state"] == "PUBLISHED":
         raise WrongState("the article is published; there is nothing to do")
+
+
+def must_be_shown(article: Document) -> None:
+    """Refuse to hide what is not published."""
+    if article["state"] != "PUBLISHED":
+        raise WrongState("the article is not published; there is nothing to hide", code="ARTICLE_NOT_PUBLISHED")
+
+
+def must_be_public(article: Document) -> None:
+    """Refuse votes on what is not published."""
+    if article["state"] != "PUBLISHED":
+        raise WrongState("only a published article can be voted on", code="ARTICLE_NOT_PUBLISHED")
+
+
+def published(article: Document, now: datetime) -> Document:
+    """The changes when it is shown to the public."""
+    must_be_draft(article)
     return {"state": "PUBLISHED", "publish_time": now}
 
 
 def unpublished(article: Document) -> Document:
     """The changes when it is hidden from the public."""
-    if article["state"] != "PUBLISHED":
-        raise WrongState("the article is not published; there is nothing to hide", code="ARTICLE_NOT_PUBLISHED")
+    must_be_shown(article)
     return {"state": "DRAFT"}
 
 
 def voted(article: Document, before: bool | None, helpful: bool) -> Document:
     """The changes when a reader votes; a second vote of the same reader replaces the first."""
-    if article["state"] != "PUBLISHED":
-        raise WrongState("only a published article can be voted on", code="ARTICLE_NOT_PUBLISHED")
+    must_be_public(article)
     if before is helpful:
         return {}
     counts = {"helpful_count": article.get("helpful_count", 0), "unhelpful_count": article.get("unhelpful_count", 0)}

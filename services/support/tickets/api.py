@@ -6,14 +6,20 @@ from functools import partial
 
 from chassis.rpc.noun import Noun
 from chassis.rpc.remote import RemoteRecords
-from chassis.rpc.service import Service
+from chassis.rpc.service import Rule, Service
 from services.support.tickets import actions, model
 from services.support.tickets.store import Replies, Tickets
 
 
 def service(tickets: Tickets, *others: RemoteRecords) -> Service:
     """The handlers of tickets. `others` are the records of other departments that tickets name."""
-    noun = Noun(tickets, model.check, actions.complete, refers=others)
+    states: dict[str, tuple[Rule, ...]] = {
+        "WaitTicket": (model.may_wait,),
+        "ResolveTicket": (partial(model.may_become, "RESOLVED"),),
+        "ReopenTicket": (model.must_be_answered,),
+        "CloseTicket": (partial(model.may_become, "CLOSED"),),
+    }
+    noun = Noun(tickets, model.check, actions.complete, refers=others, states=states)
     return noun.serve(
         CreateTicket=partial(actions.create, noun, tickets),
         AutoAssignTicket=partial(actions.auto_assign, tickets),

@@ -35,11 +35,28 @@ def begun(ticket: Document, now: datetime, actor_id: str) -> None:
         ticket.update(_entered(ticket, ticket["state"], now, actor_id) | kept)
 
 
-def moved(ticket: Document, state: str, now: datetime, actor_id: str) -> Document:
-    """The changes when it comes into another state."""
+def may_become(state: str, ticket: Document) -> None:
+    """Refuse a state that cannot follow the present one."""
     if ticket["state"] not in _FROM[state]:
         text = f"a ticket that is {ticket['state'].lower()} cannot become {state.lower()}"
         raise WrongState(f"{text}; allowed before it: {', '.join(_FROM[state]).lower()}", code="TICKET_STATE_NOT_ALLOWED")
+
+
+def may_wait(ticket: Document) -> None:
+    """Refuse to let wait what is over; what waits may be given another time."""
+    if ticket["state"] != "PENDING":
+        may_become("PENDING", ticket)
+
+
+def must_be_answered(ticket: Document) -> None:
+    """Refuse to open again what is worked on."""
+    if ticket["state"] in WORKED_ON:
+        raise WrongState(f"the ticket is {ticket['state'].lower()}; there is nothing to reopen", code="TICKET_STATE_NOT_ALLOWED")
+
+
+def moved(ticket: Document, state: str, now: datetime, actor_id: str) -> Document:
+    """The changes when it comes into another state."""
+    may_become(state, ticket)
     return _entered(ticket, state, now, actor_id)
 
 
@@ -61,8 +78,7 @@ def resolved(ticket: Document, resolution: str, now: datetime, actor_id: str) ->
 
 def reopened(ticket: Document, now: datetime, actor_id: str) -> Document:
     """The changes when a resolved or closed one is opened again."""
-    if ticket["state"] in WORKED_ON:
-        raise WrongState(f"the ticket is {ticket['state'].lower()}; there is nothing to reopen", code="TICKET_STATE_NOT_ALLOWED")
+    must_be_answered(ticket)
     return _entered(ticket, "OPEN", now, actor_id) | {"resolve_time": None}
 
 
