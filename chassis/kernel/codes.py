@@ -17,6 +17,7 @@ GATEWAY: dict[str, tuple[str, str]] = {
     "OPERATION_NOT_FOUND": ("The document has no operation of this name.", "查询文档中没有该名称的操作"),
     "OVERLOADED": ("More is asked at once than can be answered; try again in a moment.", "当前请求过多，请稍后再试"),
     "PERSISTED_QUERY_NOT_FOUND": ("No document is known by this id; send its text too.", "没有该编号的查询文档，请连同文本一起发送"),
+    "REQUEST_TIMEOUT": ("The body stopped arriving.", "长时间没有收到数据；请从缺少的分段继续发送"),
     "UNSUPPORTED_MEDIA_TYPE": ("The body is of a media type that is not read.", "不支持该请求体类型"),
 }  # fmt: skip
 
