@@ -59,6 +59,7 @@ CHINESE: dict[str, str] = {
     "ALREADY_ATTACHED": "这条记录已有内容相同的附件",
     "ATTACHMENTS_FULL": "这条记录已有 100 个附件，或您有 50 个尚未完成的上传",
     "ATTACHMENT_STATE_NOT_ALLOWED": "附件当前的状态不允许此操作",
+    "PREFERENCES_FULL": "偏好已达 100 项；请先删除一项",
     "DOWNLOAD_NOT_VALID": "下载地址已过期、属于另一个人，或从未发出；请重新获取",
     # customer
     "LIFECYCLE_NOT_ALLOWED": "不能从当前阶段直接进入该阶段",

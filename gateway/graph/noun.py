@@ -248,6 +248,7 @@ _WORDS = {
     "end_time": "Until when.",
     "seconds": "How much, in seconds.",
     "archived": "Archived ones too.",
+    "keys": "Which ones; all when none is named.",
     "month": "Which month, e.g. 2026-10.",
 }
 
