@@ -17,6 +17,7 @@ GATEWAY: dict[str, tuple[str, str]] = {
     "OPERATION_NOT_FOUND": ("The document has no operation of this name.", "查询文档中没有该名称的操作"),
     "OVERLOADED": ("More is asked at once than can be answered; try again in a moment.", "当前请求过多，请稍后再试"),
     "PERSISTED_QUERY_NOT_FOUND": ("No document is known by this id; send its text too.", "没有该编号的查询文档，请连同文本一起发送"),
+    "REQUEST_TIMEOUT": ("The body stopped arriving.", "长时间没有收到数据；请从缺少的分段继续发送"),
     "UNSUPPORTED_MEDIA_TYPE": ("The body is of a media type that is not read.", "不支持该请求体类型"),
 }  # fmt: skip
 
@@ -58,6 +59,7 @@ CHINESE: dict[str, str] = {
     "ALREADY_ATTACHED": "这条记录已有内容相同的附件",
     "ATTACHMENTS_FULL": "这条记录已有 100 个附件，或您有 50 个尚未完成的上传",
     "ATTACHMENT_STATE_NOT_ALLOWED": "附件当前的状态不允许此操作",
+    "PREFERENCES_FULL": "偏好已达 100 项；请先删除一项",
     "DOWNLOAD_NOT_VALID": "下载地址已过期、属于另一个人，或从未发出；请重新获取",
     # customer
     "LIFECYCLE_NOT_ALLOWED": "不能从当前阶段直接进入该阶段",

@@ -21,6 +21,7 @@ RULES: dict[str, tuple[str, str]] = {
     "string.in": ("give one of {limit}", "必须是以下之一：{limit}"),
     "string.const": ("it must be {limit}", "必须是 {limit}"),
     "bytes.max_len": ("give at most {limit} bytes", "最多 {limit} 字节"),
+    "string.max_bytes": ("give at most {limit} bytes", "最多 {limit} 字节"),
     "bytes.len": ("give exactly {limit} bytes", "必须是 {limit} 字节"),
     "map.max_pairs": ("give at most {limit}", "最多 {limit} 项"),
     "number.least": ("give {least} or more", "不得小于 {least}"),

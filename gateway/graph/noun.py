@@ -253,6 +253,7 @@ _WORDS = {
     "start_time": "From when on.",
     "end_time": "Until when.",
     "seconds": "How much, in seconds.",
+    "keys": "Which ones; all when none is named.",
     "month": "Which month, e.g. 2026-10.",
 }
 

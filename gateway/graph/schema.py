@@ -58,6 +58,8 @@ def build(extensions: Sequence[Callable[[], SchemaExtension]] = ()) -> strawberr
     for module in special:
         queries |= getattr(module, "queries", dict)()
     mutations: dict[str, Any] = jobs.mutations() | presence.mutations() | attachments.mutations()
+    for module in special:
+        mutations |= getattr(module, "mutations", dict)()
     for noun in NOUNS.values():
         noun.build()
         queries |= noun.queries()

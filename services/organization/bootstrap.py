@@ -44,6 +44,8 @@ from services.organization.people import api as people_api
 from services.organization.people.credentials import COLLECTION as CREDENTIALS
 from services.organization.people.store import People
 from services.organization.people.works import Works
+from services.organization.preferences import api as preferences_api
+from services.organization.preferences import store as preferences_store
 from services.organization.roles import actions as role_actions
 from services.organization.roles import api as roles_api
 from services.organization.roles.store import Roles
@@ -143,10 +145,11 @@ def build(settings: Settings) -> Department:
             exchange_rates_api.service(ExchangeRates(), settings.base_currency),
             fiscal_calendars_api.service(FiscalCalendars(), departments),
             work_calendars_api.service(calendars, people, departments),
+            preferences_api.service(),
         ],
         callers=frozenset(("gateway", "cli", "customer", "sales", "marketing", "support")),
         indexes={name: [] for name in (CREDENTIALS, access_store.META, "signing_keys", WEBHOOK_SECRETS)}
-        | {FAILURES: FAILURES_INDEXES, COUNTS: [COUNTS_INDEX]}
+        | {FAILURES: FAILURES_INDEXES, COUNTS: [COUNTS_INDEX], preferences_store.COLLECTION: preferences_store.INDEXES}
         | PROVIDER_INDEXES,
         at_start=[begin],
         reactions=webhook_reactions.reactions(endpoints, deliveries, ("organization", *channels)),

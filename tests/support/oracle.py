@@ -19,7 +19,7 @@ SHARED = ("read", "create", "update")
 ACCESSES = ("HIDDEN", "MASKED", "READ", "WRITE")
 PERSONAL = frozenset((
     "people", "departments", "sessions", "grants", "role_definitions", "sharing_contracts", "explanations", "graph", "directory", "disclosures",
-    "jobs", "customers.erase",
+    "jobs", "preferences", "customers.erase",
 ))  # fmt: skip
 
 # ---- the rules

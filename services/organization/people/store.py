@@ -14,6 +14,7 @@ from chassis.storage.records import Records
 from services.organization.access.administrators import must_remain
 from services.organization.access.store import touch
 from services.organization.people.model import every_role
+from services.organization.preferences import store as preferences
 
 
 class People(Records):
@@ -41,12 +42,13 @@ class People(Records):
             document["team_id"] = document["home_team_id"]
 
     def project(self, call: Call, before: dict[str, Any] | None, after: dict[str, Any]) -> None:
-        """A new revision of the directory; sessions of a person who left end."""
+        """A new revision of the directory; sessions of a person who left end, and what clients remembered for them is forgotten."""
         touch(call)
         if before and before["state"] == "ACTIVE" and (after["state"] == "LEFT" or set(every_role(before)) - set(every_role(after))):
             must_remain(call)
         if before and before["state"] == "ACTIVE" and after["state"] == "LEFT":
             self.end_sessions(call, after["_id"])
+            preferences.forget(call, after["_id"])
             # Whoever comes back is linked anew: meanwhile the account may have become somebody else's.
             call.changes.write("identity_links", DeleteMany({"person_id": after["_id"]}))
 
