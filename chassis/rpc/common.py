@@ -85,20 +85,20 @@ def histories(stores: Sequence[Records]) -> Service:
             row["changed"] = {
                 name: pair for name, pair in row["changed"].items() if not any(store.hides(call, name, value) for value in pair)
             }
-        limits, fields = call.limits(store.resource), store.descriptor.fields_by_name
-        entries = [to_message(_entry(row, limits, fields), history_pb2.HistoryEntry.DESCRIPTOR) for row in rows]
+        limits = call.limits(store.resource)
+        entries = [to_message(_entry(row, limits, store), history_pb2.HistoryEntry.DESCRIPTOR) for row in rows]
         return history_service_pb2.ListRecordHistoryResponse(entries=entries, **tokens)
 
     return Service(HISTORIES, {"ListRecordHistory": list_history, "ListFacts": facts.handler(stores)}, {})
 
 
-def _entry(row: Document, limits: Any, fields: Any) -> Document:
-    changes = []
+def _entry(row: Document, limits: Any, store: Records) -> Document:
+    changes, fields = [], store.descriptor.fields_by_name
     for name, values in row["changed"].items():
         level = limits.get(name, _WRITE)
         if level > HIDDEN:  # that a hidden field changed at all is nobody's business either
             before, after = (_json(told(value, level, fields.get(name))) for value in values)
-            changes.append({"field": name, "before": before, "after": after})
+            changes.append({"field": name, "before": before, "after": after, "kind": store.noun})
     return {
         **row,
         "entry_id": row["_id"],

@@ -11,7 +11,7 @@ STANDARD = frozenset(part.name for part in record_parts())
 _TRAITS = re.compile(r",? ?\(crm\.common\.v1\.traits\) = \{(.*?)\}$")
 _STRICTER = re.compile(r"\b(min_len|min_items): \d+(, )?|\bnot_in: \[0\](, )?|\bunique: true(, )?")
 _ALONE = re.compile(r"\(buf\.validate\.field\)\.(required = true|ignore = \w+|(repeated|string)\.(min_items|min_len) = \d+)(, )?")
-_KEPT_TRAITS = re.compile(r'\b(refers_to: "\w+"|date: true|secret: true|form: \w+)')
+_KEPT_TRAITS = re.compile(r'\b(refers_to: "\w+"|date: true|secret: true|names: true|form: \w+)')
 
 
 def has(member: Member, behavior: str) -> bool:

@@ -15,6 +15,7 @@ from chassis.rpc.service import request_class
 from gateway.departments.context import Context
 from gateway.departments.errors import field_error
 from gateway.departments.loaders import rows_of
+from gateway.graph import changes
 from gateway.graph.connections import Page, connection_type, first_of
 from gateway.graph.contract import finish, from_global, output_class
 from gateway.graph.judged import by
@@ -98,7 +99,9 @@ def _snake(field: str) -> str:
 
 def _history() -> Any:
     words = "What happened to a record that you may see, the newest first: who changed what, when and why."
-    return lines_of_record(_HISTORIES.methods_by_name["ListRecordHistory"], history_pb2.HistoryEntry.DESCRIPTOR, words)
+    method = _HISTORIES.methods_by_name["ListRecordHistory"]
+    changes.hang(method)
+    return lines_of_record(method, history_pb2.HistoryEntry.DESCRIPTOR, words)
 
 
 def lines_of_record(method: MethodDescriptor, row: Descriptor, words: str) -> Any:

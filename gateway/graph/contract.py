@@ -9,21 +9,22 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NewType
 
 import strawberry
 from crm.common.v1 import annotations_pb2
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
-from google.protobuf.json_format import MessageToDict
-from google.protobuf.timestamp_pb2 import Timestamp
 from strawberry.schema.config import StrawberryConfig
 
 from chassis.kernel.errors import Invalid
 from chassis.rpc.documents import enum_names, from_timestamp, traits
 from gateway.departments import ids
+from gateway.departments.spelling import camel
+from gateway.graph.criteria import as_filter, criteria_of
 from gateway.graph.sizes import declared
+from gateway.graph.values import moment_text, plain_amount
 
 _COMMENTS: dict[str, str] = json.loads((Path(annotations_pb2.__file__).parents[3] / "comments.json").read_text())
 _TIMESTAMP, _MONEY, _CRITERIA = "google.protobuf.Timestamp", "crm.common.v1.Money", "crm.common.v1.Criteria"
@@ -78,18 +79,9 @@ def _parse_long(value: object) -> int:
     return value
 
 
-def _time_text(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def time_text(stamp: Timestamp) -> str:
-    """A contract's moment as the graph shows it."""
-    return _time_text(from_timestamp(stamp))
-
-
 SCALARS: dict[object, Any] = {
     datetime: strawberry.scalar(
-        name="DateTime", description="A moment with its zone, ISO 8601; answers are in UTC.", serialize=_time_text, parse_value=_parse_time
+        name="DateTime", description="A moment with its zone, ISO 8601; answers are in UTC.", serialize=moment_text, parse_value=_parse_time
     ),
     date: strawberry.scalar(name="Date", description="A day of the calendar, YYYY-MM-DD.", serialize=str, parse_value=_parse_date),
     Decimal: strawberry.scalar(
@@ -172,7 +164,9 @@ def output_class(descriptor: Descriptor) -> type:
     for field in descriptor.fields:
         if field.name != "id":
             made.__annotations__[field.name] = output_annotation(field)
-            setattr(made, field.name, strawberry.field(description=comment(field.full_name), metadata=declared(field)))
+            setattr(made, field.name, strawberry.field(
+                description=comment(field.full_name), metadata=declared(field), deprecation_reason=traits(field).told_by or None
+            ))  # fmt: skip
     made.is_type_of = classmethod(lambda _, value, __: getattr(value, "DESCRIPTOR", None) is descriptor)  # type: ignore[attr-defined]
     return made
 
@@ -248,13 +242,6 @@ def _reader(descriptor: Descriptor, name: str) -> Callable[[Any], Any]:
     return lambda message: one(getattr(message, name))
 
 
-def plain_amount(micros: int) -> Decimal:
-    """Millionths as units, with two decimals at least and no more than needed."""
-    value = Decimal(micros) / 1_000_000
-    shown = value.quantize(Decimal("0.01"))
-    return shown if shown == value else value.normalize()
-
-
 def _read_one(field: FieldDescriptor) -> Callable[[Any], Any]:
     if field.enum_type is not None:
         members = {number: enum_member(field.enum_type, name) for number, name in enum_names(field.enum_type).items()}
@@ -263,14 +250,14 @@ def _read_one(field: FieldDescriptor) -> Callable[[Any], Any]:
         if field.message_type.full_name == _TIMESTAMP:
             return from_timestamp
         if field.message_type.full_name == _CRITERIA:
-            return lambda message: MessageToDict(message)
+            return partial(as_filter, record=criteria_of(field))
         return lambda message: message
     mark = traits(field)
     if mark.refers_to:
         return lambda identity: to_global(mark.refers_to, identity)
     if mark.date:
         return date.fromisoformat
-    return lambda value: value
+    return camel if mark.names else lambda value: value
 
 
 def enum_member(descriptor: EnumDescriptor, name: str) -> Enum:

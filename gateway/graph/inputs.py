@@ -17,19 +17,13 @@ from google.protobuf.message import Message
 from chassis.kernel.criteria import DEEPEST
 from chassis.kernel.errors import CrmError, Invalid
 from chassis.kernel.money import LARGEST, MICROS
-from chassis.rpc.documents import enum_numbers, message_class, traits
+from chassis.rpc.documents import enum_numbers, message_class, snake, traits
 from chassis.rpc.errors import MOST_VIOLATIONS
 from chassis.rpc.handlers import is_required
 from gateway.graph.contract import Long, comment, enum_type, from_global, scalar_of
+from gateway.graph.criteria import OPERATORS, criteria_of
 
 _HIDDEN = frozenset(("update_mask", "page_size", "page_token", "read_mask", "filter", "order_by"))
-_OPERATORS = {
-    "eq": "OPERATOR_EQUALS", "in_": "OPERATOR_IN", "lt": "OPERATOR_LESS", "lte": "OPERATOR_LESS_OR_EQUAL", "gt": "OPERATOR_GREATER",
-    "gte": "OPERATOR_GREATER_OR_EQUAL", "is_set": "OPERATOR_IS_SET", "starts_with": "OPERATOR_STARTS_WITH",
-    "contains": "OPERATOR_CONTAINS",
-    "eq_relative": "OPERATOR_EQUALS", "lt_relative": "OPERATOR_LESS", "lte_relative": "OPERATOR_LESS_OR_EQUAL",
-    "gt_relative": "OPERATOR_GREATER", "gte_relative": "OPERATOR_GREATER_OR_EQUAL",
-}  # fmt: skip
 _WORDS = {
     "eq": "Equals.", "in_": "Is one of these, 1 to 100.", "lt": "Is less (earlier).", "lte": "Is less (earlier) or equal.",
     "gt": "Is greater (later).", "gte": "Is greater (later) or equal.", "is_set": "Has a value (true) or none (false).",
@@ -109,18 +103,12 @@ def _input_one(field: FieldDescriptor) -> Any:
         name = field.message_type.full_name
         known: dict[str, Any] = {"google.protobuf.Timestamp": datetime, "crm.common.v1.Money": MoneyInput}
         if name == "crm.common.v1.Criteria":
-            return filter_type(_criteria_of(field))
+            return filter_type(criteria_of(field))
         return known[name] if name in known else input_type(field.message_type)
     mark = traits(field)
     if mark.refers_to:
         return strawberry.ID
     return date if mark.date else scalar_of(field)
-
-
-def _criteria_of(field: FieldDescriptor) -> Descriptor:
-    """The record that criteria in a request judge: segments hold customers."""
-    found: Descriptor = field.file.pool.FindMessageTypeByName("crm.customer.v1.Customer")
-    return found
 
 
 # ---- input value → request
@@ -186,7 +174,8 @@ def _convert(value: Any, field: FieldDescriptor, path: str) -> Any:
     if mark.date:
         return value.isoformat()
     if isinstance(value, str):
-        return checked_text(value, path)
+        text = checked_text(value, path)
+        return snake(text) if mark.names else text
     return value
 
 
@@ -303,7 +292,7 @@ def to_criteria(value: Any, descriptor: Descriptor, level: int = 1) -> criteria_
 def _criteria(value: Any, field: FieldDescriptor, path: str) -> criteria_pb2.Criteria:
     """The criteria that a record holds; a refusal names the field of the record, not the filter of a list."""
     try:
-        return to_criteria(value, _criteria_of(field))
+        return to_criteria(value, criteria_of(field))
     except Invalid as refusal:
         named = f"{path}{refusal.field.removeprefix('filter')}"
         raise Invalid(refusal.message, code=refusal.code, field=named, params=refusal.params) from refusal
@@ -321,7 +310,7 @@ def _parts(value: Any, descriptor: Descriptor, level: int) -> Iterator[criteria_
         if not condition:
             continue
         code = getattr(condition, "currency_code", None) or None
-        for operator, shown in _OPERATORS.items():
+        for operator, shown in OPERATORS.items():
             given = getattr(condition, operator, strawberry.UNSET)
             if given is None:
                 words = f"{field.name} is compared with null; leave the comparison out, or use isSet"
@@ -360,5 +349,9 @@ def _value(value: Any, field: FieldDescriptor, flag: bool) -> criteria_pb2.Value
         return criteria_pb2.Value(number=_micros(value, field.name))
     if isinstance(value, int):
         return criteria_pb2.Value(number=value)
-    noun = field.containing_type.name if field.name == "id" else traits(field).refers_to
-    return criteria_pb2.Value(text=from_global(value, noun, field.name)[1] if noun else checked_text(value, field.name))
+    mark = traits(field)
+    noun = field.containing_type.name if field.name == "id" else mark.refers_to
+    if noun:
+        return criteria_pb2.Value(text=from_global(value, noun, field.name)[1])
+    text = checked_text(value, field.name)
+    return criteria_pb2.Value(text=snake(text) if mark.names else text)

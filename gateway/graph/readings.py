@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import strawberry
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 from graphql import GraphQLField, GraphQLObjectType, GraphQLResolveInfo
 from strawberry.types import Info
@@ -24,9 +23,11 @@ from chassis.rpc.documents import enum_names, message_class, traits
 from gateway.departments.spelling import camel
 from gateway.engine import Batch, Read, Shape
 from gateway.graph.connections import CONNECTIONS, EDGES, Edge, Page, Standing
-from gateway.graph.contract import CONFIG, SHOWN, is_money, plain_amount, time_text, to_global
+from gateway.graph.contract import CONFIG, SHOWN, is_money, to_global
+from gateway.graph.criteria import as_filter, criteria_of
 from gateway.graph.edges import BATCHED
 from gateway.graph.selection import once_asked
+from gateway.graph.values import plain_amount, time_text
 
 _STRAWBERRY = "strawberry-definition"
 _EPOCH_DAY = date(1970, 1, 1)
@@ -95,13 +96,17 @@ def _one(field: FieldDescriptor, value: str) -> Read:
         names = enum_names(field.enum_type)  # a number that it does not have is null, which only some fields may be
         return Read(f"{{names}}.get({value})" if field.has_presence else f"{{names}}[{value}]", {"names": names})
     if field.message_type is not None:
-        converted = {"google.protobuf.Timestamp": moment_text, "crm.common.v1.Criteria": MessageToDict}.get(field.message_type.full_name)
+        converted = {"google.protobuf.Timestamp": moment_text, "crm.common.v1.Criteria": partial(as_filter, record=criteria_of(field))}.get(
+            field.message_type.full_name
+        )
         return Read(f"{{shown}}({value})", {"shown": converted}) if converted else Read(value)
     mark = traits(field)
     if mark.refers_to:
         return Read(f"{{shown}}({{noun}}, {value})", {"shown": to_global, "noun": mark.refers_to})
     if mark.date:
         return Read(f"{{shown}}({value})", {"shown": _date_text})
+    if mark.names:
+        return Read(f"{{shown}}({value})", {"shown": camel})
     if field.cpp_type == FieldDescriptor.CPPTYPE_DOUBLE:
         return Read(f"{{shown}}({value})", {"shown": _finite})
     return Read(value)

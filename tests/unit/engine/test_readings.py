@@ -22,9 +22,10 @@ from chassis.rpc.documents import enum_names, from_timestamp, message_class, tra
 from gateway.bootstrap import shared_schema
 from gateway.engine import Read
 from gateway.engine.source import Source
-from gateway.graph.contract import SHOWN, is_money, plain_amount, time_text
+from gateway.graph.contract import SHOWN, is_money
 from gateway.graph.edges import BATCHED
 from gateway.graph.readings import Readings, amount_text, moment_text
+from gateway.graph.values import plain_amount, time_text
 
 SHARED = shared_schema()
 SCHEMA = SHARED._schema
