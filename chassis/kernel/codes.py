@@ -52,6 +52,8 @@ CHINESE: dict[str, str] = {
     "JOBS_FULL": "未结束的任务或其中保存的数据行已达上限；请等待一些任务完成，或取消它们",
     "NO_WORKING_TIME": "该日历一年之内没有工作时间，无法计算到期时间",
     "CALENDAR_HORIZON": "时间超出了日历可计算的年份",
+    "FIELD_NOT_READABLE": "您的角色不能完整查看其中的一个字段，因此不能据此筛选或统计",
+    "REPORT_TOO_WIDE": "统计涉及的记录过多；请缩小筛选范围",
     # customer
     "LIFECYCLE_NOT_ALLOWED": "不能从当前阶段直接进入该阶段",
     "HIERARCHY_CYCLE": "客户不能处于自己之下",

@@ -6,7 +6,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, get_origin
 
 import strawberry
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
@@ -29,7 +29,7 @@ from gateway.graph.selection import selected, shows_cursors
 Resolver = Callable[..., Awaitable[Any]]
 MOST_HITS = 50
 LONGEST_CURSOR = 4000
-_VERBS_OF_READS = ("Get", "BatchGet", "List", "BatchList", "Search")
+_VERBS_OF_READS = ("Get", "BatchGet", "List", "BatchList", "Search", "Aggregate", "Drill")
 
 
 log = logging.getLogger("crm.gateway")
@@ -248,11 +248,15 @@ _WORDS = {
     "end_time": "Until when.",
     "seconds": "How much, in seconds.",
     "month": "Which month, e.g. 2026-10.",
+    "group_by": "By what they are put into groups, up to two; all together when not given.",
+    "measures": "What is reckoned of each group beside how many they are, up to six.",
 }
 
 
 def described(name: str, shape: Any) -> Any:
-    """The shape of an argument with its description."""
+    """The shape of an argument with its description; one that has a description of its own keeps it."""
+    if get_origin(shape) is Annotated:
+        return shape
     return Annotated[shape, strawberry.argument(description=_WORDS[name])]
 
 

@@ -33,6 +33,7 @@ ROOTS = {
     "Note": "customers(first: #, filter: {name: {startsWith: \"客户\"}}) { nodes { notes(first: 1) { nodes { @ } } } }",
     "TicketReply": "tickets(first: #) { nodes { replies(first: 1) { nodes { @ } } } }",
     "TimelineEntry": "customers(first: #, filter: {name: {startsWith: \"客户\"}}) { nodes { timeline(first: 1) { nodes { @ } } } }",
+    "AggregateKey": "opportunityAggregate(first: #, groupBy: [{field: OWNER_ID}]) { rows { keys { @ } } }",
     "Job": "jobs(first: #) { nodes { @ } }", "SegmentMember": 'segments(first: 1, filter: {name: {eq: "人群 0"}}) { nodes { members(first: #) { nodes { @ } } } }',
 }  # fmt: skip
 # Of these there is no hundred: set-up, and logs of what other systems sent.
@@ -53,6 +54,9 @@ def root_of(name: str) -> str:
     """Where the records of a type are listed."""
     if name in ROOTS:
         return ROOTS[name]
+    if name.endswith("AggregateRow"):
+        noun = name.removesuffix("Row")
+        return f"{noun[0].lower()}{noun[1:]}(first: #, groupBy: [{{field: SOURCE_KEY}}]) {{ rows {{ @ }} }}"
     plural = "".join(part.capitalize() for part in NOUNS[name].contract.resource.split("_"))
     return f"{plural[0].lower()}{plural[1:]}(first: #) {{ nodes {{ @ }} }}"
 
