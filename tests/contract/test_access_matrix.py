@@ -158,7 +158,7 @@ def _answered(field: str) -> set[str]:
         if field.startswith(noun.field):
             rest = field.removeprefix(noun.field)
             found |= {f"Search{noun.name}s"} if rest == "Search" else set()
-            found |= {name for name in noun.service.methods_by_name if rest == "Aggregate" and name.startswith(rest)}
+            found |= {name for name in noun.service.methods_by_name if rest in ("Aggregate", "Board") and name.startswith(rest)}
             found |= {name for name in noun.service.methods_by_name if rest and name.replace(noun.name, "", 1) == rest}
         found |= {method.name for method in noun.service.methods if shown_as(method) == field}
     return found | {f"List{field[0].upper()}{field[1:]}"}

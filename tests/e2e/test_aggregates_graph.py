@@ -1,4 +1,4 @@
-"""Counts and sums in the graph: the operations of docs/how-to/counts-and-sums.md as they stand there, what they cost, what they refuse."""
+"""Counts, sums and boards in the graph: the operations of docs/how-to/counts-and-sums.md as they stand there, what they cost, what they refuse."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.checks import cny
 from tests.support.installation import Installation
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "counts-and-sums.md").read_text()
-BY_MONTH, BY_OWNER = re.findall(r"```graphql\n(.*?)```", PAGE, re.DOTALL)
+BY_MONTH, BY_OWNER, BOARD, ON = re.findall(r"```graphql\n(.*?)```", PAGE, re.DOTALL)
 STAGES = [
     {"key": "lead", "name": "线索", "probability": 10},
     {"key": "offer", "name": "报价", "probability": 50},
@@ -49,7 +49,7 @@ async def pipeline(crm: Installation) -> str:
 
 
 def test_every_operation_of_the_page_fits_the_schema() -> None:
-    for text in (BY_MONTH, BY_OWNER):
+    for text in (BY_MONTH, BY_OWNER, BOARD, ON):
         assert validate(shared_schema()._schema, parse(text)) == [], text
 
 
@@ -88,6 +88,43 @@ async def test_a_page_behind_a_group_goes_on_by_its_cursor(crm: Installation, pi
     assert len({one["id"] for page in (first, rest) for one in page["nodes"]}) == 27
 
 
+async def test_a_board_has_all_its_columns_by_one_call(crm: Installation, pipeline: str) -> None:
+    before = Counter(crm.calls())
+    board = (await crm.data(BOARD, role="SALES_REP", pipeline=pipeline))["opportunityBoard"]
+    assert calls(before, crm) == {"BoardOpportunities": 1}
+    told = [
+        (
+            one["stage"]["key"],
+            one["count"],
+            one["amount"]["amount"]["amount"],
+            one["weighted"]["amount"]["amount"],
+            len(one["opportunities"]["nodes"]),
+        )
+        for one in board["columns"]
+    ]
+    assert told == [("lead", 25, "2500.00", "250.00", 20), ("offer", 1, "100.00", "50.00", 1), ("last", 0, "0.00", "0.00", 0)]
+    assert (board["count"], board["amount"]["amount"]["amount"], board["weighted"]["amount"]["amount"]) == (26, "2600.00", "300.00")
+    assert board["pipeline"]["name"] == "看板"
+    assert all(card["name"] and card["amount"] for one in board["columns"] for card in one["opportunities"]["nodes"])
+    end = board["columns"][0]["opportunities"]["pageInfo"]["endCursor"]
+    (column,) = (await crm.data(ON, role="SALES_REP", pipeline=pipeline, stage="lead", after=end))["opportunityBoard"]["columns"]
+    assert (len(column["opportunities"]["nodes"]), column["opportunities"]["pageInfo"]["hasNextPage"]) == (5, False)
+
+
+async def test_a_board_takes_a_filter_and_a_state(crm: Installation, pipeline: str) -> None:
+    query = (
+        """query($pipeline: ID!) { opportunityBoard(pipelineId: $pipeline, filter: {state: {in: [LOST]}}) { count columns { count } } }"""
+    )
+    assert (await crm.data(query, pipeline=pipeline))["opportunityBoard"] == {
+        "count": 1,
+        "columns": [{"count": 0}, {"count": 1}, {"count": 0}],
+    }
+    wrong = await crm.graph(query.replace("filter: {state: {in: [LOST]}}", 'stageKey: "nowhere"'), pipeline=pipeline)
+    assert wrong["errors"][0]["extensions"]["code"] == "STAGE_UNKNOWN"
+    nobody = await crm.graph(query, pipeline=to_global("Pipeline", "nobody"))
+    assert nobody["errors"][0]["extensions"]["code"] == "NOT_FOUND"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "field"),
     [
@@ -102,7 +139,7 @@ async def test_what_makes_no_sense_is_refused(crm: Installation, arguments: str,
     assert (told["code"], told["field"]) == (code, field)
 
 
-async def test_who_does_not_read_amounts_gets_no_sums_of_them(crm: Installation, pipeline: str) -> None:
+async def test_who_does_not_read_amounts_gets_no_sums_of_them_and_a_board_without(crm: Installation, pipeline: str) -> None:
     acts = [("opportunities", "read", "ALL"), ("pipelines", "read", "ALL"), ("people", "read", "ALL")]
     found = await roles.role(crm, "不看金额", acts, [("opportunities", "amount", "HIDDEN"), ("opportunities", "name", "MASKED")])
     await roles.holder(crm, "NO_AMOUNTS", found["id"])
@@ -114,6 +151,9 @@ async def test_who_does_not_read_amounts_gets_no_sums_of_them(crm: Installation,
         body = await crm.graph(f"{{ opportunityAggregate({arguments}) {{ totals {{ count }} }} }}", "NO_AMOUNTS")
         assert body["errors"][0]["extensions"]["code"] == "FIELD_NOT_READABLE", arguments
         assert field in body["errors"][0]["message"]
+    board = (await crm.data(BOARD.replace(", orderBy: AMOUNT_DESC", ""), role="NO_AMOUNTS", pipeline=pipeline))["opportunityBoard"]
+    assert (board["count"], board["amount"], board["weighted"]) == (26, None, None)
+    assert board["columns"][0]["opportunities"]["nodes"][0]["amount"] is None
 
 
 async def test_numbers_that_count_other_records_are_summed_for_who_reads_all_of_those(crm: Installation) -> None:

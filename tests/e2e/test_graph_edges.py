@@ -69,6 +69,8 @@ def edges() -> list[tuple[str, str]]:
             continue
         if name in ("Query", "Mutation", "Subscription", "RecordChange", "PresentPerson"):  # the last two are told by subscriptions alone
             continue
+        if name.startswith("OpportunityBoard"):  # one call is all of it (test_aggregates_graph)
+            continue
         for field, definition in shape.fields.items():
             target = get_named_type(definition.type)
             leads = target.name in NOUNS or target.name.endswith("Connection") or target.name in ("Node", "OrderTotals")

@@ -191,6 +191,19 @@ class Prober:
             for segment, there in segments.items() for customer, here in customers.items()
         ]  # fmt: skip
 
+    async def columns(self, department: str, method: MethodDescriptor, role: str) -> Cases:
+        """The board of the matrix' pipeline: the record stands in it or does not."""
+        records = self.matrix.records["opportunities"]
+        state = {"condition": {"field": "state", "operator": 7, "values": [{"flag": True}]}}
+        fields = {"pipeline_id": self.matrix.records["pipelines"]["NONE"]["id"], "filter": state, "page_size": 100}
+        code, answer = await self.ask(department, method, role, fields)
+        found = {row.id for column in (answer.columns if answer else ()) for row in rows_of(column)}
+        may = self.matrix.granted(role, "pipelines", "read")
+        return [
+            Case(method.name, role, slot, may and self._readable(role, "opportunities", slot), records[slot]["id"] in found, code)
+            for slot in self.matrix.relations(role, "opportunities")
+        ]  # fmt: skip
+
     async def totals(self, department: str, method: MethodDescriptor, role: str) -> Cases:
         """Sums over orders within reach."""
         slots = [slot for slot in self.matrix.relations(role, "orders") if slot in self.matrix.records["customers"]]
@@ -297,6 +310,8 @@ class Prober:
         }  # fmt: skip
         if name.startswith(("Aggregate", "Drill")):
             return [(0, partial(self.groups, department, method, role))]
+        if name == "BoardOpportunities":
+            return [(0, partial(self.columns, department, method, role))]
         if name in special or name.startswith(("Batch", "List", "Search")):
             return [(0, partial(special.get(name, self.rows), department, method, role))]
         if name.startswith("Create") and name != "CreateTicketReply":
