@@ -61,6 +61,8 @@ CHINESE: dict[str, str] = {
     "ATTACHMENT_STATE_NOT_ALLOWED": "附件当前的状态不允许此操作",
     "PREFERENCES_FULL": "偏好已达 100 项；请先删除一项",
     "DOWNLOAD_NOT_VALID": "下载地址已过期、属于另一个人，或从未发出；请重新获取",
+    "FIELD_NOT_READABLE": "您的角色不能完整查看其中的一个字段，因此不能据此筛选或统计",
+    "REPORT_TOO_WIDE": "统计涉及的记录过多；请缩小筛选范围",
     # customer
     "LIFECYCLE_NOT_ALLOWED": "不能从当前阶段直接进入该阶段",
     "HIERARCHY_CYCLE": "客户不能处于自己之下",

@@ -102,6 +102,31 @@ RULES: dict[str, tuple[str, str]] = {
         "«{name}» holds something that can run, or is two kinds of file in one; send PNG, PDF or an office file without macros",
         "“{name}”含有可以执行的内容，或一个文件兼有两种格式；请发送 PNG、PDF 或不含宏的办公文件",
     ),
+    "aggregate.unreadable": (
+        "your roles do not let you read all of «{name}», so nothing is reckoned by it; leave it out, or ask an administrator for the right",
+        "您的角色不能完整查看“{name}”，因此不能据此统计；请不要使用它，或联系管理员授权",
+    ),
+    "aggregate.field": ("nothing can be grouped by «{name}»; use one of {fields}", "不能按“{name}”分组；请使用以下之一：{fields}"),
+    "aggregate.twice": ("«{name}» is there twice; group by it once", "“{name}”出现了两次；请只按它分组一次"),
+    "aggregate.period": ("«{name}» is a day or time; say how long a period is", "“{name}”是日期或时间；请说明按日、周、月、季或年分组"),
+    "aggregate.no_period": ("«{name}» is no day or time and has no periods; leave the length out", "“{name}”不是日期或时间，没有周期；请不要填写周期长度"),
+    "aggregate.measure": ("«{function}» cannot be made of «{name}»; use {functions}", "不能对“{name}”求 {function}；请使用 {functions}"),
+    "aggregate.wide": (
+        "more than {most} {resource} are asked about; narrow the filter, for example by a time, an owner or a state",
+        "涉及的{resource}超过 {most} 条；请缩小筛选范围，例如按时间、负责人或状态",
+    ),
+    "aggregate.slow": (
+        "to look through these {resource} takes too long; narrow the filter, for example by a time or an owner",
+        "统计这些{resource}耗时过长；请缩小筛选范围，例如按时间或负责人",
+    ),
+    "aggregate.periods": (
+        "these {resource} lie in more than {most} periods; take longer ones, or narrow the filter by the time",
+        "这些{resource}跨越的周期超过 {most} 个；请使用更长的周期，或按时间缩小范围",
+    ),
+    "aggregate.beyond": (
+        "a sum in {currency} is beyond ±900 000 000 000; narrow the filter, or group it",
+        "{currency} 的合计超过 ±9000 亿；请缩小筛选范围或分组统计",
+    ),
     "person.inactive": ("there is no active person «{id}»; choose another one", "没有在职人员“{id}”；请另选一位"),
 }  # fmt: skip
 

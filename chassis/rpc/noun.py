@@ -11,6 +11,7 @@ from crm.common.v1 import annotations_pb2
 from google.protobuf.descriptor import ServiceDescriptor
 
 from chassis.kernel.errors import CrmError, NotFound
+from chassis.rpc.aggregates import aggregates
 from chassis.rpc.call import Call
 from chassis.rpc.documents import traits
 from chassis.rpc.handlers import is_required, reads, writes
@@ -162,7 +163,7 @@ class Noun:
 
         A special one whose name is a write of this noun gets the request's fields by name (an action).
         """
-        handlers: dict[str, Handler] = reads(self.records, self.service)
+        handlers: dict[str, Handler] = reads(self.records, self.service) | aggregates(self.records, self.service)
         noun = self.records.noun
         for verb in ("create", "update", "archive", "restore", "assign"):
             name = f"{verb.capitalize()}{noun}"

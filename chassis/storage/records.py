@@ -29,6 +29,7 @@ from chassis.messaging.envelope import encode
 from chassis.rpc.call import Call
 from chassis.rpc.contract import BY_CURRENCY, contract_of
 from chassis.rpc.documents import marks_of, naming_fields, personal_fields, schema_of
+from chassis.storage.aggregates import Aggregated
 from chassis.storage.aliases import CUSTOMER_ID, NAMING, index_of_alias
 from chassis.storage.copies import Copies
 from chassis.storage.encryption import erased
@@ -36,7 +37,6 @@ from chassis.storage.indexes import duplicate_codes, indexes_back, indexes_of
 from chassis.storage.ownership import OWNER_FIELDS
 from chassis.storage.pages import Page, cut, rows_by_key
 from chassis.storage.personal import SUBJECT_ERASED, open_documents, quiet, subject_of
-from chassis.storage.questions import Questions
 from chassis.storage.terms import INDEX as BY_TERMS
 from chassis.storage.terms import TERMS, terms_of
 
@@ -47,7 +47,7 @@ _OWN = ("id", "version", "create_time", "update_time", "creator_id", "updater_id
 KEPT_FIELDS = frozenset(("_id", "version", "create_time", "update_time", "creator_id", "updater_id"))
 
 
-class Records(Questions):
+class Records(Aggregated):
     """The records of one resource. `personal` are the fields that are stored encrypted, `sealed` those of them that can be asked for.
 
     `parents` are the fields by which edges ask (customer_id …), `unique` maps a field to the code of the refusal, `sorts` are the orders:

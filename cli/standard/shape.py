@@ -72,6 +72,7 @@ class Words:
     fields: frozenset[str] = field(default_factory=frozenset)
     without: frozenset[str] = field(default_factory=frozenset)
     keys: tuple[tuple[str, str], ...] = ()  # of edges back: the request's field of ids, and what they are ids of
+    aggregated: bool = False
 
     @staticmethod
     def of(noun: Contract, first_order: str) -> Words:
@@ -79,15 +80,9 @@ class Words:
         many = f"{noun.traits.name}s" if noun.traits.name else noun.resource.replace("_", " ")
         keys = tuple((f"{one.name.removesuffix('s')}s", str(traits(one).refers_to)) for one in noun.backs.values())
         return Words(
-            noun.name,
-            noun.resource,
-            noun.words,
-            many,
-            first_order,
-            frozenset(noun.record.fields_by_name),
-            frozenset(noun.traits.without),
-            keys,
-        )
+            noun.name, noun.resource, noun.words, many, first_order, frozenset(noun.record.fields_by_name), frozenset(noun.traits.without),
+            keys, noun.traits.aggregated,
+        )  # fmt: skip
 
     @property
     def plural(self) -> str:
@@ -104,7 +99,8 @@ def verbs(words: Words) -> Iterator[Verb]:
     """The standard verbs that a noun's fields give it, but those that it is declared to be without."""
     for verb, make in _VERBS.items():
         needed = _NEEDED.get(verb)
-        if verb not in words.without and (needed is None or needed in words.fields or (verb == "BatchList" and words.keys)):
+        given = needed is None or needed in words.fields or (verb == "BatchList" and words.keys)
+        if verb not in words.without and given and (words.aggregated or verb not in _AGGREGATES):
             yield make(words, verb)
 
 
@@ -116,6 +112,8 @@ _NEEDED = {
     "Restore": "archive_time",
     "BatchUpsert": "source_key",
 }
+# What nouns have that say so in their contract.
+_AGGREGATES = ("Aggregate", "Drill")
 
 
 def _key(words: Words, number: int) -> Part:
@@ -268,9 +266,50 @@ def _upsert(words: Words, verb: str) -> Verb:
     return _made(words, verb, comment, "import", asks, answers, name=f"BatchUpsert{words.plural}")
 
 
+def _aggregate(words: Words, verb: str) -> Verb:
+    asks = (
+        Part(1, "filter", "crm.common.v1.Criteria", "Which ones; all that the caller may see when not given."),
+        Part(
+            2, "groupings", "repeated crm.common.v1.Grouping", "By what they are put into groups; all together when not given.",
+            "(buf.validate.field).repeated.max_items = 2",
+        ),
+        Part(
+            3, "measures", "repeated crm.common.v1.Measure", "What is reckoned of each group beside how many they are.",
+            "(buf.validate.field).repeated.max_items = 6",
+        ),
+        Part(
+            4, "limit", "int32", "Groups wanted, 1 to 1000; 100 when not given. The rest is in `others`.",
+            "(buf.validate.field).int32 = {gte: 0, lte: 1000}",
+        ),
+    )  # fmt: skip
+    comment = f"How many {words.many} there are, and sums over them, in groups: of those in the reach of roles and collaboration, exactly."
+    answers = (Part(1, "aggregate", "crm.common.v1.Aggregate", "The groups."),)
+    return _made(words, verb, comment, "read", asks, answers, name=f"Aggregate{words.plural}")
+
+
+def _drill(words: Words, verb: str) -> Verb:
+    """Pages of what groups count, all in one call."""
+    bounds = "(buf.validate.field).repeated = {min_items: 1, max_items: 100}"
+    filters = Part(1, "filters", "repeated crm.common.v1.Criteria", "The `drill` of each group, up to 100.", bounds)
+    said = {
+        "page_size": "Rows wanted of each group, 1 to 100; 20 when not given.",
+        "page_token": "Where the last page ended; only with a single group.",
+    }
+    page = [part for part in _list(words, "List").request.parts if part.name != "filter"]
+    asks = (filters, *(replace(part, comment=said.get(part.name, part.comment)) for part in page))
+    group = Shape(f"{words.name}Drill", f"The {words.many} of one group.", (
+        _many(words, f"Its first {words.many}."),
+        Part(2, "next_page_token", "string", "Where its next page begins; empty on the last."),
+        Part(3, "row_tokens", "repeated string", "The token of each row, when asked for."),
+    ))  # fmt: skip
+    answers = (Part(1, "drills", f"repeated {group.name}", "One a filter, in the order asked."),)
+    comment = f"The {words.many} behind groups of Aggregate{words.plural}: exactly those that were counted."
+    return replace(_made(words, verb, comment, "read", asks, answers, name=f"Drill{words.plural}"), group=group)
+
+
 _VERBS = {
     "Get": _get, "BatchGet": _batch_get, "List": _list, "BatchList": _batch_list, "Create": _create, "Update": _update, "Assign": _assign, "Archive": _archive,
-    "Restore": _restore, "BatchUpsert": _upsert,
+    "Restore": _restore, "BatchUpsert": _upsert, "Aggregate": _aggregate, "Drill": _drill,
 }  # fmt: skip
 # What a new method says where its comment goes on behind the standard beginning.
 COMMENTS = {"Archive": "; it can be restored.", "BatchList": "."}

@@ -43,12 +43,13 @@ class Clients:
         request_id: str,
         *,
         by_roles: bool = False,
+        seconds: float = 0,
     ) -> Any:
-        """The answer to a question, within the read deadline."""
+        """The answer to a question, within the read deadline, or within the seconds that are given."""
         channel = self.channels[department]
         try:
             return await channel.call(
-                service, method, request, token=token, request_id=request_id, seconds=self.read_seconds, by_roles=by_roles
+                service, method, request, token=token, request_id=request_id, seconds=seconds or self.read_seconds, by_roles=by_roles
             )
         except CrmError as refusal:
             raise spelled(refusal, request) from None

@@ -6,7 +6,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, get_origin
 
 import strawberry
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
@@ -30,7 +30,7 @@ from gateway.graph.selection import selected, shows_cursors
 Resolver = Callable[..., Awaitable[Any]]
 MOST_HITS = 50
 LONGEST_CURSOR = 4000
-_VERBS_OF_READS = ("Get", "BatchGet", "List", "BatchList", "Search")
+_VERBS_OF_READS = ("Get", "BatchGet", "List", "BatchList", "Search", "Aggregate", "Drill", "Board")
 
 
 log = logging.getLogger("crm.gateway")
@@ -255,11 +255,17 @@ _WORDS = {
     "seconds": "How much, in seconds.",
     "keys": "Which ones; all when none is named.",
     "month": "Which month, e.g. 2026-10.",
+    "pipeline_id": "Of which pipeline; of the default one when not given.",
+    "stage_key": "Only the column of this stage, to go on in it.",
+    "group_by": "By what they are put into groups, up to two; all together when not given.",
+    "measures": "What is reckoned of each group beside how many they are, up to six.",
 }
 
 
 def described(name: str, shape: Any) -> Any:
-    """The shape of an argument with its description."""
+    """The shape of an argument with its description; one that has a description of its own keeps it."""
+    if get_origin(shape) is Annotated:
+        return shape
     return Annotated[shape, strawberry.argument(description=_WORDS[name])]
 
 
@@ -298,8 +304,9 @@ def cursor_of(after: str) -> str:
     return after
 
 
-def list_request(method: MethodDescriptor, row: Descriptor, given: Mapping[str, Any], info: Info) -> Any:
-    """The request of a list, without its keys: page, filter, order, and only what the operation shows. Raises Invalid."""
+def list_request(method: MethodDescriptor, row: Descriptor, given: Mapping[str, Any], info: Info, under: tuple[str, ...] = ()) -> Any:
+    """The request of a list, without its keys: page, filter, order, and only what the operation shows, `under` these fields where the list is not
+    the field itself. Raises Invalid."""
     after = given.get("after") or ""
     request: Any = request_class(method)(page_size=first_of(given.get("first")), page_token=cursor_of(after))
     fields = method.input_type.fields_by_name
@@ -309,10 +316,10 @@ def list_request(method: MethodDescriptor, row: Descriptor, given: Mapping[str, 
         request.order_by = enum_numbers(fields["order_by"].enum_type)[given["order_by"].value]
     if given.get("archived") is not None:
         request.archived = enum_numbers(fields["archived"].enum_type)[given["archived"].value]
-    mask = selected(info, row, "nodes")
+    mask = selected(info, row, "nodes", under)
     if "read_mask" in fields and mask:
         request.read_mask.CopyFrom(FieldMask(paths=list(mask)))
-    request.row_tokens = shows_cursors(info)
+    request.row_tokens = shows_cursors(info, under)
     return request
 
 

@@ -17,7 +17,7 @@ from chassis.kernel.errors import unauthenticated
 from chassis.rpc import contract
 from gateway.departments.errors import field_error
 from gateway.departments.loaders import load_record
-from gateway.graph import access, attachments, disclosure, jobs, judged, nodes, presence, rights, search, sizes, suite
+from gateway.graph import access, aggregates, attachments, disclosure, jobs, judged, nodes, presence, rights, search, sizes, suite
 from gateway.graph.contract import CONFIG, finish_all
 from gateway.graph.edges import of_contract
 from gateway.graph.judged import by
@@ -54,6 +54,7 @@ def build(extensions: Sequence[Callable[[], SchemaExtension]] = ()) -> strawberr
         **jobs.queries(),
         **attachments.queries(),
         **search.queries(),
+        **aggregates.queries(),
     }
     for module in special:
         queries |= getattr(module, "queries", dict)()

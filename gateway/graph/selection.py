@@ -31,17 +31,25 @@ def once_asked(info: Info, key: object, make: Callable[[], Any]) -> Any:
     return _once(info, key, make) if getattr(info._raw_info.field_nodes, "constant", False) else make()
 
 
-def selected(info: Info, row: Descriptor, inside: str = "") -> tuple[str, ...]:
+def selected(info: Info, row: Descriptor, inside: str = "", under: tuple[str, ...] = ()) -> tuple[str, ...]:
     """Names of the record's fields that are asked for, and the ids by which edges go on; sorted.
 
-    `inside` names the field that holds the rows of a connection ("nodes", and "node" of the edges).
+    `inside` names the field that holds the rows of a connection ("nodes", and "node" of the edges), `under` the fields that lead to it.
     """
-    found: tuple[str, ...] = _once(info, (row.full_name, inside), lambda: _selected(info._raw_info, row, inside))
+    found: tuple[str, ...] = _once(info, (row.full_name, inside, under), lambda: _selected(info._raw_info, row, inside, under))
     return found
 
 
-def _selected(raw: ResolveInfo, row: Descriptor, inside: str) -> tuple[str, ...]:
+def _below(raw: ResolveInfo, under: tuple[str, ...]) -> list[SelectionSetNode]:
+    """What is selected of the field itself, or of what those fields in it lead to."""
     sets = [node.selection_set for node in raw.field_nodes if node.selection_set]
+    for name in under:
+        sets = [node.selection_set for node in _fields(raw, sets) if node.name.value == name and node.selection_set]
+    return sets
+
+
+def _selected(raw: ResolveInfo, row: Descriptor, inside: str, under: tuple[str, ...]) -> tuple[str, ...]:
+    sets = _below(raw, under)
     names = set(_rows(raw, sets) if inside else _names(raw, sets))
     by_shown = {camel(field.name): field.name for field in row.fields}
     wanted = {by_shown[name] for name in names if name in by_shown}
@@ -78,15 +86,14 @@ def _rows(info: ResolveInfo, sets: list[SelectionSetNode]) -> Iterator[str]:
                     yield from _names(info, [inner.selection_set])
 
 
-def shows_cursors(info: Info) -> bool:
-    """Whether the operation shows a cursor of this connection: a row's, or the first or last one's."""
-    return bool(_once(info, "cursors", lambda: _shows_cursors(info._raw_info)))
+def shows_cursors(info: Info, under: tuple[str, ...] = ()) -> bool:
+    """Whether the operation shows a cursor of this connection, or of those `under` these fields: a row's, or the first or last one's."""
+    return bool(_once(info, ("cursors", under), lambda: _shows_cursors(info._raw_info, under)))
 
 
-def _shows_cursors(raw: ResolveInfo) -> bool:
+def _shows_cursors(raw: ResolveInfo, under: tuple[str, ...]) -> bool:
     wanted = {"cursor", "startCursor", "endCursor"}
-    sets = [node.selection_set for node in raw.field_nodes if node.selection_set]
-    for node in _fields(raw, sets):
+    for node in _fields(raw, _below(raw, under)):
         if node.selection_set and node.name.value in ("edges", "pageInfo"):
             names = {inner.name.value for inner in _fields(raw, [node.selection_set])}
             if names & wanted:

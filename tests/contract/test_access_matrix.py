@@ -11,8 +11,9 @@ from crm.common.v1 import event_service_pb2
 from graphql import GraphQLField, GraphQLObjectType, get_named_type, is_leaf_type
 
 from chassis.rpc.contract import shown_as
+from chassis.rpc.measures import groupable
 from gateway.bootstrap import shared_schema
-from gateway.graph.noun import NOUNS
+from gateway.graph.noun import NOUNS, Noun
 from tests.support.installation import ROLES, Installation
 from tests.support.matrix import DEPUTY, Matrix
 from tests.support.prober import Case, Cases, Prober
@@ -79,7 +80,15 @@ def _walks() -> list[str]:
             elif isinstance(inner, GraphQLObjectType) and _leaves(inner):
                 ones.append(f"{edge} {{ {' '.join(_leaves(inner))} }}")
         found += [f"{{ {name}(first: 50) {{ nodes {{ {body} }} }} }}" for body in (" ".join(ones), *many)]
-    return found
+    return found + [_grouped(noun) for noun in NOUNS.values() if noun.contract.traits.aggregated]
+
+
+def _grouped(noun: Noun) -> str:
+    """The records of a noun in groups by a word of theirs where they have one, with what is behind each group."""
+    field = "NAME" if "name" in groupable(noun.descriptor) else "SOURCE_KEY"
+    leaves = " ".join(_leaves(shared_schema()._schema.type_map[noun.name]))
+    behind = f"records(first: 2) {{ nodes {{ {leaves} }} }}"
+    return f"{{ {noun.field}Aggregate(first: 100, groupBy: [{{field: {field}}}]) {{ rows {{ keys {{ value }} {behind} }} totals {{ count }} }} }}"
 
 
 def _node(field: GraphQLField) -> GraphQLObjectType | None:
@@ -153,6 +162,7 @@ def _answered(field: str) -> set[str]:
         if field.startswith(noun.field):
             rest = field.removeprefix(noun.field)
             found |= {f"Search{noun.name}s"} if rest == "Search" else set()
+            found |= {name for name in noun.service.methods_by_name if rest in ("Aggregate", "Board") and name.startswith(rest)}
             found |= {name for name in noun.service.methods_by_name if rest and name.replace(noun.name, "", 1) == rest}
         found |= {method.name for method in noun.service.methods if shown_as(method) == field}
     return found | {f"List{field[0].upper()}{field[1:]}"}

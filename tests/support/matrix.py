@@ -54,6 +54,10 @@ class Matrix:
         """The slots by which a role is tried on a resource."""
         return [slot for slot in (role, *OTHERS, f"AT {role}") if slot in self.records[resource]]
 
+    def keys(self, resource: str) -> dict[str, str]:
+        """Slot → natural key of the record in it; of those that were put in together, in the order of the slots."""
+        return {slot: f"world:{resource}:{place}" for place, slot in enumerate(self.records[resource])}
+
     def may(self, role: str, resource: str, action: str, slot: str) -> bool:
         """The second opinion."""
         return self.decided[role, resource, action, slot]

@@ -14,8 +14,10 @@ from google.protobuf.descriptor import MethodDescriptor
 from chassis.kernel.errors import CrmError
 from chassis.kernel.ids import new_id
 from chassis.rpc.contract import nouns
+from chassis.rpc.measures import groupable
 from chassis.rpc.service import policy_of, request_class
 from cli.plan import DEPARTMENTS
+from tests.support.checks import equals
 from tests.support.installation import PATIENCE, ROLES
 from tests.support.matrix import OTHERS, Matrix, about, holder
 from tests.support.requests import FUTURE, filled, rows_of
@@ -168,6 +170,21 @@ class Prober:
         about = self.matrix.about.get(self.matrix.records[resource][slot]["id"], resource)
         return self.matrix.may(role, resource, "read", slot) and self.matrix.granted(role, about, "read")
 
+    async def groups(self, department: str, method: MethodDescriptor, role: str) -> Cases:
+        """Aggregate by the records' natural keys, and Drill by each: the record is counted, and listed, or is not."""
+        resource, _ = policy_of(method)
+        keys, slots = self.matrix.keys(resource), self.matrix.relations(role, resource)
+        records, found = self.matrix.records[resource], set[str]()
+        if method.name.startswith("Drill"):
+            fields = {"filters": [equals("source_key", keys[slot]) for slot in slots]}
+            code, answer = await self.ask(department, method, role, fields)
+            found = {row.id for drill in (answer.drills if answer else ()) for row in rows_of(drill)}
+        else:
+            code, answer = await self.ask(department, method, role, {"groupings": [{"field": "source_key"}], "limit": 1000})
+            told = {row.keys[0].value for row in (answer.aggregate.rows if answer else ())}
+            found = {records[slot]["id"] for slot in slots if keys[slot] in told}
+        return [Case(method.name, role, slot, self._readable(role, resource, slot), records[slot]["id"] in found, code) for slot in slots]
+
     async def members(self, department: str, method: MethodDescriptor, role: str) -> Cases:
         """Who is in which segment: shown to who may read both; on a customer, to who may read that and segments at all."""
         customers, segments = (
@@ -187,6 +204,19 @@ class Prober:
         return [
             Case(method.name, role, f"{there} of {here}", right(there, here), (segment, customer) in found)
             for segment, there in segments.items() for customer, here in customers.items()
+        ]  # fmt: skip
+
+    async def columns(self, department: str, method: MethodDescriptor, role: str) -> Cases:
+        """The board of the matrix' pipeline: the record stands in it or does not."""
+        records = self.matrix.records["opportunities"]
+        state = {"condition": {"field": "state", "operator": 7, "values": [{"flag": True}]}}
+        fields = {"pipeline_id": self.matrix.records["pipelines"]["NONE"]["id"], "filter": state, "page_size": 100}
+        code, answer = await self.ask(department, method, role, fields)
+        found = {row.id for column in (answer.columns if answer else ()) for row in rows_of(column)}
+        may = self.matrix.granted(role, "pipelines", "read")
+        return [
+            Case(method.name, role, slot, may and self._readable(role, "opportunities", slot), records[slot]["id"] in found, code)
+            for slot in self.matrix.relations(role, "opportunities")
         ]  # fmt: skip
 
     async def totals(self, department: str, method: MethodDescriptor, role: str) -> Cases:
@@ -300,6 +330,7 @@ class Prober:
                     fields[parents] = self._parents(parents, policy_of(method)[0], list(known))
                 if method.name == "BatchListAttachments":
                     continue  # it names their resource: asked by `attached`
+                fields |= _telling(method)
                 if parents or not (method.name.startswith("Get") or method.name in OPEN):
                     asking.append((department, method, fields))
             history, search = (next(one for one in methods if one.name == name) for name in ("ListRecordHistory", "Search"))
@@ -375,6 +406,10 @@ class Prober:
         special: dict[str, Callable[..., Asking]] = {
             "BatchListSegmentMembers": self.members, "BatchListCustomerSegments": self.members, "BatchGetOrderTotals": self.totals,
         }  # fmt: skip
+        if name.startswith(("Aggregate", "Drill")):
+            return [(0, partial(self.groups, department, method, role))]
+        if name == "BoardOpportunities":
+            return [(0, partial(self.columns, department, method, role))]
         if name in special or name.startswith(("Batch", "List", "Search")):
             return [(0, partial(special.get(name, self.rows), department, method, role))]
         if name.startswith("Create") and name != "CreateTicketReply":
@@ -401,3 +436,13 @@ class Prober:
             for start in range(0, len(asking), WAVE):
                 found += [case for cases in await asyncio.gather(*asking[start : start + WAVE]) for case in cases]
         return found
+
+
+def _telling(method: MethodDescriptor) -> dict[str, Any]:
+    """What makes an Aggregate and a Drill tell the most words."""
+    if method.name.startswith("Drill"):
+        return {"filters": [{"condition": {"field": "create_time", "operator": 7, "values": [{"flag": True}]}}]}
+    if not method.name.startswith("Aggregate"):
+        return {}
+    record = next(noun.record for noun in nouns() if noun.resource == policy_of(method)[0])
+    return {"groupings": [{"field": "name" if "name" in groupable(record) else "source_key"}], "limit": 1000}

@@ -7,7 +7,7 @@ from functools import partial
 from chassis.rpc.noun import Noun
 from chassis.rpc.remote import RemoteRecords
 from chassis.rpc.service import Service
-from services.sales.opportunities import actions, model
+from services.sales.opportunities import actions, boards, model
 from services.sales.opportunities.store import Opportunities
 from services.sales.pipelines.store import Pipelines
 from services.sales.products.store import Products
@@ -36,4 +36,5 @@ def service(
         WinOpportunity=partial(actions.win, opportunities),
         LoseOpportunity=partial(actions.lose, opportunities),
         ReopenOpportunity=partial(actions.reopen, opportunities, pipelines),
+        BoardOpportunities=boards.board(opportunities, pipelines),
     )
