@@ -19,7 +19,7 @@ VALUES = [orjson.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE, 
 
 
 def test_every_operation_of_the_page_fits_the_schema() -> None:
-    assert len(OPERATIONS) == 4
+    assert len(OPERATIONS) == 5
     assert [error.message for text in OPERATIONS for error in validate(shared_schema()._schema, parse(text))] == []
 
 
@@ -46,3 +46,18 @@ async def test_customers_are_found_as_the_page_says(crm: Installation) -> None:
     found = (await crm.data(OPERATIONS[2], part=f"湾 {mark.upper()} 电"))["customers"]["nodes"]
     assert [one["id"] for one in found] == [made["id"]]
     assert (await crm.data(OPERATIONS[3], ids=[made["id"]]))["nodes"] == [{"id": made["id"], "name": f"臺灣 {mark} 電子"}]
+
+
+async def test_a_list_is_counted_and_leafed_as_the_page_says(crm: Installation) -> None:
+    mark = new_id()
+    for _ in range(3):
+        made: Any = (await crm.data(OPERATIONS[0], input={"kind": "COMPANY", "name": f"页 {mark}"}))["customerCreate"]["customer"]
+    page = (await crm.data(OPERATIONS[4], part=mark, first=2))["customers"]
+    assert (page["totalCount"], page["nodes"][0]["id"]) == ({"count": 3, "exact": True}, made["id"])
+    assert page["nodes"][0]["tickets"]["totalCount"] == {"count": 0, "exact": True}
+    info = page["pageInfo"]
+    assert (info["hasNextPage"], info["hasPreviousPage"]) == (True, False)
+    rest = (await crm.data(OPERATIONS[4], part=mark, first=2, after=info["endCursor"]))["customers"]
+    assert (len(rest["nodes"]), rest["pageInfo"]["hasNextPage"], rest["pageInfo"]["hasPreviousPage"]) == (1, False, True)
+    back = (await crm.data(OPERATIONS[4], part=mark, last=2, before=rest["pageInfo"]["startCursor"]))["customers"]
+    assert back["nodes"] == page["nodes"]
