@@ -6,7 +6,7 @@ import base64
 import binascii
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +16,7 @@ from chassis.kernel.errors import Invalid
 
 DEFAULT_SIZE = 20
 LARGEST_SIZE = 100
+MOST_COUNTED = 10_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -29,6 +30,11 @@ class Sort:
     field: str
     direction: int
     of: str = ""
+
+    @property
+    def turned(self) -> Sort:
+        """The same order, from its end on."""
+        return replace(self, direction=-self.direction)
 
     @property
     def name(self) -> str:

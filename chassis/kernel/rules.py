@@ -26,6 +26,8 @@ RULES: dict[str, tuple[str, str]] = {
     "map.max_pairs": ("give at most {limit}", "最多 {limit} 项"),
     "number.least": ("give {least} or more", "不得小于 {least}"),
     "number.most": ("give {most} at most", "不得大于 {most}"),
+    "page.way": ("give {name} too", "还需给出 {name}"),
+    "page.ways": ("give either last or {name}", "last 与 {name} 只能给出一个"),
     "number.between": ("give {least} to {most}", "必须在 {least} 到 {most} 之间"),
     "number.not_in": ("it must not be {limit}", "不能是 {limit}"),
     "number.finite": ("give a number that is finite", "必须是有限的数"),

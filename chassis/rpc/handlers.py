@@ -82,6 +82,7 @@ def listing(request: Any) -> dict[str, Any]:
         asked["archived"] = enum_names(fields["archived"].enum_type)[request.archived]
     if "row_tokens" in fields:
         asked["row_tokens"] = request.row_tokens
+    asked |= {name: getattr(request, name) for name in ("skip", "backward", "count_up_to") if name in fields}
     if "read_mask" in fields:
         asked["fields"] = list(request.read_mask.paths)
     return asked
@@ -93,9 +94,14 @@ def _list(records: Records, method: MethodDescriptor, rows: str) -> Handler:
     async def handle(call: Call, request: Any) -> Message:
         found = await records.page(call, **listing(request))
         messages = [to_message(document, records.descriptor) for document in found.rows]
-        return make(**{rows: messages, "next_page_token": found.next_token, "row_tokens": found.row_tokens})
+        return make(**{rows: messages, "next_page_token": found.next_token, "row_tokens": found.row_tokens}, **_total(found))
 
     return handle
+
+
+def _total(page: Page) -> dict[str, Any]:
+    """How many there are, where that was asked for."""
+    return {"total": {"count": page.total.count, "exact": page.total.exact}} if page.total else {}
 
 
 def _batch_list(records: Records, method: MethodDescriptor) -> Handler:
@@ -127,7 +133,9 @@ def groups(method: MethodDescriptor, row: Descriptor, ids: list[str], pages: Map
     for identity in dict.fromkeys(ids):
         found = pages[identity]
         messages = [to_message(document, row) for document in found.rows]
-        built.append(make(**{"key": identity, rows: messages, "next_page_token": found.next_token, "row_tokens": found.row_tokens}))
+        built.append(
+            make(**{"key": identity, rows: messages, "next_page_token": found.next_token, "row_tokens": found.row_tokens}, **_total(found))
+        )
     return response_class(method)(**{"groups": built})
 
 

@@ -29,7 +29,7 @@ from chassis.kernel.periods import starts
 from chassis.kernel.rules import sentence
 from chassis.rpc.call import Call
 from chassis.storage.aliases import CUSTOMER_ID
-from chassis.storage.pages import Page, cut
+from chassis.storage.pages import Asked, Page, cut
 from chassis.storage.questions import Questions
 
 Document = dict[str, Any]
@@ -101,21 +101,21 @@ class Aggregated(Questions):
             return await asyncio.to_thread(reckoning.cut, groups, by, question.limit)
         return reckoning.cut(groups, by, question.limit)
 
-    async def drilled(
-        self, call: Call, filters: Sequence[Criteria], order: str = "", size: int = 0, token: str = "", fields: Sequence[str] = (),
-        row_tokens: bool = False,
-    ) -> list[Page]:  # fmt: skip
-        """The first page of what is behind each group, in one command whatever their number: of the same reach as the groups were reckoned in."""
-        if token and len(filters) > 1:
+    async def drilled(self, call: Call, filters: Sequence[Criteria], **more: Any) -> list[Page]:
+        """The first page of what is behind each group, in one command whatever their number: of the same reach as the groups were reckoned in;
+        `more` are what else `Asked` has."""
+        asked, opening = Asked(**more), self._by_roles(call)
+        if asked.token and len(filters) > 1:
             raise Invalid("a page token goes with a single group; ask for the groups one by one", field="page_token")
-        opening = self._by_roles(call)
-        sort, rows = self._sort(call, opening, order), size_of(size)
-        marks = [fingerprint(call.seal, self.resource, "drill", order or sort.field, one) for one in filters]
-        after = filter_after(token, sort, *marks)
-        projection = self._projection(opening, fields, sort)
+        sort = self._sort(call, opening, asked.order)
+        way, rows = asked.way(sort), size_of(asked.size)
+        marks = [fingerprint(call.seal, self.resource, "drill", asked.order or sort.field, one) for one in filters]
+        after = filter_after(asked.token, way, *marks)
+        projection = self._projection(opening, asked.fields, sort)
         pipelines: list[list[Document]] = [
             [
-                {"$match": self._query(call, opening, one, after, sort.name)}, {"$sort": dict(sort.keys)}, {"$limit": rows + 1},
+                {"$match": self._query(call, opening, one, after, sort.name)}, {"$sort": dict(way.keys)},
+                *([{"$skip": asked.skip}] if asked.skip else []), {"$limit": rows + 1},
                 *([{"$project": projection}] if projection else []), {"$set": {"_group": {"$literal": place}}},
             ]
             for place, one in enumerate(filters)
@@ -125,7 +125,7 @@ class Aggregated(Questions):
         found: list[list[Document]] = [[] for _ in filters]
         async for row in cursor:
             found[row.pop("_group")].append(row)
-        pages = [cut(each, rows, sort, mark, row_tokens) for each, mark in zip(found, marks, strict=True)]
+        pages = [cut(each, asked, sort, mark, None) for each, mark in zip(found, marks, strict=True)]
         shown = iter(await self.shown(call, opening, [row for page in pages for row in page.rows]))
         return [replace(page, rows=list(islice(shown, len(page.rows)))) for page in pages]
 

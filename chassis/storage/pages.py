@@ -6,19 +6,61 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from chassis.kernel.pages import Sort, token_after
+from chassis.kernel.criteria import Criteria
+from chassis.kernel.pages import Sort, size_of, token_after
 from chassis.storage.client import Database
 
 Document = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What is asked of a list: which records, in which order, which page of them and what of each.
+
+    `backward` asks for what comes before the token, and for the last rows without one. `count_up_to` asks how many there are, 0 for not.
+    """
+
+    criteria: Criteria | None = None
+    order: str = ""
+    size: int = 0
+    token: str = ""
+    fields: Sequence[str] = ()
+    row_tokens: bool = False
+    archived: str = ""
+    skip: int = 0
+    backward: bool = False
+    count_up_to: int = 0
+
+    def way(self, sort: Sort) -> Sort:
+        """The order in which rows are read."""
+        return sort.turned if self.backward else sort
+
+    def marks(self, order: str) -> list[object]:
+        """What a token of the list belongs to, beside its name."""
+        return [order, self.criteria, *filter(None, [self.archived])]
+
+
+@dataclass(frozen=True)
+class Total:
+    """How many records a list has, as far as they were counted, and whether that is all."""
+
+    count: int
+    exact: bool
+
+    @staticmethod
+    def of(found: int, most: int) -> Total:
+        """What was found by who looked for one more than the most."""
+        return Total(min(found, most), found <= most)
+
+
+@dataclass(frozen=True)
 class Page:
-    """Rows, the token of the next page ("" on the last), and each row's own token when asked for."""
+    """Rows, the token of the next page on the same way ("" on the last), each row's own token and how many there are when asked for."""
 
     rows: list[Document]
     next_token: str
     row_tokens: list[str]
+    total: Total | None = None
 
     def without(self, secret: Callable[[Document], bool]) -> Page:
         """The page without the rows that its reader must not see; where to go on stays as it is."""
@@ -40,24 +82,59 @@ def wanted(fields: Sequence[str], sort: Sort | None = None, key: str = "") -> di
     return {("_id" if name == "id" else name): 1 for name in sorted(names)}
 
 
-def cut(rows: list[Document], size: int, sort: Sort, mark: str, row_tokens: bool) -> Page:
-    """The page of the rows as they are stored, one more than its size when there is a next one."""
+def cut(rows: list[Document], asked: Asked, sort: Sort, mark: str, total: Total | None) -> Page:
+    """The page of the rows as they are stored and were read, one more than its size when there is a next one."""
+    size = size_of(asked.size)
     shown = rows[:size]
-    own = [token_after(row, sort, mark) for row in shown] if row_tokens else []
-    return Page(shown, token_after(shown[-1], sort, mark) if len(rows) > size else "", own)
+    following = token_after(shown[-1], sort, mark) if len(rows) > size else ""
+    if asked.backward:
+        shown.reverse()
+    own = [token_after(row, sort, mark) for row in shown] if asked.row_tokens else []
+    return Page(shown, following, own, total)
 
 
 async def rows_by_key(
     database: Database, collection: str, key: str, ids: list[str], query: Document, sort: Sort, size: int,
-    projection: dict[str, int] | None, milliseconds: int,
+    projection: dict[str, int] | None, milliseconds: int, *, skip: int = 0,
 ) -> dict[str, list[Document]]:  # fmt: skip
     """The first rows of each key, one more than the size, in one command whatever the number of keys."""
     if len(ids) == 1:
         cursor = database[collection].find({"$and": [{key: ids[0]}, query]}, projection)
-        return {ids[0]: [row async for row in cursor.sort(sort.keys).limit(size + 1).max_time_ms(milliseconds)]}
-    inner: list[Document] = [{"$match": query}, {"$sort": dict(sort.keys)}, {"$limit": size + 1}]
+        return {ids[0]: await cursor.sort(sort.keys).skip(skip).limit(size + 1).max_time_ms(milliseconds).to_list()}
+    inner: list[Document] = [{"$match": query}, {"$sort": dict(sort.keys)}, {"$skip": skip}, {"$limit": size + 1}]
+    if not skip:
+        del inner[2]
     if projection:
         inner.append({"$project": projection})
+    return await _by_key(database, collection, key, ids, inner, milliseconds)
+
+
+async def totals_by_key(
+    database: Database, collection: str, key: str, ids: list[str], query: Document, most: int, milliseconds: int
+) -> dict[str, Total]:
+    """How many records each key has, counted up to the most, in one command; nothing for 0."""
+    if not most:
+        return {}
+    if len(ids) == 1:
+        found = await total(database, collection, {"$and": [{key: ids[0]}, query]}, most, milliseconds)
+        return {ids[0]: found} if found else {}
+    inner: list[Document] = [{"$match": query}, {"$limit": most + 1}, {"$count": "count"}]
+    counted = await _by_key(database, collection, key, ids, inner, milliseconds)
+    return {identity: Total.of(rows[0]["count"] if rows else 0, most) for identity, rows in counted.items()}
+
+
+async def total(database: Database, collection: str, query: Document, most: int, milliseconds: int) -> Total | None:
+    """How many records a query finds, counted up to the most; None for 0."""
+    if not most:
+        return None
+    pipeline: list[Document] = [{"$match": query}, {"$limit": most + 1}, {"$count": "count"}]
+    rows = await (await database[collection].aggregate(pipeline, maxTimeMS=milliseconds)).to_list()
+    return Total.of(rows[0]["count"] if rows else 0, most)
+
+
+async def _by_key(
+    database: Database, collection: str, key: str, ids: list[str], inner: list[Document], milliseconds: int
+) -> dict[str, list[Document]]:
     pipeline: list[Document] = [
         {"$documents": [{"key": {"$literal": identity}} for identity in ids]},
         {"$lookup": {"from": collection, "localField": "key", "foreignField": key, "pipeline": inner, "as": "rows"}},

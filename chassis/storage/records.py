@@ -5,6 +5,7 @@ A noun's `store.py` declares one of these, or subclasses it to keep derived fiel
 
 from __future__ import annotations
 
+import asyncio
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -35,7 +36,7 @@ from chassis.storage.copies import Copies
 from chassis.storage.encryption import erased
 from chassis.storage.indexes import duplicate_codes, indexes_back, indexes_of
 from chassis.storage.ownership import OWNER_FIELDS
-from chassis.storage.pages import Page, cut, rows_by_key
+from chassis.storage.pages import Asked, Page, cut, rows_by_key, total, totals_by_key
 from chassis.storage.personal import SUBJECT_ERASED, open_documents, quiet, subject_of
 from chassis.storage.terms import INDEX as BY_TERMS
 from chassis.storage.terms import TERMS, terms_of
@@ -185,49 +186,54 @@ class Records(Aggregated):
             await open_documents(call.vault, rows, self.resource, self.personal)
         return rows
 
-    async def page(
-        self,
-        call: Call,
-        criteria: Criteria | None = None,
-        order: str = "",
-        size: int = 0,
-        token: str = "",
-        fields: Sequence[str] = (),
-        row_tokens: bool = False,
-        archived: str = "",
-    ) -> Page:
-        """One page within reach and the token of the next ("" on the last)."""
-        opening = self.opening(call)
-        sort, rows = self._sort(call, opening, order), size_of(size)
-        mark = fingerprint(call.seal, self.resource, order or sort.field, criteria, *filter(None, [archived]))
-        query = self._query(call, opening, criteria, filter_after(token, sort, mark), sort.name, archived=archived)
-        cursor = call.database[self.resource].find(query, self._projection(opening, fields, sort)).sort(sort.keys).limit(rows + 1)
-        page = cut(await cursor.max_time_ms(call.milliseconds_left).to_list(), rows, sort, mark, row_tokens)
+    async def page(self, call: Call, criteria: Criteria | None = None, **more: Any) -> Page:
+        """One page within reach and the token of the next ("" on the last); `more` are what else `Asked` has."""
+        asked, opening = Asked(criteria, **more), self.opening(call)
+        sort = self._sort(call, opening, asked.order)
+        mark = fingerprint(call.seal, self.resource, *asked.marks(asked.order or sort.field))
+
+        def query(after: Document) -> Document:
+            return self._query(call, opening, criteria, after, sort.name, archived=asked.archived)
+
+        way, rows = asked.way(sort), size_of(asked.size)
+        cursor = call.database[self.resource].find(
+            query(filter_after(asked.token, way, mark)), self._projection(opening, asked.fields, sort)
+        )
+        cursor = cursor.sort(way.keys).skip(asked.skip).limit(rows + 1).max_time_ms(call.milliseconds_left)
+        found, counted = await asyncio.gather(
+            cursor.to_list(), total(call.database, self.resource, query({}), asked.count_up_to, call.milliseconds_left)
+        )
+        page = cut(found, asked, sort, mark, counted)
         return replace(page, rows=await self.shown(call, opening, page.rows))
 
-    async def batch_page(
-        self, call: Call, key: str, ids: Sequence[str], criteria: Criteria | None = None, order: str = "", size: int = 0,
-        token: str = "", fields: Sequence[str] = (), row_tokens: bool = False, archived: str = "",
-    ) -> dict[str, Page]:  # fmt: skip
-        """The first page of each key, in one database command whatever the number of keys; each key reads only its rows."""
-        if token and len(ids) > 1:
+    async def batch_page(self, call: Call, key: str, ids: Sequence[str], criteria: Criteria | None = None, **more: Any) -> dict[str, Page]:
+        """The first page of each key, in one database command whatever the number of keys, and one more where they are counted; each key
+        reads only its rows."""
+        asked, opening = Asked(criteria, **more), self.opening(call)
+        if asked.token and len(ids) > 1:
             raise Invalid("a page token goes with a single key; ask for the keys one by one", field="page_token")
-        opening, top = self.opening(call), key.partition(".")[0]
-        sort, rows = self._sort(call, opening, order), size_of(size)
-        ordered, keys = order or sort.field, list(dict.fromkeys(ids))
+        top = key.partition(".")[0]
+        sort, keys = self._sort(call, opening, asked.order), list(dict.fromkeys(ids))
         if key in self.contract.backs and call.limits(self.resource).get(top, READ) < READ:
             return dict.fromkeys(keys, Page([], "", []))  # who must not know what a record refers to does not find it there either
 
         def mark(named: str) -> str:
-            return fingerprint(call.seal, self.resource, key, named, ordered, criteria, *filter(None, [archived]))
+            return fingerprint(call.seal, self.resource, key, named, *asked.marks(asked.order or sort.field))
+
+        def query(after: Document) -> Document:
+            return self._query(call, opening, criteria, after, sort.name, top, archived=asked.archived)
 
         # A page goes on by whichever id of a customer it was asked for, before a merge and after it.
         named = {one: call.meant.get(one, one) for one in keys}
-        group = [*named.values(), *(call.aliases.group(keys[0]) if key in self.named_customers else keys)] if token else []
-        query = self._query(call, opening, criteria, filter_after(token, sort, *map(mark, group)), sort.name, top, archived=archived)
-        projection = self._projection(opening, fields, sort, key)
-        found = await rows_by_key(call.database, self.resource, key, keys, query, sort, rows, projection, call.milliseconds_left)
-        pages = {one: cut(found.get(one, []), rows, sort, mark(named[one]), row_tokens) for one in keys}
+        group = [*named.values(), *(call.aliases.group(keys[0]) if key in self.named_customers else keys)] if asked.token else []
+        way, left = asked.way(sort), call.milliseconds_left
+        where, projection = (call.database, self.resource, key, keys), self._projection(opening, asked.fields, sort, key)
+        after = query(filter_after(asked.token, way, *map(mark, group)))
+        found, counted = await asyncio.gather(
+            rows_by_key(*where, after, way, size_of(asked.size), projection, left, skip=asked.skip),
+            totals_by_key(*where, query({}), asked.count_up_to, left),
+        )
+        pages = {one: cut(found.get(one, []), asked, sort, mark(named[one]), counted.get(one)) for one in keys}
         shown = iter(await self.shown(call, opening, [row for page in pages.values() for row in page.rows]))
         return {one: replace(page, rows=list(islice(shown, len(page.rows)))) for one, page in pages.items()}
 
@@ -374,9 +380,11 @@ class Records(Aggregated):
         merged = [index_of_alias(name) for name in self.named_customers]
         by_parts = [IndexModel([(parts.TERMS, ASCENDING)], name=f"by_{parts.TERMS}")] if self.marks else []
         found = [*by_parts, *([BY_TERMS] if self.searched else [])]
+        # Whoever sees every record counts those in use by it alone.
+        used = [IndexModel([("archive_time", ASCENDING)], name="by_archive_time")] if self.archivable else []
         standard = indexes_of(self.descriptor, self.sorts, self.parents, OWNER_FIELDS, unique)
         hung = indexes_back([one for one in self.contract.backs if one not in (*self.parents, *OWNER_FIELDS)], self.sorts)
-        return [*standard, *hung, *merged, *held, *found, *self.extra_indexes]
+        return [*standard, *hung, *merged, *held, *used, *found, *self.extra_indexes]
 
     @property
     def duplicate_codes(self) -> dict[str, tuple[str, str]]:

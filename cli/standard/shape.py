@@ -179,10 +179,19 @@ def _list(words: Words, verb: str) -> Verb:
             7, "archived", "crm.common.v1.Archived", "Whether archived ones are shown; they are not when not given.",
             "(buf.validate.field).enum.defined_only = true",
         ),
+        Part(
+            8, "count_up_to", "int32", "Also how many there are, counted so far, up to 10,000; not counted when not given.",
+            "(buf.validate.field).int32 = {gte: 0, lte: 10000}",
+        ),
+        Part(
+            9, "skip", "int32", "Rows to pass over first, up to 10,000.", "(buf.validate.field).int32 = {gte: 0, lte: 10000}",
+        ),
+        Part(10, "backward", "bool", "The rows before where the page token stands, the last ones without a token; in the same order."),
     )  # fmt: skip
     answers = (
-        _many(words, "The page."), Part(2, "next_page_token", "string", "Where the next page begins; empty on the last."),
+        _many(words, "The page."), Part(2, "next_page_token", "string", "Where the next page begins, the one before when backward; empty on the last."),
         Part(3, "row_tokens", "repeated string", "The token of each row, when asked for."),
+        Part(4, "total", "crm.common.v1.RecordCount", "How many there are, when asked for."),
     )  # fmt: skip
     lacks = {"order_by" if not order else "", "archived" if "archive_time" not in words.fields else ""}
     asked = tuple(part for part in asks if part.name not in lacks)
@@ -205,13 +214,16 @@ def _batch_list(words: Words, verb: str) -> Verb:
     said = {
         "page_size": "Rows wanted of each key, 1 to 100; 20 when not given.",
         "page_token": "Where the last page ended; only with a single key.",
+        "count_up_to": "Also how many each key has, counted so far, up to 10,000; not counted when not given.",
+        "skip": "Rows of each key to pass over first, up to 10,000.",
     }
     page = _list(words, "List").request.parts
     asks = (keys[0], *(replace(part, number=part.number + 1, comment=said.get(part.name, part.comment)) for part in page), *keys[1:])
     group = Shape(f"{words.name}Group", f"The {words.many} of one key.", (
         Part(1, "key", "string", "The key asked for."), _many(words, f"Its first {words.many}.", number=2),
-        Part(3, "next_page_token", "string", "Where its next page begins; empty on the last."),
+        Part(3, "next_page_token", "string", "Where its next page begins, the one before when backward; empty on the last."),
         Part(4, "row_tokens", "repeated string", "The token of each row, when asked for."),
+        Part(5, "total", "crm.common.v1.RecordCount", "How many it has, when asked for."),
     ))  # fmt: skip
     answers = (Part(1, "groups", f"repeated {group.name}", "One group a key, also for keys with none; in the order asked."),)
     comment = f"The {words.many} of customers" if customers else f"Pages of {words.many}, by ids that they hold"
@@ -295,7 +307,7 @@ def _drill(words: Words, verb: str) -> Verb:
         "page_size": "Rows wanted of each group, 1 to 100; 20 when not given.",
         "page_token": "Where the last page ended; only with a single group.",
     }
-    page = [part for part in _list(words, "List").request.parts if part.name != "filter"]
+    page = [part for part in _list(words, "List").request.parts if part.name not in ("filter", "archived", "count_up_to")]
     asks = (filters, *(replace(part, comment=said.get(part.name, part.comment)) for part in page))
     group = Shape(f"{words.name}Drill", f"The {words.many} of one group.", (
         _many(words, f"Its first {words.many}."),

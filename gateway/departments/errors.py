@@ -29,6 +29,14 @@ def field_error(error: CrmError, department: str) -> GraphQLError:
     return GraphQLError(error.message, extensions=extensions)
 
 
+def of_cursor(error: CrmError, *, backward: bool) -> CrmError:
+    """The refusal of a list: a page token is the cursor there, under the name of the argument that gave it."""
+    if error.field == "page_token":
+        error.field = "before" if backward else "after"
+        error.message = error.message.replace("the page token", "the cursor")
+    return error
+
+
 def user_errors(error: CrmError, language: str) -> list[dict[str, Any]]:
     """A refusal as a mutation shows it: what is wrong with the input, each thing alone."""
     spelled(error)

@@ -15,7 +15,7 @@ from chassis.kernel.errors import CrmError
 from chassis.rpc.service import request_class
 from gateway.departments.batching import Load, Loader
 from gateway.departments.context import Context
-from gateway.departments.errors import field_error
+from gateway.departments.errors import field_error, of_cursor
 
 
 class Loadable(Protocol):
@@ -108,7 +108,8 @@ async def load_groups(context: Context, question: GroupQuestion, keys: Sequence[
         try:
             answer = await context.clients.read(department, question.service, method.name, batch, context.token, context.request_id)
         except CrmError as error:
-            return [field_error(error, department)] * len(wanted)
+            backward = "backward" in batch.DESCRIPTOR.fields_by_name and batch.backward
+            return [field_error(of_cursor(error, backward=backward), department)] * len(wanted)
         found = {group.key: group for group in answer.groups}
         return [found[identity] for identity in wanted]
 

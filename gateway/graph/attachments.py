@@ -96,7 +96,7 @@ def _at_records(noun: Noun) -> Any:
     async def resolve(roots: Sequence[Any], info: Info, **given: Any) -> Sequence[Any]:
         asked: GroupQuestion = once_asked(info, method.name, lambda: question(info, given))
         found = await load_groups(info.context, asked, [root.id for root in roots])
-        return [page_of(group, "attachments", continued=asked.continued) for group in found]
+        return [page_of(group, "attachments", asked.request) for group in found]
 
     arguments = {"first": (int | None, 20), "after": (str | None, None), "archived": (bool | None, False)}
     return edge(resolve, arguments, connection_type(_type()) | None, "Files at it, the newest first; the last edition of each.", method)

@@ -12,6 +12,7 @@ from typing import Any
 import strawberry
 from buf.validate import validate_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
+from google.protobuf.message import Message
 from strawberry.types import Info
 
 from chassis.kernel.errors import CrmError
@@ -19,14 +20,13 @@ from chassis.rpc.contract import edges_of, shown_as
 from chassis.rpc.documents import snake, traits
 from gateway.departments.errors import field_error
 from gateway.departments.loaders import GroupQuestion, load_groups, load_records, rows_of
-from gateway.graph.connections import LARGEST, Page, connection_type, first_of
+from gateway.graph.connections import BATCHED, LARGEST, Page, connection_type, first_of
 from gateway.graph.contract import COMPLETED, SHOWN, comment
 from gateway.graph.judged import by
 from gateway.graph.noun import NOUNS, Noun, described, list_arguments, list_request
-from gateway.graph.selection import once_asked, selected
+from gateway.graph.selection import counted, once_asked, selected
 
 PARENT: Any = strawberry.Parent["Any"]  # type: ignore[misc]
-BATCHED = "batched"
 Batched = Callable[..., Awaitable[Sequence[Any]]]
 
 
@@ -127,18 +127,17 @@ def to_many(target: str, method_name: str, description: str, *, key: str = "", p
         return GroupQuestion.of(noun.department, noun.service, method, request, key)
 
     async def resolve(roots: Sequence[Any], info: Info, **given: Any) -> Sequence[Any]:
-        asked: GroupQuestion = once_asked(info, f"{method.name} {key}", lambda: question(info, given))
+        # How far to count may stand in a variable below this field: it belongs to what is asked.
+        asked: GroupQuestion = once_asked(info, (method.name, key, counted(info)), lambda: question(info, given))
         groups = await load_groups(info.context, asked, [root.id for root in roots])
-        return [page_of(found, rows, continued=asked.continued) for found in groups]
+        return [page_of(found, rows, asked.request) for found in groups]
 
     return edge(resolve, arguments, connection_type(noun.type) | None, description, method)
 
 
-def page_of(group: Any, rows: str, *, continued: bool) -> Any:
-    """The page that a department's group is; a failure stays one."""
-    if isinstance(group, Exception):
-        return group
-    return Page(getattr(group, rows), group.next_page_token, group.row_tokens, continued)
+def page_of(group: Any, rows: str, request: Message) -> Any:
+    """The page that a department's group is to a request; a failure stays one."""
+    return group if isinstance(group, Exception) else Page.of(group, rows, request)
 
 
 def edge(

@@ -14,7 +14,7 @@ from gateway.departments.loaders import GroupQuestion, load_groups
 from gateway.graph.connections import connection_type
 from gateway.graph.contract import output_class
 from gateway.graph.edges import edge, page_of
-from gateway.graph.noun import list_request
+from gateway.graph.noun import list_arguments, list_request
 from gateway.graph.selection import once_asked
 
 _SERVICE = segment_service_pb2.DESCRIPTOR.services_by_name["SegmentService"]
@@ -35,7 +35,6 @@ def segment_members(method_name: str, description: str) -> Any:
     async def resolve(roots: Sequence[Any], info: Info, **given: Any) -> Sequence[Any]:
         asked: GroupQuestion = once_asked(info, method.name, lambda: question(info, given))
         groups = await load_groups(info.context, asked, [root.id for root in roots])
-        return [page_of(found, "segment_members", continued=asked.continued) for found in groups]
+        return [page_of(found, "segment_members", asked.request) for found in groups]
 
-    arguments = {"first": (int | None, 20), "after": (str | None, None)}
-    return edge(resolve, arguments, connection_type(member) | None, description, method)
+    return edge(resolve, list_arguments(method, member_row), connection_type(member) | None, description, method)

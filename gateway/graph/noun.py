@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, get_origin
 
 import strawberry
+from crm.common.v1 import criteria_pb2
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.field_mask_pb2 import FieldMask
 from strawberry.types import Info
@@ -19,16 +20,16 @@ from chassis.rpc.documents import enum_numbers
 from chassis.rpc.service import request_class
 from chassis.rpc.trials import untried
 from gateway.departments.context import Context
-from gateway.departments.errors import field_error, user_errors
+from gateway.departments.errors import field_error, of_cursor, user_errors
 from gateway.departments.loaders import load_record, rows_of
-from gateway.graph.connections import Page, connection_type, first_of
+from gateway.graph.connections import COUNTED, DEFAULT, LARGEST, MOST_COUNTED, Page, connection_type, first_of, within
 from gateway.graph.contract import Json, comment, enum_type, finish, from_global, output_annotation, output_class
 from gateway.graph.inputs import filter_type, input_type, to_criteria, to_request
 from gateway.graph.judged import by
-from gateway.graph.selection import selected, shows_cursors
+from gateway.graph.selection import counted, selected, shows_cursors
 
 Resolver = Callable[..., Awaitable[Any]]
-MOST_HITS = 50
+MOST_HITS, MOST_SKIPPED = 50, 10_000
 LONGEST_CURSOR = 4000
 _VERBS_OF_READS = ("Get", "BatchGet", "List", "BatchList", "Search", "Aggregate", "Drill", "Board")
 
@@ -102,6 +103,8 @@ class Noun:
             if method.name.startswith("List") and "next_page_token" in method.output_type.fields_by_name:
                 plural = method.name.removeprefix("List")
                 found[plural[0].lower() + plural[1:]] = self._list(method)
+                if "count_up_to" in method.input_type.fields_by_name:
+                    found[f"{self.field}Count"] = self._count(method)
             if method.name.startswith("Search"):
                 found[f"{self.field}Search"] = self._search(method)
         return found
@@ -126,19 +129,38 @@ class Noun:
 
         async def resolve(info: Info, **given: Any) -> Any:
             context: Context = info.context
+            backward = given.get("last") is not None
             try:
                 request = list_request(method, self.descriptor, given, info)
                 answer = await context.clients.read(self.department, self.service, method.name, request, context.token, context.request_id)
             except CrmError as error:
-                raise field_error(error, self.department) from None
-            rows = getattr(answer, rows_of(method.output_type, self.descriptor))
-            return Page(rows, answer.next_page_token, answer.row_tokens, bool(request.page_token))
+                raise field_error(of_cursor(error, backward=backward), self.department) from None
+            return Page.of(answer, rows_of(method.output_type, self.descriptor), request)
 
         return strawberry.field(
             resolver=signed(resolve, arguments, connection_type(self.type) | None),
             description=comment(method.full_name),
             metadata=by(method),
         )
+
+    def _count(self, method: MethodDescriptor) -> Any:
+        arguments = {name: one for name, one in list_arguments(method, self.descriptor).items() if name in ("filter", "archived")}
+        arguments["most"] = (int | None, COUNTED)
+
+        async def resolve(info: Info, most: int | None = COUNTED, **given: Any) -> Any:
+            context: Context = info.context
+            try:
+                request = narrowed(method, self.descriptor, given)
+                request.page_size, request.read_mask.paths[:] = 1, ["id"]
+                request.count_up_to = within("most", COUNTED if most is None else most, 1, MOST_COUNTED)
+                answer = await context.clients.read(self.department, self.service, method.name, request, context.token, context.request_id)
+            except CrmError as error:
+                raise field_error(error, self.department) from None
+            return answer.total
+
+        shape = finish(output_class(criteria_pb2.RecordCount.DESCRIPTOR)) | None
+        words = f"How many {self.contract.resource.replace('_', ' ')} there are of those that you may see. Beside a page of them ask for its totalCount."
+        return strawberry.field(resolver=signed(resolve, arguments, shape), description=words, metadata=by(method))
 
     def _search(self, method: MethodDescriptor) -> Any:
         arguments: dict[str, Any] = {"query": (str, ...), "first": (int, 20)}
@@ -230,6 +252,10 @@ _WORDS = {
     "validate_only": "Judge it as if it were done, and do nothing of it: the answer has the errors, or the record as it would become.",
     "first": "Rows wanted, 1 to 100.",
     "after": "Cursor of the row to go on behind.",
+    "last": "Rows wanted from the end, or from before `before`, 1 to 100, in place of first.",
+    "before": "Cursor of the row to end before.",
+    "skip": "Rows to pass over first, at most 10,000.",
+    "most": "How far to count, 1 to 10,000.",
     "filter": "Which ones; all that you may see when not given.",
     "order_by": "In which order.",
     "archived": "Whether archived ones are shown; they are not when not given, but where the filter asks for archiveTime.",
@@ -284,8 +310,10 @@ def signed(resolve: Resolver, arguments: Mapping[str, tuple[Any, Any]], returns:
 
 def list_arguments(method: MethodDescriptor, row: Descriptor) -> dict[str, Any]:
     """first, after, and filter and orderBy where the contract has them."""
-    arguments: dict[str, Any] = {"first": (int | None, 20), "after": (str | None, None)}
+    arguments: dict[str, Any] = {"first": (int | None, DEFAULT), "after": (str | None, None)}
     fields = method.input_type.fields_by_name
+    if "backward" in fields:
+        arguments |= {"last": (int | None, None), "before": (str | None, None), "skip": (int | None, None)}
     if "filter" in fields:
         arguments["filter"] = (filter_type(row) | None, None)
     if "archived" in fields:
@@ -295,27 +323,55 @@ def list_arguments(method: MethodDescriptor, row: Descriptor) -> dict[str, Any]:
     return arguments
 
 
-def cursor_of(after: str) -> str:
+def cursor_of(cursor: str, name: str = "after") -> str:
     """A cursor that can be one; the department judges it further."""
-    if len(after) > LONGEST_CURSOR or not after.isascii() or "\0" in after:
+    if len(cursor) > LONGEST_CURSOR or not cursor.isascii() or "\0" in cursor:
+        where = "pageInfo.startCursor of the page behind" if name == "before" else "pageInfo.endCursor of the page before"
+        raise Invalid(f"{name} is no cursor of this list; use {where}", code="PAGE_TOKEN_INVALID", field=name)
+    return cursor
+
+
+def narrowed(method: MethodDescriptor, row: Descriptor, given: Mapping[str, Any]) -> Any:
+    """The request of a list with what says which records it has. Raises Invalid."""
+    request: Any = request_class(method)()
+    if given.get("filter") is not None:
+        request.filter.CopyFrom(to_criteria(given["filter"], row))
+    if given.get("archived") is not None:
+        numbers = enum_numbers(method.input_type.fields_by_name["archived"].enum_type)
+        request.archived = numbers[given["archived"].value]
+    return request
+
+
+def _place(request: Any, given: Mapping[str, Any]) -> None:
+    """Say which page is wanted. Raises Invalid."""
+    first, last, after, before = (given.get(name) for name in ("first", "last", "after", "before"))
+    if last is None and before is None:
+        request.page_size, request.page_token = first_of(first), cursor_of(after or "")
+    elif last is None:
         raise Invalid(
-            "after is no cursor of this list; use pageInfo.endCursor of the page before", code="PAGE_TOKEN_INVALID", field="after"
+            "before has no last beside it; say how many rows are wanted", field="before", params={"rule": "page.way", "name": "last"}
         )
-    return after
+    elif after is not None or first not in (None, DEFAULT):
+        other = "after" if after is not None else "first"
+        words = f"last and {other} go opposite ways; give one of both"
+        raise Invalid(words, field=other, params={"rule": "page.ways", "name": other})
+    else:
+        request.page_size, request.page_token = within("last", last, 1, LARGEST), cursor_of(before or "", "before")
+        request.backward = True
+    if given.get("skip"):
+        request.skip = within("skip", given["skip"], 0, MOST_SKIPPED)
 
 
 def list_request(method: MethodDescriptor, row: Descriptor, given: Mapping[str, Any], info: Info, under: tuple[str, ...] = ()) -> Any:
     """The request of a list, without its keys: page, filter, order, and only what the operation shows, `under` these fields where the list is not
     the field itself. Raises Invalid."""
-    after = given.get("after") or ""
-    request: Any = request_class(method)(page_size=first_of(given.get("first")), page_token=cursor_of(after))
+    request = narrowed(method, row, given)
+    _place(request, given)
     fields = method.input_type.fields_by_name
-    if given.get("filter") is not None:
-        request.filter.CopyFrom(to_criteria(given["filter"], row))
     if given.get("order_by") is not None:
         request.order_by = enum_numbers(fields["order_by"].enum_type)[given["order_by"].value]
-    if given.get("archived") is not None:
-        request.archived = enum_numbers(fields["archived"].enum_type)[given["archived"].value]
+    if "count_up_to" in fields:
+        request.count_up_to = max((within("most", most, 1, MOST_COUNTED) for _, most in counted(info)), default=0)
     mask = selected(info, row, "nodes", under)
     if "read_mask" in fields and mask:
         request.read_mask.CopyFrom(FieldMask(paths=list(mask)))

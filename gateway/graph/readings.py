@@ -22,10 +22,9 @@ from strawberry.types.field import StrawberryField
 from chassis.rpc.documents import enum_names, message_class, traits
 from gateway.departments.spelling import camel
 from gateway.engine import Batch, Read, Shape
-from gateway.graph.connections import CONNECTIONS, EDGES, Edge, Page, Standing
+from gateway.graph.connections import BATCHED, CONNECTIONS, EDGES, Edge, Page, Standing
 from gateway.graph.contract import CONFIG, SHOWN, is_money, to_global
 from gateway.graph.criteria import as_filter, criteria_of
-from gateway.graph.edges import BATCHED
 from gateway.graph.selection import once_asked
 from gateway.graph.values import plain_amount, time_text
 

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 from google.protobuf.descriptor import Descriptor
-from graphql import FieldNode, FragmentSpreadNode, GraphQLResolveInfo, InlineFragmentNode, SelectionSetNode
+from graphql import (
+    FieldNode,
+    FragmentSpreadNode,
+    GraphQLObjectType,
+    GraphQLResolveInfo,
+    InlineFragmentNode,
+    SelectionSetNode,
+    get_named_type,
+)
+from graphql.execution import get_argument_values
 from strawberry.types import Info
 
 from chassis.rpc.contract import contract_of
 from chassis.rpc.documents import traits
 from gateway.departments.spelling import camel
+from gateway.graph.connections import COUNTED
 
 ResolveInfo = GraphQLResolveInfo[Any]
 
@@ -84,6 +94,24 @@ def _rows(info: ResolveInfo, sets: list[SelectionSetNode]) -> Iterator[str]:
             for inner in _fields(info, [node.selection_set]):
                 if inner.name.value == "node" and inner.selection_set:
                     yield from _names(info, [inner.selection_set])
+
+
+def counted(info: Info) -> tuple[tuple[str, int], ...]:
+    """How far each count of this connection is to go: (key in the answer, most); none where nothing is counted."""
+    nodes: list[FieldNode] = _once(info, "counts", lambda: _counts(info._raw_info))
+    if not nodes:
+        return ()
+    raw = info._raw_info
+    definition = cast(GraphQLObjectType, get_named_type(raw.return_type)).fields["totalCount"]
+    return tuple(
+        ((node.alias or node.name).value, get_argument_values(definition, node, raw.variable_values).get("most") or COUNTED)
+        for node in nodes
+    )
+
+
+def _counts(raw: ResolveInfo) -> list[FieldNode]:
+    sets = [node.selection_set for node in raw.field_nodes if node.selection_set]
+    return [node for node in _fields(raw, sets) if node.name.value == "totalCount"]
 
 
 def shows_cursors(info: Info, under: tuple[str, ...] = ()) -> bool:

@@ -116,7 +116,7 @@ def _variables(document: DocumentNode) -> tuple[list[str], list[str]]:
     for selections in _selection_sets(document):
         for node in selections.selections:
             for argument in node.arguments or () if isinstance(node, FieldNode) else ():
-                whole = argument.name.value == "first" and isinstance(argument.value, VariableNode)
+                whole = argument.name.value in ("first", "last") and isinstance(argument.value, VariableNode)
                 (sizes if whole else inputs).extend(
                     value.name.value for value in _values(argument.value) if isinstance(value, VariableNode)
                 )
@@ -241,6 +241,9 @@ class _Meter:
             found -= 1
         return max(found, 0)
 
+    def _size(self, value: ValueNode) -> Any:
+        return self.variables.get(value.name.value) if isinstance(value, VariableNode) else _literal(value)
+
     def _named(self, node: FieldNode) -> int:
         """As many rows as ids are given."""
         value = next((argument.value for argument in node.arguments or () if argument.name.value == "ids"), None)
@@ -249,12 +252,11 @@ class _Meter:
         return max(len(value.values), 1) if isinstance(value, ListValueNode) else 1
 
     def _rows(self, node: FieldNode, parent: Any, field: GraphQLField | None) -> int:
-        asked: Any = None
-        for argument in node.arguments or ():
-            if argument.name.value == "first":
-                value = argument.value
-                asked = self.variables.get(value.name.value) if isinstance(value, VariableNode) else _literal(value)
-                break
+        asked: Any
+        given = {argument.name.value: argument.value for argument in node.arguments or ()}
+        found = [self._size(given[name]) for name in ("last", "first") if name in given]
+        if "first" in given or any(found):
+            asked = next(filter(None, found), None)
         else:
             takes = field.args.get("first") if field else None
             if takes is None and parent and (parent.name, node.name.value) == ("Query", "nodes"):

@@ -71,12 +71,12 @@ def test_every_list_of_records_is_a_connection_or_a_bounded_search() -> None:
     assert unbounded == []
 
 
-def test_every_connection_has_edges_nodes_and_a_page_info() -> None:
+def test_every_connection_has_edges_nodes_a_page_info_and_a_number() -> None:
     connections = {name: shape for name, shape in TYPES.items() if name.endswith("Connection")}
     assert connections
     for name, shape in connections.items():
         assert isinstance(shape, GraphQLObjectType)
-        more = ["missingDepartments"] if name == "JobConnection" else []  # the one list over all departments
+        more = ["missingDepartments"] if name == "JobConnection" else ["totalCount"]  # the one list over all departments has no number
         assert list(shape.fields) == ["edges", "nodes", "pageInfo", *more]
 
 

@@ -296,3 +296,16 @@ async def test_a_disclosure_shows_what_its_reader_gets_of_a_field(crm: Installat
         told[reader] = {one.field: one.value for one in record.values if one.field in ("phone", "email")}
     assert told["COORDINATOR"] == {"phone": '"13812345678"', "email": '"li.si@example.com"'}
     assert told["masked discloser"] == {"phone": '"138****5678"'}
+
+
+async def test_a_list_counts_for_a_reader_what_it_shows_them(crm: Installation, reps: dict[str, str]) -> None:
+    mark = new_id()
+    for key, number in (("owner", 3), ("other", 2)):
+        for _ in range(number):
+            await customer_of(crm, key, industry=mark)
+    query = """query($m: String!) { customers(first: 100, filter: {industry: {eq: $m}}) { nodes { id } totalCount { count exact } }
+        customerCount(filter: {industry: {eq: $m}}) { count exact } }"""
+    for reader, seen in {"owner": 3, "lead of owner": 3, "other": 2, "lead of other": 2, "COORDINATOR": 5}.items():
+        found = await crm.data(query, reader, m=mark)
+        assert len(found["customers"]["nodes"]) == seen
+        assert found["customers"]["totalCount"] == found["customerCount"] == {"count": seen, "exact": True}, reader

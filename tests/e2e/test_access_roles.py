@@ -108,6 +108,10 @@ async def test_no_filter_tells_a_hidden_field(crm: Installation, canaries: dict[
     body = await crm.graph(query, "canary")
     assert body["errors"][0]["extensions"]["code"] == "CRITERIA_INVALID", body
     assert "errors" not in await crm.graph(query, "COORDINATOR")
+    counting = f"{{ customerCount(filter: {filter}) {{ count }} }}"
+    body = await crm.graph(counting, "canary")
+    assert (body["data"], body["errors"][0]["extensions"]["code"]) == ({"customerCount": None}, "CRITERIA_INVALID")
+    assert "errors" not in await crm.graph(counting, "COORDINATOR")
 
 
 @pytest.mark.parametrize("question", [PHONE, PHONE[-4:], MAIL, "canary.example", TAX])

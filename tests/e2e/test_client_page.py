@@ -19,7 +19,7 @@ VALUES = [orjson.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE, 
 
 
 def test_every_operation_of_the_page_fits_the_schema() -> None:
-    assert len(OPERATIONS) == 7
+    assert len(OPERATIONS) == 8
     assert [error.message for text in OPERATIONS.values() for error in validate(shared_schema()._schema, parse(text))] == []
 
 
@@ -77,3 +77,20 @@ async def test_a_command_is_tried_as_the_page_says(crm: Installation) -> None:
     assert body["customerCreate"] == {"customer": {"name": name, "version": 1}, "errors": []}
     listed: Any = await crm.data("query($n: String!) { customers(filter: {name: {eq: $n}}) { nodes { id } } }", role="SALES_REP", n=name)
     assert listed["customers"]["nodes"] == []
+
+
+async def test_a_list_is_counted_and_leafed_as_the_page_says(crm: Installation) -> None:
+    mark = new_id()
+    for _ in range(3):
+        made: Any = (await crm.data(OPERATIONS["CustomerAdd"], input={"kind": "COMPANY", "name": f"页 {mark}"}))["customerCreate"][
+            "customer"
+        ]
+    page = (await crm.data(OPERATIONS["CustomerPage"], part=mark, first=2))["customers"]
+    assert (page["totalCount"], page["nodes"][0]["id"]) == ({"count": 3, "exact": True}, made["id"])
+    assert page["nodes"][0]["tickets"]["totalCount"] == {"count": 0, "exact": True}
+    info = page["pageInfo"]
+    assert (info["hasNextPage"], info["hasPreviousPage"]) == (True, False)
+    rest = (await crm.data(OPERATIONS["CustomerPage"], part=mark, first=2, after=info["endCursor"]))["customers"]
+    assert (len(rest["nodes"]), rest["pageInfo"]["hasNextPage"], rest["pageInfo"]["hasPreviousPage"]) == (1, False, True)
+    back = (await crm.data(OPERATIONS["CustomerPage"], part=mark, last=2, before=rest["pageInfo"]["startCursor"]))["customers"]
+    assert back["nodes"] == page["nodes"]

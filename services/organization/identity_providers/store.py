@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from crm.organization.v1 import identity_provider_pb2
-from pymongo import ASCENDING, IndexModel
 
 from chassis.rpc.call import Call
 from chassis.storage.records import Document, Records
@@ -15,10 +14,7 @@ class IdentityProviders(Records):
     """Providers through which people sign in; whether one is in use reaches the directory of all departments."""
 
     def __init__(self) -> None:
-        super().__init__(
-            identity_provider_pb2.IdentityProvider,
-            indexes=[IndexModel([("archive_time", ASCENDING)], name="by_archive_time")],
-        )
+        super().__init__(identity_provider_pb2.IdentityProvider)
 
     def project(self, call: Call, before: Document | None, after: Document) -> None:
         """A new revision of the directory when a provider goes out of use or comes back: the roles that it gave count no more, or again."""

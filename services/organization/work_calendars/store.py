@@ -24,7 +24,6 @@ from services.organization.work_calendars.plan import plan_of, plans_of
 
 Document = dict[str, Any]
 BY_DEFAULT = IndexModel([("is_default", ASCENDING)], name="by_default", partialFilterExpression={"is_default": True})
-BY_ARCHIVE_TIME = IndexModel([("archive_time", ASCENDING)], name="by_archive_time")
 BY_BASE = IndexModel([("base_calendar_id", ASCENDING)], name="by_base_calendar_id")
 _KEPT = 100
 _MOST_BASES = 10_000
@@ -34,7 +33,7 @@ class WorkCalendars(Records):
     """Calendars; each change reaches every department, and nobody is sent again for it."""
 
     def __init__(self) -> None:
-        super().__init__(work_calendar_pb2.WorkCalendar, indexes=[BY_DEFAULT, BY_BASE, BY_ARCHIVE_TIME])
+        super().__init__(work_calendar_pb2.WorkCalendar, indexes=[BY_DEFAULT, BY_BASE])
         self._compiled: OrderedDict[tuple[Any, ...], WorkTime] = OrderedDict()
 
     def project(self, call: Call, before: Document | None, after: Document) -> None:
