@@ -180,6 +180,10 @@ def _list(words: Words, verb: str) -> Verb:
             9, "skip", "int32", "Rows to pass over first, up to 10,000.", "(buf.validate.field).int32 = {gte: 0, lte: 10000}",
         ),
         Part(10, "backward", "bool", "The rows before where the page token stands, the last ones without a token; in the same order."),
+        Part(
+            11, "sort_by", "repeated crm.common.v1.SortKey", "In which order, by up to two fields; in place of order_by.",
+            "(buf.validate.field).repeated.max_items = 2",
+        ),
     )  # fmt: skip
     answers = (
         _many(words, "The page."), Part(2, "next_page_token", "string", "Where the next page begins, the one before when backward; empty on the last."),

@@ -11,6 +11,7 @@ from graphql import parse, validate
 
 from chassis.kernel.ids import new_id
 from gateway.bootstrap import shared_schema
+from gateway.graph.contract import to_global
 from tests.support.installation import Installation
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "build-a-client.md").read_text()
@@ -19,12 +20,12 @@ VALUES = [orjson.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE, 
 
 
 def test_every_operation_of_the_page_fits_the_schema() -> None:
-    assert len(OPERATIONS) == 5
+    assert len(OPERATIONS) == 6
     assert [error.message for text in OPERATIONS for error in validate(shared_schema()._schema, parse(text))] == []
 
 
 async def test_what_is_refused_is_told_as_the_page_says(crm: Installation) -> None:
-    given, told, _ = VALUES
+    given, told = VALUES[:2]
     body = await crm.graph(OPERATIONS[0], headers={"accept-language": "zh-CN"}, **given)
     found = body["data"]["customerCreate"]["errors"]
     shown = [{name: one[name] for name in ("code", "path", "message", "params")} for one in found]
@@ -61,3 +62,13 @@ async def test_a_list_is_counted_and_leafed_as_the_page_says(crm: Installation) 
     assert (len(rest["nodes"]), rest["pageInfo"]["hasNextPage"], rest["pageInfo"]["hasPreviousPage"]) == (1, False, True)
     back = (await crm.data(OPERATIONS[4], part=mark, last=2, before=rest["pageInfo"]["startCursor"]))["customers"]
     assert back["nodes"] == page["nodes"]
+
+
+async def test_opportunities_are_sorted_as_the_page_says(crm: Installation) -> None:
+    pipeline = (await crm.ask("CreatePipeline", name=f"管道 {new_id()}", stages=[{"key": "a", "name": "一", "probability": 10}])).pipeline
+    for name, amount, day in (("小", 5, "2026-12-01"), ("后", 9, "2026-12-31"), ("先", 9, "2026-12-02")):
+        money = {"currency_code": "CNY", "amount_micros": amount * 1_000_000}
+        await crm.ask("CreateOpportunity", role="COORDINATOR", name=name, pipeline_id=pipeline.id, amount=money, expected_close_date=day)
+    found = (await crm.data(OPERATIONS[5], pipeline=to_global("Pipeline", pipeline.id), sort=VALUES[3]))["opportunities"]
+    assert [one["name"] for one in found["nodes"]] == ["先", "后", "小"]
+    assert found["totalCount"] == {"count": 3, "exact": True}
