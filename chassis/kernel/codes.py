@@ -32,6 +32,7 @@ CHINESE: dict[str, str] = {
     "UNAUTHENTICATED": "尚未登录，或登录已失效；请重新登录",
     "REQUEST_ID_REUSED": "该请求编号已用于其他内容；请换一个新的编号",
     "PAGE_TOKEN_INVALID": "游标不属于这个列表，或排序、筛选条件已改变；请使用上一页的 endCursor",
+    "ORDER_TOO_WIDE": "需要排序的记录太多，请先缩小筛选范围，例如按负责人、客户或名称的一部分",
     "CRITERIA_INVALID": "筛选条件中有未知的字段、错误的类型，或条件过多",
     "UNAVAILABLE": "部门服务暂时无法连接，请稍后再试",
     "DEADLINE_EXCEEDED": "部门服务没有及时响应，请稍后再试",

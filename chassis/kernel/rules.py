@@ -26,6 +26,7 @@ RULES: dict[str, tuple[str, str]] = {
     "map.max_pairs": ("give at most {limit}", "最多 {limit} 项"),
     "number.least": ("give {least} or more", "不得小于 {least}"),
     "number.most": ("give {most} at most", "不得大于 {most}"),
+    "order.wide": ("narrow the filter to {most} records", "请将筛选范围缩小到 {most} 条记录以内"),
     "page.way": ("give {name} too", "还需给出 {name}"),
     "page.ways": ("give either last or {name}", "last 与 {name} 只能给出一个"),
     "number.between": ("give {least} to {most}", "必须在 {least} 到 {most} 之间"),

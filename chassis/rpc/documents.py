@@ -103,6 +103,14 @@ def marks_of(descriptor: Descriptor) -> dict[str, str]:
     return {field.name: str(field.number) for field in found}
 
 
+@cache
+def sortable_fields(descriptor: Descriptor) -> dict[str, FieldDescriptor]:
+    """The fields by which lists of a record are sorted: those in the clear by which they are filtered, that have one value and an order."""
+    ordered = {name for name, field in schema_of(descriptor).items() if not field.repeated and field.kind not in ("sealed", "flag")}
+    found = (field for field in descriptor.fields if field.name in ordered and field.name != "id")
+    return {field.name: field for field in found if not traits(field).refers_to}
+
+
 def _kind(field: FieldDescriptor) -> tuple[str, frozenset[str]]:
     if field.enum_type is not None:
         return "enum", frozenset(enum_numbers(field.enum_type))

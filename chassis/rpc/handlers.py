@@ -78,6 +78,8 @@ def listing(request: Any) -> dict[str, Any]:
         asked["criteria"] = to_document(request.filter)
     if "order_by" in fields and request.order_by:
         asked["order"] = enum_names(fields["order_by"].enum_type)[request.order_by]
+    if "sort_by" in fields and request.sort_by:
+        asked["sort_by"] = [to_document(one) for one in request.sort_by]
     if "archived" in fields and request.archived:
         asked["archived"] = enum_names(fields["archived"].enum_type)[request.archived]
     if "row_tokens" in fields:

@@ -109,12 +109,12 @@ class Aggregated(Questions):
             raise Invalid("a page token goes with a single group; ask for the groups one by one", field="page_token")
         sort = self._sort(call, opening, asked.order)
         way, rows = asked.way(sort), size_of(asked.size)
-        marks = [fingerprint(call.seal, self.resource, "drill", asked.order or sort.field, one) for one in filters]
+        marks = [fingerprint(call.seal, self.resource, "drill", *asked.marks(sort), one) for one in filters]
         after = filter_after(asked.token, way, *marks)
         projection = self._projection(opening, asked.fields, sort)
         pipelines: list[list[Document]] = [
             [
-                {"$match": self._query(call, opening, one, after, sort.name)}, {"$sort": dict(way.keys)},
+                {"$match": self._query(call, opening, one, after, *sort.names)}, {"$sort": dict(way.keys)},
                 *([{"$skip": asked.skip}] if asked.skip else []), {"$limit": rows + 1},
                 *([{"$project": projection}] if projection else []), {"$set": {"_group": {"$literal": place}}},
             ]

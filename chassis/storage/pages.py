@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +27,7 @@ class Asked:
     fields: Sequence[str] = ()
     row_tokens: bool = False
     archived: str = ""
+    sort_by: Sequence[Mapping[str, Any]] = ()
     skip: int = 0
     backward: bool = False
     count_up_to: int = 0
@@ -35,8 +36,9 @@ class Asked:
         """The order in which rows are read."""
         return sort.turned if self.backward else sort
 
-    def marks(self, order: str) -> list[object]:
+    def marks(self, sort: Sort) -> list[object]:
         """What a token of the list belongs to, beside its name."""
+        order: object = [sort.keys, self.sort_by] if self.sort_by else self.order or sort.field
         return [order, self.criteria, *filter(None, [self.archived])]
 
 
@@ -73,12 +75,8 @@ def wanted(fields: Sequence[str], sort: Sort | None = None, key: str = "") -> di
     """The projection for a mask: the fields, and those without which the page could not go on. None for everything."""
     if not fields:
         return None
-    names = (
-        {name.split(".")[0] for name in fields}
-        | {"version"}
-        | ({sort.field.split(".")[0]} if sort else set())
-        | ({key.partition(".")[0]} if key else set())
-    )
+    paths = [*fields, *(part.field for part in sort.parts)] if sort else fields
+    names = {name.split(".")[0] for name in paths} | {"version"} | ({key.partition(".")[0]} if key else set())
     return {("_id" if name == "id" else name): 1 for name in sorted(names)}
 
 
@@ -93,20 +91,47 @@ def cut(rows: list[Document], asked: Asked, sort: Sort, mark: str, total: Total 
     return Page(shown, following, own, total)
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How the rows of a page are read: what `query` finds, from `after` on, in an order, one more than the size, with what a projection shows."""
+
+    query: Document
+    sort: Sort
+    size: int
+    projection: dict[str, int] | None = None
+    after: Document | None = None
+    skip: int = 0
+
+    async def of(self, database: Database, collection: str, milliseconds: int) -> list[Document]:
+        """The rows of a collection."""
+        if self.sort.reckonings:
+            return await (await database[collection].aggregate(self.steps, maxTimeMS=milliseconds)).to_list()
+        cursor = database[collection].find(self._both, self.projection).sort(self.sort.keys).skip(self.skip)
+        return await cursor.limit(self.size + 1).max_time_ms(milliseconds).to_list()
+
+    @property
+    def steps(self) -> list[Document]:
+        """The same as a pipeline."""
+        reckoned = self.sort.reckonings
+        found: list[Document] = [{"$match": self.query if reckoned else self._both}]
+        if reckoned:
+            found += [{"$set": reckoned}, *([{"$match": self.after}] if self.after else [])]
+        found += [{"$sort": dict(self.sort.keys)}, *([{"$skip": self.skip}] if self.skip else []), {"$limit": self.size + 1}]
+        return [*found, {"$project": self.projection}] if self.projection else found
+
+    @property
+    def _both(self) -> Document:
+        return {"$and": [self.query, self.after]} if self.query and self.after else self.query or self.after or {}
+
+
 async def rows_by_key(
-    database: Database, collection: str, key: str, ids: list[str], query: Document, sort: Sort, size: int,
-    projection: dict[str, int] | None, milliseconds: int, *, skip: int = 0,
-) -> dict[str, list[Document]]:  # fmt: skip
-    """The first rows of each key, one more than the size, in one command whatever the number of keys."""
+    database: Database, collection: str, key: str, ids: list[str], reading: Reading, milliseconds: int
+) -> dict[str, list[Document]]:
+    """The rows of each key, in one command whatever the number of keys."""
     if len(ids) == 1:
-        cursor = database[collection].find({"$and": [{key: ids[0]}, query]}, projection)
-        return {ids[0]: await cursor.sort(sort.keys).skip(skip).limit(size + 1).max_time_ms(milliseconds).to_list()}
-    inner: list[Document] = [{"$match": query}, {"$sort": dict(sort.keys)}, {"$skip": skip}, {"$limit": size + 1}]
-    if not skip:
-        del inner[2]
-    if projection:
-        inner.append({"$project": projection})
-    return await _by_key(database, collection, key, ids, inner, milliseconds)
+        query = {"$and": [{key: ids[0]}, reading.query]}
+        return {ids[0]: await replace(reading, query=query).of(database, collection, milliseconds)}
+    return await _by_key(database, collection, key, ids, reading.steps, milliseconds)
 
 
 async def totals_by_key(

@@ -52,7 +52,8 @@ class Questions(Owned):
 
     def _as_counts(self, call: Call, criteria: Criteria | None) -> Criteria | None:
         """Criteria with the customers that count in place of those that were merged into them."""
-        return renamed(criteria, self.named_customers, call.aliases.resolve) if criteria and len(call.aliases) else criteria
+        named = (*self.named_customers, "id") if self.customer_key == "_id" else self.named_customers
+        return renamed(criteria, named, call.aliases.resolve) if criteria and len(call.aliases) else criteria
 
     def filterable(self, call: Call) -> dict[str, Field]:
         """What the caller's criteria may name: fields that they may read, for a filter tells what a field holds."""

@@ -35,8 +35,9 @@ from chassis.storage.aliases import CUSTOMER_ID, NAMING, index_of_alias
 from chassis.storage.copies import Copies
 from chassis.storage.encryption import erased
 from chassis.storage.indexes import duplicate_codes, indexes_back, indexes_of
+from chassis.storage.orders import Orders
 from chassis.storage.ownership import OWNER_FIELDS
-from chassis.storage.pages import Asked, Page, cut, rows_by_key, total, totals_by_key
+from chassis.storage.pages import Asked, Page, Reading, cut, rows_by_key, total, totals_by_key
 from chassis.storage.personal import SUBJECT_ERASED, open_documents, quiet, subject_of
 from chassis.storage.terms import INDEX as BY_TERMS
 from chassis.storage.terms import TERMS, terms_of
@@ -48,7 +49,7 @@ _OWN = ("id", "version", "create_time", "update_time", "creator_id", "updater_id
 KEPT_FIELDS = frozenset(("_id", "version", "create_time", "update_time", "creator_id", "updater_id"))
 
 
-class Records(Aggregated):
+class Records(Orders, Aggregated):
     """The records of one resource. `personal` are the fields that are stored encrypted, `sealed` those of them that can be asked for.
 
     `parents` are the fields by which edges ask (customer_id …), `unique` maps a field to the code of the refusal, `sorts` are the orders:
@@ -189,19 +190,13 @@ class Records(Aggregated):
     async def page(self, call: Call, criteria: Criteria | None = None, **more: Any) -> Page:
         """One page within reach and the token of the next ("" on the last); `more` are what else `Asked` has."""
         asked, opening = Asked(criteria, **more), self.opening(call)
-        sort = self._sort(call, opening, asked.order)
-        mark = fingerprint(call.seal, self.resource, *asked.marks(asked.order or sort.field))
-
-        def query(after: Document) -> Document:
-            return self._query(call, opening, criteria, after, sort.name, archived=asked.archived)
-
-        way, rows = asked.way(sort), size_of(asked.size)
-        cursor = call.database[self.resource].find(
-            query(filter_after(asked.token, way, mark)), self._projection(opening, asked.fields, sort)
-        )
-        cursor = cursor.sort(way.keys).skip(asked.skip).limit(rows + 1).max_time_ms(call.milliseconds_left)
+        sort = await self._ordered(call, opening, asked)
+        mark, way, left = fingerprint(call.seal, self.resource, *asked.marks(sort)), asked.way(sort), call.milliseconds_left
+        query = self._query(call, opening, criteria, {}, *sort.names, archived=asked.archived)
+        after, projection = filter_after(asked.token, way, mark), self._projection(opening, asked.fields, sort)
         found, counted = await asyncio.gather(
-            cursor.to_list(), total(call.database, self.resource, query({}), asked.count_up_to, call.milliseconds_left)
+            Reading(query, way, size_of(asked.size), projection, after, asked.skip).of(call.database, self.resource, left),
+            total(call.database, self.resource, query, asked.count_up_to, left),
         )
         page = cut(found, asked, sort, mark, counted)
         return replace(page, rows=await self.shown(call, opening, page.rows))
@@ -209,29 +204,26 @@ class Records(Aggregated):
     async def batch_page(self, call: Call, key: str, ids: Sequence[str], criteria: Criteria | None = None, **more: Any) -> dict[str, Page]:
         """The first page of each key, in one database command whatever the number of keys, and one more where they are counted; each key
         reads only its rows."""
-        asked, opening = Asked(criteria, **more), self.opening(call)
+        asked, opening, keys = Asked(criteria, **more), self.opening(call), list(dict.fromkeys(ids))
         if asked.token and len(ids) > 1:
             raise Invalid("a page token goes with a single key; ask for the keys one by one", field="page_token")
         top = key.partition(".")[0]
-        sort, keys = self._sort(call, opening, asked.order), list(dict.fromkeys(ids))
         if key in self.contract.backs and call.limits(self.resource).get(top, READ) < READ:
             return dict.fromkeys(keys, Page([], "", []))  # who must not know what a record refers to does not find it there either
+        sort = await self._ordered(call, opening, asked, key, keys)
 
         def mark(named: str) -> str:
-            return fingerprint(call.seal, self.resource, key, named, *asked.marks(asked.order or sort.field))
-
-        def query(after: Document) -> Document:
-            return self._query(call, opening, criteria, after, sort.name, top, archived=asked.archived)
+            return fingerprint(call.seal, self.resource, key, named, *asked.marks(sort))
 
         # A page goes on by whichever id of a customer it was asked for, before a merge and after it.
         named = {one: call.meant.get(one, one) for one in keys}
         group = [*named.values(), *(call.aliases.group(keys[0]) if key in self.named_customers else keys)] if asked.token else []
-        way, left = asked.way(sort), call.milliseconds_left
-        where, projection = (call.database, self.resource, key, keys), self._projection(opening, asked.fields, sort, key)
-        after = query(filter_after(asked.token, way, *map(mark, group)))
+        way, left, where = asked.way(sort), call.milliseconds_left, (call.database, self.resource, key, keys)
+        query = self._query(call, opening, criteria, {}, *sort.names, top, archived=asked.archived)
+        after, projection = filter_after(asked.token, way, *map(mark, group)), self._projection(opening, asked.fields, sort, key)
         found, counted = await asyncio.gather(
-            rows_by_key(*where, after, way, size_of(asked.size), projection, left, skip=asked.skip),
-            totals_by_key(*where, query({}), asked.count_up_to, left),
+            rows_by_key(*where, Reading(query, way, size_of(asked.size), projection, after, asked.skip), left),
+            totals_by_key(*where, query, asked.count_up_to, left),
         )
         pages = {one: cut(found.get(one, []), asked, sort, mark(named[one]), counted.get(one)) for one in keys}
         shown = iter(await self.shown(call, opening, [row for page in pages.values() for row in page.rows]))

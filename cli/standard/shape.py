@@ -187,6 +187,10 @@ def _list(words: Words, verb: str) -> Verb:
             9, "skip", "int32", "Rows to pass over first, up to 10,000.", "(buf.validate.field).int32 = {gte: 0, lte: 10000}",
         ),
         Part(10, "backward", "bool", "The rows before where the page token stands, the last ones without a token; in the same order."),
+        Part(
+            11, "sort_by", "repeated crm.common.v1.SortKey", "In which order, by up to two fields; in place of order_by.",
+            "(buf.validate.field).repeated.max_items = 2",
+        ),
     )  # fmt: skip
     answers = (
         _many(words, "The page."), Part(2, "next_page_token", "string", "Where the next page begins, the one before when backward; empty on the last."),
@@ -307,7 +311,7 @@ def _drill(words: Words, verb: str) -> Verb:
         "page_size": "Rows wanted of each group, 1 to 100; 20 when not given.",
         "page_token": "Where the last page ended; only with a single group.",
     }
-    page = [part for part in _list(words, "List").request.parts if part.name not in ("filter", "archived", "count_up_to")]
+    page = [part for part in _list(words, "List").request.parts if part.name not in ("filter", "archived", "count_up_to", "sort_by")]
     asks = (filters, *(replace(part, comment=said.get(part.name, part.comment)) for part in page))
     group = Shape(f"{words.name}Drill", f"The {words.many} of one group.", (
         _many(words, f"Its first {words.many}."),

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from crm.common.v1 import criteria_pb2
 
 from chassis.kernel.errors import CrmError
 from chassis.kernel.ids import new_id
 from chassis.rpc.contract import Contract
-from chassis.rpc.documents import personal_fields, snake, traits
+from chassis.rpc.documents import marks_of, personal_fields, snake, sortable_fields, traits
 from chassis.storage.changes import AUDIT, OUTBOX, REQUESTS
+from tests.support import samples
 from tests.support.checks import refused
 from tests.support.installation import Installation
 from tests.support.requests import CHANGED, FORMS, good
@@ -175,11 +177,58 @@ async def listed(crm: Installation, noun: Contract, size: int = 100, pages: int 
     token = ""
     for _ in range(pages):
         answer = await crm.ask(method_of(noun, "List").name, page_size=size, page_token=token, read_mask={"paths": ["id"]}, **more)
-        found += [row.id for row in getattr(answer, noun.resource)]
+        page = [row.id for row in getattr(answer, noun.resource)]
+        found = page + found if more.get("backward") else found + page
         token = answer.next_page_token
         if not token:
             break
     return found
+
+
+@each("Create", "List")
+async def test_a_list_is_counted_and_walked_both_ways_by_any_field(crm: Installation, specimens: Specimens, noun: Contract) -> None:
+    for _ in range(3):
+        await specimens.made(noun)
+    method = method_of(noun, "List")
+    for name in samples.sample(sorted(sortable_fields(noun.record)), 3, f"{noun.resource}.sorts"):
+        for descending in (False, True):
+            order = {
+                "sort_by": [{"field": name, "descending": descending}, {"field": "create_time", "descending": True}][
+                    : 1 + (name != "create_time")
+                ]
+            }
+            whole = await listed(crm, noun, 100, **order)
+            assert len(whole) == len(set(whole)) >= 3
+            assert await listed(crm, noun, 100, backward=True, **order) == whole
+            assert await listed(crm, noun, 2, pages=2, **order) == whole[:4]
+            passed = await crm.ask(method.name, page_size=2, skip=1, **order)
+            assert [row.id for row in getattr(passed, noun.resource)] == whole[1:3]
+    answer = await crm.ask(method.name, page_size=1, count_up_to=10_000)
+    assert (answer.total.count, answer.total.exact) == (len(await listed(crm, noun)), True)
+    least = await crm.ask(method.name, page_size=1, count_up_to=2)
+    assert (least.total.count, least.total.exact) == (2, False)
+
+
+@each("Create", "List")
+async def test_a_text_is_found_by_any_part_of_it_and_a_record_by_its_id(crm: Installation, specimens: Specimens, noun: Contract) -> None:
+    method = method_of(noun, "List")
+    if "filter" not in method.input_type.fields_by_name:
+        return
+    made = await specimens.made(noun)
+
+    async def found(field: str, operator: int, text: str) -> set[str]:
+        criteria = {"condition": {"field": field, "operator": operator, "values": [{"text": text}]}}
+        return {row.id for row in getattr(await crm.ask(method.name, page_size=100, filter=criteria), noun.resource)}
+
+    assert await found("id", criteria_pb2.OPERATOR_IN, made.id) == {made.id}
+    for name in marks_of(noun.record):
+        text = getattr(made, name)
+        for one in [text] if isinstance(text, str) else list(text):
+            if not one:
+                continue
+            assert made.id in await found(name, criteria_pb2.OPERATOR_CONTAINS, one[1:].upper() or one), name
+            assert made.id in await found(name, criteria_pb2.OPERATOR_STARTS_WITH, one.swapcase()), name
+            assert made.id not in await found(name, criteria_pb2.OPERATOR_CONTAINS, one + "x"), name
 
 
 # ---- imports

@@ -83,7 +83,10 @@ async def contract(crm: Installation, people: dict[str, str]) -> AsyncIterator[A
 
 
 async def listed(crm: Installation, who: str, **asked: Any) -> list[str]:
-    return [one.id for one in (await crm.ask("ListCustomers", role=who, page_size=100, **asked)).customers]
+    answer = await crm.ask("ListCustomers", role=who, page_size=100, count_up_to=1000, **asked)
+    if not answer.next_page_token and not asked.get("page_token"):  # what is counted is what is shown
+        assert (answer.total.count, answer.total.exact) == (len(answer.customers), True)
+    return [one.id for one in answer.customers]
 
 
 @pytest.mark.usefixtures("contract")

@@ -11,6 +11,7 @@ from graphql import parse, validate
 
 from chassis.kernel.ids import new_id
 from gateway.bootstrap import shared_schema
+from gateway.graph.contract import to_global
 from tests.support.installation import Installation
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "build-a-client.md").read_text()
@@ -19,7 +20,7 @@ VALUES = [orjson.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE, 
 
 
 def test_every_operation_of_the_page_fits_the_schema() -> None:
-    assert len(OPERATIONS) == 8
+    assert len(OPERATIONS) == 9
     assert [error.message for text in OPERATIONS.values() for error in validate(shared_schema()._schema, parse(text))] == []
 
 
@@ -53,7 +54,7 @@ async def test_customers_are_found_as_the_page_says(crm: Installation) -> None:
 
 
 async def test_a_search_finds_as_the_page_says(crm: Installation) -> None:
-    told = VALUES[3]
+    told = VALUES[4]
     made = {"name": told["card"]["title"], "region": "陕西", "industry": "茶叶", "phone": told["matched"][0]["match"]}
     await crm.ask("CreateCustomer", role="COORDINATOR", kind=1, **made)
     found = (await crm.data(OPERATIONS["Find"], query="0915 2522345", kinds=["CUSTOMER"]))["search"]
@@ -66,7 +67,7 @@ async def test_what_may_be_done_is_told_as_the_page_says(crm: Installation) -> N
     await crm.data(OPERATIONS["CustomerAdd"], role="SALES_REP", input={"kind": "COMPANY", "name": f"页面 {new_id()}"})
     body: Any = await crm.data(OPERATIONS["CustomersWithRights"], role="SALES_REP", first=1)
     (customer,) = body["customers"]["nodes"]
-    assert [{name: one[name] for name in ("action", "allowed", "code")} for one in customer["can"]] == VALUES[4]
+    assert [{name: one[name] for name in ("action", "allowed", "code")} for one in customer["can"]] == VALUES[5]
     assert all(one["message"] for one in customer["can"] if not one["allowed"])
     assert body["viewer"]["can"] == [{"allowed": True, "code": None}]
 
@@ -94,3 +95,15 @@ async def test_a_list_is_counted_and_leafed_as_the_page_says(crm: Installation) 
     assert (len(rest["nodes"]), rest["pageInfo"]["hasNextPage"], rest["pageInfo"]["hasPreviousPage"]) == (1, False, True)
     back = (await crm.data(OPERATIONS["CustomerPage"], part=mark, last=2, before=rest["pageInfo"]["startCursor"]))["customers"]
     assert back["nodes"] == page["nodes"]
+
+
+async def test_opportunities_are_sorted_as_the_page_says(crm: Installation) -> None:
+    pipeline = (await crm.ask("CreatePipeline", name=f"管道 {new_id()}", stages=[{"key": "a", "name": "一", "probability": 10}])).pipeline
+    for name, amount, day in (("小", 5, "2026-12-01"), ("后", 9, "2026-12-31"), ("先", 9, "2026-12-02")):
+        money = {"currency_code": "CNY", "amount_micros": amount * 1_000_000}
+        await crm.ask("CreateOpportunity", role="COORDINATOR", name=name, pipeline_id=pipeline.id, amount=money, expected_close_date=day)
+    found = (await crm.data(OPERATIONS["OpportunitiesSorted"], pipeline=to_global("Pipeline", pipeline.id), sort=VALUES[3]))[
+        "opportunities"
+    ]
+    assert [one["name"] for one in found["nodes"]] == ["先", "后", "小"]
+    assert found["totalCount"] == {"count": 3, "exact": True}

@@ -16,7 +16,7 @@ from chassis.kernel.pages import Sort
 from chassis.kernel.rates import DAYS_BACK, MOST_CURRENCIES, Pair, Rates
 from chassis.rpc.call import Call
 from chassis.storage.client import Database
-from chassis.storage.pages import rows_by_key
+from chassis.storage.pages import Reading, rows_by_key
 from chassis.storage.records import Document, Records
 from services.organization.access.store import touch
 from services.organization.exchange_rates.model import pair_key
@@ -50,9 +50,8 @@ class ExchangeRates(Records):
         if not keys:
             return Rates(base)
         query = {"$and": [{"archive_time": None, "first_date": {"$lte": day.isoformat()}}, self.reach(call, "read").filter()]}
-        found = await rows_by_key(
-            call.database, self.resource, "pair", keys, query, Sort("first_date", -1), 0, {**_FIELDS, "pair": 1}, call.milliseconds_left
-        )
+        newest = Reading(query, Sort("first_date", -1), 0, {**_FIELDS, "pair": 1})
+        found = await rows_by_key(call.database, self.resource, "pair", keys, newest, call.milliseconds_left)
         return Rates(base, {_pair(row): ((_number(row),), (row["rate"],)) for rows in found.values() for row in rows})
 
 
@@ -70,9 +69,8 @@ async def part(database: Database, base: str, today: date, most: int = MOST_RATE
         log.warning("rates told from a later day on, for there are too many", extra={"first_day": since, "most": most})
     pairs = sorted(await collection.distinct("pair"))
     before = {"archive_time": None, "first_date": {"$lt": since}}
-    older = (
-        await rows_by_key(database, COLLECTION, "pair", pairs, before, Sort("first_date", -1), 0, _FIELDS, _MILLISECONDS) if pairs else {}
-    )
+    newest = Reading(before, Sort("first_date", -1), 0, _FIELDS)
+    older = await rows_by_key(database, COLLECTION, "pair", pairs, newest, _MILLISECONDS) if pairs else {}
     return _table(base, [*reversed(rows), *(row for found in older.values() for row in found)])
 
 

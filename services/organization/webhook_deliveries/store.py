@@ -10,7 +10,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 
 from chassis.kernel.pages import Sort
 from chassis.rpc.call import Call
-from chassis.storage.pages import rows_by_key
+from chassis.storage.pages import Reading, rows_by_key
 from chassis.storage.records import Document, Records
 from services.organization.webhook_deliveries import model
 
@@ -54,10 +54,8 @@ class WebhookDeliveries(Records):
     async def due(self, call: Call, endpoint_ids: Sequence[str], size: int) -> dict[str, list[Document]]:
         """For each endpoint what is due, the longest due first."""
         due = {"state": model.PENDING, "next_attempt_time": {"$lte": call.now}}
-        sort = Sort("next_attempt_time", 1)
-        return await rows_by_key(
-            call.database, self.resource, "webhook_endpoint_id", list(endpoint_ids), due, sort, size, None, call.milliseconds_left
-        )
+        reading = Reading(due, Sort("next_attempt_time", 1), size)
+        return await rows_by_key(call.database, self.resource, "webhook_endpoint_id", list(endpoint_ids), reading, call.milliseconds_left)
 
     async def note(self, call: Call, row: Document, values: Document) -> bool:
         """Write down what an attempt changed; False when somebody else wrote one down since."""

@@ -125,6 +125,41 @@ async def test_pages_walk_through_everything_once_and_in_order(store: Store, ord
     assert await _walk(store, order, 97, scope) == [row["_id"] async for row in whole]
 
 
+@pytest.mark.parametrize("directions", [(1, 1), (1, -1), (-1, 1), (-1, -1)])
+@pytest.mark.parametrize("backward", [False, True])
+async def test_pages_by_two_keys_lose_and_repeat_nothing_on_either_way(
+    engines: Engines, directions: tuple[int, int], backward: bool
+) -> None:
+    client: MongoClient[dict[str, Any]] = MongoClient(engines.mongo_uri, tz_aware=True)
+    rows = client["pages_of_tests"][f"two{directions[0]}{directions[1]}{backward}"]
+    first = st.one_of(st.none(), st.just("missing"), st.integers(0, 2))
+    second = st.one_of(st.none(), st.just("missing"), st.integers(0, 2).map(lambda number: DAY + timedelta(milliseconds=number)))
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @given(stored=st.lists(st.tuples(first, second), min_size=1, max_size=14), size=st.integers(1, 4))
+    def walk(stored: list[tuple[Any, Any]], size: int) -> None:
+        rows.delete_many({})
+        rows.insert_many(
+            {"_id": f"{index:02}"} | {name: value for name, value in zip(("at", "then"), pair, strict=True) if value != "missing"}
+            for index, pair in enumerate(stored)
+        )
+        order = Sort("at", directions[0], then=Sort("then", directions[1]))
+        sort = order.turned if backward else order
+        found: list[str] = []
+        token = ""
+        while True:
+            page = list(rows.find(filter_after(token, sort, "m")).sort(sort.keys).limit(size))
+            found += [row["_id"] for row in page]
+            if len(page) < size or len(found) > len(stored):
+                break
+            token = token_after(page[-1], sort, "m")
+        whole = [row["_id"] for row in rows.find().sort(order.keys)]
+        assert found == (whole[::-1] if backward else whole)
+
+    walk()
+    client.close()
+
+
 @pytest.mark.parametrize("year", [1969, 2004, 2026, 2039])
 @pytest.mark.parametrize("direction", [1, -1])
 async def test_any_page_size_loses_and_repeats_nothing(engines: Engines, direction: int, year: int) -> None:
