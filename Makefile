@@ -43,12 +43,12 @@ setup: .venv/.run gen/crm.binpb ## only set up .venv and generated code
 
 ##@ Check
 test: .venv/.dev .cache/checks/.made gen/crm.binpb ## everything that CI checks
-	@$(MAKE) --no-print-directory lint types boundaries contracts
+	@$(MAKE) --no-print-directory -j2 lint types boundaries contracts
 	$(RUN)
 
 test-long: export CRM_TEST_LONG := 1
 test-long: .venv/.dev .cache/checks/.made gen/crm.binpb ## for releases: every generated case, all of chaos; how long it takes is not measured
-	@$(MAKE) --no-print-directory lint types boundaries contracts
+	@$(MAKE) --no-print-directory -j2 lint types boundaries contracts
 	$(RUN)
 
 lint: .venv/.dev ## style
