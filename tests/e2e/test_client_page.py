@@ -57,7 +57,7 @@ async def test_a_search_finds_as_the_page_says(crm: Installation) -> None:
     told = VALUES[4]
     made = {"name": told["card"]["title"], "region": "陕西", "industry": "茶叶", "phone": told["matched"][0]["match"]}
     await crm.ask("CreateCustomer", role="COORDINATOR", kind=1, **made)
-    found = (await crm.data(OPERATIONS["Find"], query="0915 2522345", kinds=["CUSTOMER"]))["search"]
+    found = (await crm.data(OPERATIONS["Find"], words="0916 2522345", kinds=["CUSTOMER"]))["search"]
     assert found["missingDepartments"] == []
     hits = [{**hit, "card": {name: hit["card"][name] for name in told["card"]}} for hit in found["hits"]]
     assert told in [{name: hit[name] for name in told} for hit in hits]
