@@ -170,7 +170,8 @@ class Feed:
 
     async def _offered(self, call: Call, request: Any) -> list[Any] | None:
         """Rows with their outcomes, where whoever works on their job is here and does them as they come; None where they have to be stored first."""
-        if not request.wait_milliseconds or not self.worker.is_at(request.job_id):
+        job_id, offers = request.job_id, self.imports.offers
+        if not (request.wait_milliseconds and self.worker.is_at(job_id) and offers.taken_from(job_id)):
             return None
         job = await self._fitting(call, request)
         first, sent = request.first_number, list(request.rows)
@@ -179,7 +180,7 @@ class Feed:
         customers = await self._customers(call, job, sent)
         offer = Offer(first, sent, customers, call.vault.blind(rows.digest(sent)))
         self.worker.work.ring()
-        return await self.imports.offers.made(job["_id"], offer, _patience(call, request))
+        return await offers.made(job_id, offer, _patience(call, request))
 
     async def _fitting(self, call: Call, request: Any) -> Document:
         """The caller's job, to which these rows may go."""

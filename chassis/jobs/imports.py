@@ -130,6 +130,7 @@ class Imports:
         """Remember its rows no longer."""
         self._open.pop(job_id, None)
         self._most.pop(job_id, None)
+        self.offers.left(job_id)
 
     async def step(self, jobs: Jobs, job: Document, pace: Pace) -> bool:
         """The next rows."""
@@ -152,6 +153,7 @@ class Imports:
             await self._send(jobs, job, call, found, key, began)
         except Exception as error:
             if found.offer:  # they are stored then, and what is at fault is found there
+                self.offers.shut(job["_id"])
                 log.info(
                     "rows are not done as they come", extra={"job": job["_id"], "reason": getattr(error, "code", type(error).__name__)}
                 )

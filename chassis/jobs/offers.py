@@ -36,15 +36,28 @@ class Offer:
 
 
 class Offers:
-    """At most one a job."""
+    """At most one a job. Where one had to go the other way, all others of its job do, as long as it is worked on: nothing is tried twice for ever."""
 
     def __init__(self) -> None:
         self._open: dict[str, Offer] = {}
+        self._shut: set[str] = set()
+
+    def shut(self, job_id: str) -> None:
+        """One of this job had to go the other way."""
+        self._shut.add(job_id)
+
+    def left(self, job_id: str) -> None:
+        """Nobody here is at the job any more."""
+        self._shut.discard(job_id)
+
+    def taken_from(self, job_id: str) -> bool:
+        """Whether anything may be offered of a job now."""
+        return job_id not in self._open and job_id not in self._shut
 
     async def made(self, job_id: str, offer: Offer, seconds: float) -> list[Any] | None:
         """The rows with their outcomes, all committed; None where nobody took them, or they have to go the other way. Raises Conflict BUSY where
         that takes longer than so many seconds: nobody knows then whether they will be taken."""
-        if job_id in self._open:
+        if not self.taken_from(job_id):
             return None
         self._open[job_id] = offer
         try:

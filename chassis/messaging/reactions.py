@@ -193,8 +193,7 @@ class Consumer:
             async with self._held(messages):
                 await self._handle(messages)
         except (Exception, Duplicate) as error:
-            away = isinstance(error, ConnectionFailure) or (isinstance(error, PyMongoError) and len(messages) > 1)
-            if away and "TransientTransactionError" not in str(error):
+            if isinstance(error, ConnectionFailure):
                 for message in messages:
                     if not message.is_acked:
                         await message.nak()

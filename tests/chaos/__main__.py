@@ -22,10 +22,15 @@ def _seeds(text: str) -> list[int]:
 
 def summary(reports: list[Report]) -> str:
     """One line a seed, as a table."""
-    lines = ["| seed | seconds | faults | acknowledged | refused | unknown | settled s | violations |", "|---|---|---|---|---|---|---|---|"]
+    lines = [
+        "| seed | seconds | faults | acknowledged | refused | unknown | settled s | of it, all ready and nobody sending | violations |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
     for one in reports:
         outcomes = " | ".join(f"{one.outcomes[name]:,}" for name in ("acknowledged", "refused", "unknown"))
-        lines.append(f"| {one.seed} | {one.seconds:.0f} | {one.faults.total()} | {outcomes} | {one.settled:.1f} | {len(one.violations)} |")
+        lines.append(
+            f"| {one.seed} | {one.seconds:.0f} | {one.faults.total()} | {outcomes} | {one.settled:.1f} | {one.rested:.1f} | {len(one.violations)} |"
+        )
     return "\n".join(lines)
 
 

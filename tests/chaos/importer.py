@@ -36,16 +36,24 @@ class Importer(Worker):
         self.role, self.dice = "COORDINATOR", random.Random(f"{seed}:importer")
         self.sent: list[Sent] = []
 
+    async def run(self, ended: asyncio.Event) -> None:
+        """Until told to end; the import under way gets no further rows then, and is closed."""
+        self._ended = ended
+        await super().run(ended)
+
     async def _one(self) -> None:
         """One import, whole; each step is repeated under its id or number until it is answered."""
         job = (await self._patiently(_START, {"resource": "customers", "label": "chaos"}))["job"]["id"]
         one = Sent(job)
         self.sent.append(one)
         for _ in range(self.dice.randint(1, 4)):
+            if self._ended.is_set():
+                break
             count = self.dice.randint(5, 60)
             fresh = [(f"chaos-job:{new_id()}", self.dice.random() > 0.1) for _ in range(count)]
             rows = [{"sourceKey": key, "name": key} | ({"kind": "COMPANY"} if good else {}) for key, good in fresh]
             fields = {"jobId": job, "resource": "customers", "firstNumber": len(one.rows), "rows": rows}
+            fields["waitMilliseconds"] = self.dice.choice((0, 1500))  # who waits has them done as they come
             await self._patiently(_APPEND, fields)
             one.rows += fresh
             if self.dice.random() < 0.2:

@@ -10,13 +10,10 @@ from email import message_from_bytes
 from pathlib import Path
 from typing import Any
 
-import nats
 from aiosmtpd.controller import Controller
-from nats.errors import Error as NatsError
-from pymongo.errors import PyMongoError
 
 from chassis.kernel.errors import CrmError
-from chassis.messaging.broker import servers
+from chassis.kernel.tasks import settle
 from cli.audit import prove
 from cli.batches import Batches
 from cli.plan import DEPARTMENTS
@@ -32,6 +29,7 @@ from tests.chaos.ledger import Command
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.pulse import Gap, Pulse
 from tests.chaos.schedule import Fault, schedule
+from tests.chaos.settling import Settling
 from tests.chaos.stack import Stack
 from tests.chaos.workers import PIPELINE, SHARED, STAGES, Worker
 from tests.support.checks import equals
@@ -61,7 +59,8 @@ class Mailbox:
 
 @dataclass
 class Report:
-    """What a run found. `settled` is the time from the last heal until everything had been heard; seconds."""
+    """What a run found. `settled` is the time from the last heal until everything had been heard, `rested` that from when all was up again and
+    nobody sent anything any more; seconds."""
 
     seed: int
     seconds: float
@@ -70,6 +69,7 @@ class Report:
     counts: dict[str, int] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
     settled: float = 0.0
+    rested: float = 0.0
     settle_seconds: float = SETTLE_SECONDS
     gaps: list[Gap] = field(default_factory=list)
     gap_seconds: float = GAP_SECONDS
@@ -77,9 +77,8 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        lines = [
-            f"seed {self.seed}: {self.seconds:.0f} s, {self.faults.total()} faults, {dict(self.outcomes)}, settled {self.settled:.1f} s after the last heal"
-        ]
+        settled = f"settled {self.settled:.1f} s after the last heal, {self.rested:.1f} s after all were ready and nobody sent anything"
+        lines = [f"seed {self.seed}: {self.seconds:.0f} s, {self.faults.total()} faults, {dict(self.outcomes)}, {settled}"]
         lines += [f"  {name:<45} {count:>8,} checked" for name, count in self.counts.items()]
         lines += [f"  {one}" for one in (*self.gaps, *self.notes)]
         return "\n".join(lines + [f"  VIOLATION {one}" for one in self.violations] + ([] if self.violations else ["  no violation"]))
@@ -136,21 +135,27 @@ async def _torment(stack: Stack, folder: Path, drawn: list[Fault], report: Repor
     stopped = time.monotonic()
     if pulse or not drawn:
         healed = stopped  # before that there is no quiet
+    checker = Checker(stack)
+    settling = Settling(stack, checker, healed)
+    watching = asyncio.create_task(settling.watch())
     ended.set()
     await asyncio.gather(*tasks)
     await campaign
+    report.notes.append(f"the clients had ended after {time.monotonic() - healed:.1f} s")
     if pulse and isinstance(nemesis, Leaders):
         report.gaps = pulse.gaps(nemesis.taken, stopped)
     report.faults = nemesis.done
     commands = [command for worker in workers for command in worker.ledger.commands.values()]
     report.outcomes = Counter(command.outcome for command in commands)
     report.repeated = sum(worker.repeated for worker in workers)
-    checker = Checker(stack)
     try:
-        last = await stack.ready()
-        report.notes.append(f"the last to be ready after {time.monotonic() - healed:.1f} s: {last}")
+        await stack.ready()
         await stack.until(lambda: _renewed(stack), 40)
-        report.settled = await _quiet(stack, checker, healed, report)
+        await settle([watching])
+        begun = time.monotonic() - healed
+        report.settled = await settling.until_quiet(BROKEN_SECONDS if stack.broken else QUIET_SECONDS)
+        report.rested = report.settled - begun
+        report.notes.append(f"all were ready, and nobody sent anything, after {begun:.1f} s; not at rest for the last time: {settling}")
         await _judge(stack, checker, commands, report, mailbox, edges)
         await _imported(checker, importer, report)
         await _followed(checker, follower, report)
@@ -234,55 +239,6 @@ async def _renewed(stack: Stack) -> bool:
     return True
 
 
-async def _quiet(stack: Stack, checker: Checker, healed: float, report: Report) -> float:
-    """Wait until everything is up, published, heard and sealed; seconds since the last heal."""
-    await stack.ready()
-    end, waited = healed + (BROKEN_SECONDS if stack.broken else QUIET_SECONDS), f"all were ready after {time.monotonic() - healed:.1f} s"
-    while time.monotonic() < end:
-        unrest = await _unrest(stack, checker)
-        waited = f"{waited}; {unrest} until then" if unrest and unrest not in waited else waited
-        if not unrest:
-            moment = time.monotonic() - healed
-            await asyncio.sleep(1.0)
-            if not await _unrest(stack, checker):
-                report.notes.append(waited)
-                return moment
-        await asyncio.sleep(0.1)
-    report.notes.append(waited)
-    return QUIET_SECONDS
-
-
-async def _unrest(stack: Stack, checker: Checker) -> str:
-    """What is not yet at rest; "" when all is."""
-    try:
-        for name, database in checker.databases.items():
-            for collection in ("outbox", "audit_entries"):
-                if await database[collection].find_one({"pending": True}):
-                    return f"{collection} of {name}"
-            if await database["jobs"].find_one({"state": {"$in": ["QUEUED", "RUNNING"]}, "due": True}):
-                return f"jobs of {name}"
-            if await database["customer_aliases"].find_one({"sweeps": 0}):
-                return f"aliases of {name}"
-        if await checker.databases["customer"]["customers"].find_one({"flip_time": {"$exists": True}}):
-            return "customers who come in or go out by age"
-        if await checker.databases["marketing"]["campaign_messages"].find_one({"state": "PLANNED"}):
-            return "mails"
-        if await checker.databases["support"]["tickets"].find_one({"state": "PENDING", "wait_until_time": {"$exists": True}}):
-            return "timers"
-        connection = await nats.connect(servers(stack.plan.nats_url), max_reconnect_attempts=1, connect_timeout=1)
-        try:
-            context = connection.jetstream()
-            for name in DEPARTMENTS:
-                for consumer in await context.consumers_info(f"CRM_{name.upper()}"):
-                    if consumer.config.durable_name and (consumer.num_pending or consumer.num_ack_pending):
-                        return f"{consumer.config.durable_name}"
-        finally:
-            await connection.close()
-    except (PyMongoError, NatsError, OSError, TimeoutError) as error:
-        return type(error).__name__
-    return ""
-
-
 async def _imported(checker: Checker, importer: Importer, report: Report) -> None:
     found = Findings()
     await judge_imports(importer, checker, found)
@@ -322,6 +278,9 @@ async def _judge(stack: Stack, checker: Checker, commands: list[Command], report
         report.notes.append(f"mails handed over once more under the same Message-ID after a fault in between: {again}")
     if report.settled > report.settle_seconds:
         found.violations.append(f"settled {report.settled:.1f} s after the last heal; {report.settle_seconds:.0f} s are allowed")
+    if report.rested > report.settle_seconds / 2:
+        words = f"{report.rested:.1f} s after all were ready and nobody sent anything; {report.settle_seconds / 2:.0f} s are allowed"
+        found.violations.append(f"settled {words}")
     for gap in report.gaps:
         if gap.writes > report.gap_seconds or gap.effects > report.gap_seconds + EFFECT_SECONDS - GAP_SECONDS:
             found.violations.append(f"the loss of a leader was felt too long: {gap}")

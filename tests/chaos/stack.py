@@ -141,13 +141,13 @@ class Stack(Installation):
         last: dict[str, str] = {}
         async with httpx.AsyncClient(timeout=2, trust_env=False) as http:
             end = asyncio.get_running_loop().time() + seconds
-            while waited := {name: said for name in SERVICES if (said := await self._not_ready(http, name))}:
+            while waited := {name: said for name in SERVICES if (said := await self.not_ready(http, name))}:
                 assert asyncio.get_running_loop().time() < end, f"not ready within {seconds:.0f} s: {waited}"
                 last = waited
                 await asyncio.sleep(0.1)
         return ", ".join(f"{name}: {said}" for name, said in last.items()) or "all at once"
 
-    async def _not_ready(self, http: httpx.AsyncClient, name: str) -> str:
+    async def not_ready(self, http: httpx.AsyncClient, name: str) -> str:
         """What a service says to whoever asks whether it is ready; "" when it is."""
         try:
             answer = await http.get(f"http://{HOST}:{self.plan.ops[name]}/readyz")

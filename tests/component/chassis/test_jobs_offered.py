@@ -66,6 +66,10 @@ async def test_a_refused_row_about_somebody_is_stored_first_so_that_an_erasure_f
     batch = (await batches(trial))[1]
     assert batch["customer_ids"] == [batch["results"][0]["customer_id"]]
     assert (await trial.job()).created == 2
+    assert not trial.crm.suite["customer"].jobs.kinds["IMPORT"].offers.taken_from(trial.id)  # the next ones are not tried twice
+    assert [row.result for row in (await trial.append(3, [trial.row(3)])).rows] == [CREATED]
+    await trial.ask("PauseJob")
+    await trial.crm.until(lambda: trial.crm.suite["customer"].jobs.kinds["IMPORT"].offers.taken_from(trial.id))
 
 
 async def test_rows_at_hand_of_a_job_that_is_paused_are_stored_and_done_later(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:

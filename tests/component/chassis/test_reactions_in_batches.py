@@ -282,3 +282,12 @@ async def test_who_waits_for_a_broker_that_went_away_asks_it_anew_when_it_is_bac
     desk.consumer.broker_back()
     await Installation.until(desk.effects)
     await settle([work])
+
+
+async def test_all_who_wait_in_a_department_ask_a_broker_that_is_back_anew(crm: Installation) -> None:
+    department = crm.suite["customer"]
+    consumers = department.consumers.values()
+    await crm.until(lambda: all(one._asking for one in consumers))
+    asked = [one._asking for one in consumers]
+    await department.nats._reconnected_cb()
+    await crm.until(lambda: all(one._asking and one._asking is not before for one, before in zip(consumers, asked, strict=True)))
