@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+
+from chassis.kernel.clock import numbered, start_of
 
 DAY, WEEK, MONTH, QUARTER, YEAR = "DAY", "WEEK", "MONTH", "QUARTER", "YEAR"
 _MONTHS = {MONTH: 1, QUARTER: 3, YEAR: 12}
@@ -14,7 +16,7 @@ def first_day(on: date, granularity: str) -> date:
     if granularity == DAY:
         return on
     if granularity == WEEK:
-        return date.fromordinal(max(1, on.toordinal() - on.weekday()))
+        return numbered(max(1, on.toordinal() - on.weekday()))
     length = _MONTHS[granularity]
     return on.replace(month=(on.month - 1) // length * length + 1, day=1)
 
@@ -40,3 +42,11 @@ def starts(first: date, last: date, granularity: str, most: int) -> list[date] |
         found.append(begin)
         begin = next_first_day(begin, granularity)
     return found if len(found) <= most else None
+
+
+def begins(on: date, zone: str) -> datetime | None:
+    """The first instant of a day in a zone; None where it lies outside of the years 1 to 9999, so that nothing lies before or behind it."""
+    try:
+        return start_of(on, zone)
+    except OverflowError:
+        return None

@@ -11,11 +11,10 @@ from crm.common.v1 import aggregate_pb2, criteria_pb2
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
-from chassis.kernel.clock import start_of
 from chassis.kernel.criteria import Criteria, to_query
 from chassis.kernel.errors import Invalid
 from chassis.kernel.groups import COUNT, DATE, FUNCTIONS, MONEY, TIME, WEIGHTED, Cut, Group, Measure, Reckoning, Value
-from chassis.kernel.periods import next_first_day
+from chassis.kernel.periods import begins, next_first_day
 from chassis.kernel.rules import sentence
 from chassis.rpc.call import Call
 from chassis.rpc.documents import enum_names, enum_numbers, message_class, to_document, to_message, traits
@@ -176,11 +175,12 @@ def _conditions(one: Grouping, key: Any, zone: str) -> list[Document]:
         return [_condition(one.field, "EQUALS", {"flag": key} if isinstance(key, bool) else {"text": key})]
     first = date.fromisoformat(key)
     following = next_first_day(first, one.granularity)
-    ends = {"GREATER_OR_EQUAL": first, "LESS": following}
-    return [
-        _condition(one.field, operator, {"time": start_of(on, zone)} if one.kind == TIME else {"text": on.isoformat()})
-        for operator, on in ends.items() if on is not None
-    ]  # fmt: skip
+    ends: dict[str, Document | None] = {}
+    for operator, on in (("GREATER_OR_EQUAL", first), ("LESS", following)):
+        moment = begins(on, zone) if on and one.kind == TIME else None
+        ends[operator] = {"time": moment} if moment else {"text": on.isoformat()} if on and one.kind != TIME else None
+    found = [_condition(one.field, operator, value) for operator, value in ends.items() if value]
+    return found or [_condition(one.field, "IS_SET", {"flag": True})]
 
 
 def _condition(field: str, operator: str, value: Document) -> Document:

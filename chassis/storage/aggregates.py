@@ -19,13 +19,12 @@ from chassis.access.caller import READ, Reach
 from chassis.access.contracts import Opening
 from chassis.access.counts import counts_of
 from chassis.access.fields import kept_of
-from chassis.kernel.clock import day, start_of
 from chassis.kernel.criteria import Criteria, named
 from chassis.kernel.errors import CrmError, Invalid, NotAllowed
 from chassis.kernel.groups import AVG, COUNT, MONEY, SUM, TIME, WEIGHTED, By, Cut, Group, Measure, Part, Reckoning
 from chassis.kernel.money import LARGEST
 from chassis.kernel.pages import filter_after, fingerprint, size_of
-from chassis.kernel.periods import starts
+from chassis.kernel.periods import DAY, begins, next_first_day, starts
 from chassis.kernel.rules import sentence
 from chassis.rpc.call import Call
 from chassis.storage.aliases import CUSTOMER_ID
@@ -192,13 +191,15 @@ class Aggregated(Questions):
         low, high = ends
         if low is None:
             return []
-        first, last = (
-            (day(low, call.zone), day(high, call.zone)) if one.kind == TIME else (date.fromisoformat(low), date.fromisoformat(high))
-        )
+        if one.kind == TIME:  # where clocks are put back over midnight, the day after has begun before the last moment of a day
+            first, last = call.day_of(low), next_first_day(call.day_of(high), DAY) or call.day_of(high)
+        else:
+            first, last = date.fromisoformat(low), date.fromisoformat(high)
         found = starts(first, last, one.granularity, MOST_PERIODS)
         if found is None:
             raise self._too_wide("aggregate.periods", most=MOST_PERIODS)
-        return [(start_of(on, call.zone) if one.kind == TIME else on.isoformat(), on.isoformat()) for on in found]
+        table = [(begins(on, call.zone) if one.kind == TIME else on.isoformat(), on.isoformat()) for on in found]
+        return [*table[:1], *(row for row in table[1:] if row[0] is not None)]  # before the first there is nothing
 
     async def _groups(self, call: Call, query: Document, keys: Document, measures: Sequence[Measure], hint: str | None) -> list[Group]:
         """The groups of the records, put together from those of each currency."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from chassis.kernel.periods import DAY, MONTH, QUARTER, WEEK, YEAR, first_day, next_first_day, starts
+from chassis.kernel.periods import DAY, MONTH, QUARTER, WEEK, YEAR, begins, first_day, next_first_day, starts
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,9 @@ def test_the_table_reaches_from_the_first_day_to_the_last_and_ends_with_the_cale
     assert starts(date.min, date.max, DAY, 5000) is None
     assert starts(date.max, date.max, WEEK, 1) == [first_day(date.max, WEEK)]
     assert first_day(date.min, WEEK) == date.min
+
+
+def test_at_the_ends_of_the_calendar_nothing_lies_beyond() -> None:
+    assert begins(date.min, "Asia/Shanghai") is None
+    assert begins(date.max, "America/New_York") is not None
+    assert begins(date(2026, 2, 1), "Asia/Shanghai") == datetime(2026, 1, 31, 16, tzinfo=UTC)
