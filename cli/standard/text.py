@@ -17,7 +17,8 @@ _IMPORTS = {
     "buf.validate.": "buf/validate/validate.proto", "crm.common.v1.access": "crm/common/v1/annotations.proto",
     "crm.common.v1.traits": "crm/common/v1/annotations.proto", "crm.common.v1.subject": "crm/common/v1/annotations.proto",
     "crm.common.v1.Criteria": "crm/common/v1/criteria.proto", "crm.common.v1.Money": "crm/common/v1/money.proto",
-    "crm.common.v1.UpsertOutcome": "crm/common/v1/outcome.proto", "google.protobuf.FieldMask": "google/protobuf/field_mask.proto",
+    "crm.common.v1.UpsertOutcome": "crm/common/v1/outcome.proto", "crm.common.v1.BulkOutcome": "crm/common/v1/outcome.proto",
+    "google.protobuf.FieldMask": "google/protobuf/field_mask.proto",
     "google.protobuf.Timestamp": "google/protobuf/timestamp.proto",
 }  # fmt: skip
 

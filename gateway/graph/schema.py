@@ -17,7 +17,7 @@ from chassis.kernel.errors import CrmError, unauthenticated
 from chassis.rpc import contract
 from gateway.departments.errors import field_error
 from gateway.departments.loaders import load_record
-from gateway.graph import access, disclosure, jobs, judged, presence, rights, sizes, suite
+from gateway.graph import access, bulk, disclosure, jobs, judged, presence, rights, sizes, suite
 from gateway.graph.contract import CONFIG, Node, from_global
 from gateway.graph.edges import of_contract
 from gateway.graph.judged import by
@@ -58,7 +58,7 @@ def build(extensions: Sequence[Callable[[], SchemaExtension]] = ()) -> strawberr
     for noun in NOUNS.values():
         noun.build()
         queries |= noun.queries()
-        mutations |= noun.mutation_fields()
+        mutations |= noun.mutation_fields() | bulk.mutations(noun)
     schema = strawberry.Schema(
         query=_root("Query", queries, "Questions. Everything is filtered to what the caller may see."),
         mutation=_root("Mutation", mutations, "Commands, one transaction each. A refusal is in `errors`."),

@@ -12,6 +12,7 @@ from graphql import GraphQLField, GraphQLObjectType, get_named_type, is_leaf_typ
 
 from chassis.rpc.contract import shown_as
 from gateway.bootstrap import shared_schema
+from gateway.graph import bulk
 from gateway.graph.noun import NOUNS
 from tests.support.installation import ROLES, Installation
 from tests.support.matrix import DEPUTY, Matrix
@@ -151,6 +152,7 @@ def _answered(field: str) -> set[str]:
             found |= {f"Search{noun.name}s"} if rest == "Search" else set()
             found |= {name for name in noun.service.methods_by_name if rest and name.replace(noun.name, "", 1) == rest}
         found |= {method.name for method in noun.service.methods if shown_as(method) == field}
+        found |= {method.name for method in noun.contract.bulk if bulk.shown(noun, method) == field}
     return found | {f"List{field[0].upper()}{field[1:]}"}
 
 

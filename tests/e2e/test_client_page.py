@@ -19,7 +19,7 @@ VALUES = [orjson.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE, 
 
 
 def test_every_operation_of_the_page_fits_the_schema() -> None:
-    assert len(OPERATIONS) == 4
+    assert len(OPERATIONS) == 5
     assert [error.message for text in OPERATIONS for error in validate(shared_schema()._schema, parse(text))] == []
 
 
@@ -55,3 +55,13 @@ async def test_a_command_is_tried_as_the_page_says(crm: Installation) -> None:
     assert body["customerCreate"] == {"customer": {"name": name, "version": 1}, "errors": []}
     listed: Any = await crm.data("query($n: String!) { customers(filter: {name: {eq: $n}}) { nodes { id } } }", role="SALES_REP", n=name)
     assert listed["customers"]["nodes"] == []
+
+
+async def test_many_are_done_as_the_page_says(crm: Installation) -> None:
+    made = [await crm.data(OPERATIONS[0], input={"kind": "COMPANY", "name": f"页面 {new_id()}"}) for _ in range(2)]
+    ids = [one["customerCreate"]["customer"]["id"] for one in made]
+    for only in (True, False):
+        body: Any = await crm.data(OPERATIONS[4], input={"ids": ids, "versions": [1, 9]}, only=only)
+        told = body["customersBulkArchive"]
+        assert [(one["id"], one["ok"], one["version"]) for one in told["outcomes"]] == [(ids[0], True, 2), (ids[1], False, None)]
+        assert told["outcomes"][1]["errors"][0]["details"] == {"version": 1, "changedFields": []}
