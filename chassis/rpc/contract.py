@@ -26,6 +26,8 @@ _FOUND_BY = {
     annotations_pb2.FORM_PHONE: terms.PHONE, annotations_pb2.FORM_EMAIL: terms.MAIL, annotations_pb2.FORM_TAX_NUMBER: terms.CODE,
     annotations_pb2.FORM_PARAGRAPHS: terms.TEXT,
 }  # fmt: skip
+# Verbs that there are for many records at once, too: BulkAssignCustomers.
+BULK = ("Update", "Assign", "Archive", "Restore")
 _ROOTS = tuple(dict.fromkeys(Path(one).resolve() for one in crm.__path__))  # one folder may be on the path twice
 
 
@@ -100,6 +102,16 @@ class Contract:
         found = self.service.methods_by_name.get(name) if self.service else None
         if found is None:
             raise RuntimeError(f"{self.record.full_name} has no method {name} in its contract")
+        return found
+
+    @cached_property
+    def bulk(self) -> dict[MethodDescriptor, MethodDescriptor]:
+        """Commands on many of its records → the command on one that each of them is judged by."""
+        found: dict[MethodDescriptor, MethodDescriptor] = {}
+        for method in self.service.methods if self.service else ():
+            verb = next((one for one in BULK if method.name.startswith(f"Bulk{one}")), "")
+            if verb:
+                found[method] = self.method(f"{verb}{self.name}")
         return found
 
     @cached_property

@@ -11,6 +11,7 @@ from crm.common.v1 import annotations_pb2
 from google.protobuf.descriptor import ServiceDescriptor
 
 from chassis.kernel.errors import CrmError, NotFound
+from chassis.rpc import bulk
 from chassis.rpc.aggregates import aggregates
 from chassis.rpc.call import Call
 from chassis.rpc.documents import traits
@@ -175,7 +176,9 @@ class Noun:
         for name, function in special.items():
             raw = getattr(function, "is_handler", False)
             handlers[name] = function if raw else writes(self.service, name, function)
-        return Service(self.service, handlers, self.records.duplicate_codes, self.records, self.rules)
+        handlers |= bulk.handlers(self.records.contract, lambda: made)
+        made = Service(self.service, handlers, self.records.duplicate_codes, self.records, self.rules)
+        return made
 
     @cached_property
     def rules(self) -> dict[str, tuple[Rule, ...]]:

@@ -83,6 +83,12 @@ async def run(method: MethodDescriptor, service: Service, call: Call, request: M
     bound(request)
     forms.tidy(request)
     validate(request)
+    return await judged(method, service, call, request, fresh)
+
+
+async def judged(method: MethodDescriptor, service: Service, call: Call, request: Message, fresh: Callable[[], Changes]) -> Message:
+    """A call whose sender may send it at all, and whose request is one by the rules of its contract."""
+    resource, action = policy_of(method)
     await call.aliases.fresh()
     if action not in ("read", PUBLIC):
         refuse_writes(request, _row_of(method, resource), call.limits(resource))

@@ -46,6 +46,7 @@ Document = dict[str, Any]
 
 
 _OWN = ("id", "version", "create_time", "update_time", "creator_id", "updater_id")  # what an entry of the history says itself
+ANY_VERSION = -1  # of a command whose contract wants a version, and whose sender saw none: no contract takes it
 KEPT_FIELDS = frozenset(("_id", "version", "create_time", "update_time", "creator_id", "updater_id"))
 
 
@@ -355,8 +356,8 @@ class Records(Orders, Aggregated):
 
     def checked_version(self, before: Document, version: int | None) -> None:
         """Refuse a lost update: the caller saw another version than the stored one."""
-        if version is not None and version != before["version"]:
-            raise stale(self.words, self.resource, before["_id"], version, before["version"])
+        if version not in (None, ANY_VERSION, before["version"]):
+            raise stale(self.words, self.resource, before["_id"], int(version or 0), before["version"])
 
     def in_use(self, document: Document) -> None:
         """Refuse to change what is archived."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from chassis.rpc.contract import Contract, nouns
 from chassis.rpc.documents import snake
 from cli.contracts import GEN, PROTOS
-from cli.standard import attachments, english, fields
+from cli.standard import attachments, bulk, english, fields
 from cli.standard.shape import COMMENTS, FACTS, Part, Shape, Verb, Words, record_parts, verbs
 from cli.standard.text import Block, File, Member, read
 
@@ -70,6 +70,7 @@ def judge(files: Files) -> None:
         return
     for verb in verbs(words):
         _verb(files, service, verb, words, record)
+    _bulk(files, service, words)
     if files.events:
         _facts(files, files.events, words)
 
@@ -111,6 +112,21 @@ def _verb(files: Files, service: Block, verb: Verb, words: Words, record: Block)
         block = files.service.block(verb.request.name)
         if block is not None:
             _own(files, block, record, verb.verb)
+
+
+def _bulk(files: Files, service: Block, words: Words) -> None:
+    """The commands on many records, as those on one have them."""
+    for verb, single in bulk.methods(service, words):
+        block = files.service.block(f"{verb}{words.name}Request")
+        if block is None or bulk.secret(files.service, words, verb):
+            continue
+        wanted = bulk.method(words, verb, single)
+        found = service.member(wanted.name)
+        if found is None or (found.lines, found.comment) != (wanted.lines, wanted.comment):
+            files.say(wanted.name, "is not the command on one record for many of them")
+            service.members = [wanted if one is found else one for one in service.members] + ([wanted] if found is None else [])
+        for shape in (bulk.request(words, verb, block), bulk.response(words, verb)):
+            _message(files, shape)
 
 
 def _is_special(method: Member) -> bool:

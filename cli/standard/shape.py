@@ -121,7 +121,8 @@ def _key(words: Words, number: int) -> Part:
     return Part(number, words.key, "string", f"Id of the {words.one}.", options)
 
 
-def _request_id() -> Part:
+def request_id() -> Part:
+    """By which a command is repeatable."""
     return Part(1, "request_id", "string", _REQUEST_ID, '(buf.validate.field).string.pattern = "^[A-Za-z0-9_-]{8,64}$"')
 
 
@@ -237,13 +238,13 @@ def _batch_list(words: Words, verb: str) -> Verb:
 
 def _create(words: Words, verb: str) -> Verb:
     after = _one(words, f"The {words.one} after the change.")
-    return _made(words, verb, f"Makes {article(words.one)} {words.one}.", "create", (_request_id(),), after, open_=True)
+    return _made(words, verb, f"Makes {article(words.one)} {words.one}.", "create", (request_id(),), after, open_=True)
 
 
 def _update(words: Words, verb: str) -> Verb:
     mask = "Names of the fields to change; a named field without a value is cleared."
     asks = (
-        _request_id(), _key(words, 2), _version(3, needed=True),
+        request_id(), _key(words, 2), _version(3, needed=True),
         Part(4, "update_mask", "google.protobuf.FieldMask", mask, "(buf.validate.field).required = true"),
     )  # fmt: skip
     after = _one(words, f"The {words.one} after the change.")
@@ -252,7 +253,7 @@ def _update(words: Words, verb: str) -> Verb:
 
 def simple(words: Words, verb: str, comment: str, action: str, *more: Part) -> Verb:
     """A command on one record: its id, the version seen, and what is given beside."""
-    asks = (_request_id(), _key(words, 2), _version(3, needed=False), *more)
+    asks = (request_id(), _key(words, 2), _version(3, needed=False), *more)
     return _made(words, verb, comment, action, asks, _one(words, f"The {words.one} after the change."))
 
 
@@ -273,7 +274,7 @@ def _restore(words: Words, verb: str) -> Verb:
 
 def _upsert(words: Words, verb: str) -> Verb:
     asks = (
-        _request_id(),
+        request_id(),
         Part(2, "validate_only", "bool", "When true, nothing is written and the outcomes tell what would be."),
         _many(words, f"The {words.many}, 1 to 500; id and version are ignored.", "(buf.validate.field).ignore = IGNORE_ALWAYS", 3),
     )

@@ -56,13 +56,21 @@ class Clients:
 
     async def write(
         self, department: str, service: ServiceDescriptor, method: str, request: Message, token: str, request_id: str, address: str = "",
-        *, trial: bool = False,
+        *, trial: bool = False, patience: int = 1,
     ) -> Any:  # fmt: skip
-        """The answer to a command, within the write deadline; with `trial` nothing of it is done. `address` is the client's, by which failed sign-ins are counted too."""
+        """The answer to a command, within the write deadline, or so many times it; with `trial` nothing of it is done. `address` is the
+        client's, by which failed sign-ins are counted too."""
         channel = self.channels[department]
         try:
             return await channel.call(
-                service, method, request, token=token, request_id=request_id, seconds=self.write_seconds, address=address, trial=trial
+                service,
+                method,
+                request,
+                token=token,
+                request_id=request_id,
+                seconds=self.write_seconds * patience,
+                address=address,
+                trial=trial,
             )
         except CrmError as refusal:
             raise spelled(refusal, request) from None

@@ -86,7 +86,7 @@ def _needed(field: FieldDescriptor, descriptor: Descriptor) -> bool:
     if field.name == "request_id":
         return False
     if "update_mask" in descriptor.fields_by_name:
-        return field.number in (2, 3)  # the record's id and the version seen
+        return field.number in (2, 3) and field.name != "versions"  # the record's id and the version seen
     return is_required(field) or (field.name.endswith("_id") and not field.has_presence)
 
 

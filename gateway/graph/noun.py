@@ -188,7 +188,7 @@ class Noun:
         """Every command of the contract as a noun-first mutation; imports stay outside of the graph."""
         found: dict[str, Any] = {}
         for method in self.service.methods:
-            if not method.name.startswith((*_VERBS_OF_READS, "BatchUpsert")):
+            if not method.name.startswith((*_VERBS_OF_READS, "BatchUpsert", "Bulk")):  # those on many records: gateway/graph/bulk.py
                 shown = shown_as(method) or f"{self.field}{method.name.replace(self.name, '', 1)}"
                 found[shown] = self._mutation(method, f"{shown[0].upper()}{shown[1:]}")
         return found
@@ -204,8 +204,11 @@ class Noun:
         return strawberry.field(resolver=signed(resolve, arguments, payload), description=comment(method.full_name), metadata=by(method))
 
 
-async def commanded(info: Info, method: MethodDescriptor, ask: Callable[[], tuple[str, Any]], *, trial: bool = False) -> dict[str, Any]:
-    """The payload of a command: `ask` gives the department and the request, or raises the refusal. With `trial` it is judged, not done."""
+async def commanded(
+    info: Info, method: MethodDescriptor, ask: Callable[[], tuple[str, Any]], *, trial: bool = False, patience: int = 1
+) -> dict[str, Any]:
+    """The payload of a command: `ask` gives the department and the request, or raises the refusal. With `trial` it is judged, not done; it has
+    `patience` times the time of a command."""
     context: Context = info.context
     context.forget()  # what an earlier command of this operation loaded may be changed by this one
     try:
@@ -214,7 +217,7 @@ async def commanded(info: Info, method: MethodDescriptor, ask: Callable[[], tupl
             request.request_id = context.command_id(str(info.path.key))
         answer = await context.clients.write(
             department, method.containing_service, method.name, request, context.token, context.request_id, context.address,
-            trial=trial,
+            trial=trial, patience=patience,
         )  # fmt: skip
     except (CrmError, ValueError) as error:
         refusal = _as_refusal(error)

@@ -64,7 +64,7 @@ def commands(name: str) -> Mapping[str, MethodDescriptor]:
     for method in noun.service.methods:
         if method.name.startswith("BatchUpsert"):
             found[IMPORT] = method
-        elif policy_of(method)[1] not in ("read", "public"):
+        elif policy_of(method)[1] not in ("read", "public") and method not in noun.contract.bulk:
             found[action_of(noun, method)] = method
     return found
 

@@ -17,7 +17,7 @@ from chassis.kernel.errors import unauthenticated
 from chassis.rpc import contract
 from gateway.departments.errors import field_error
 from gateway.departments.loaders import load_record
-from gateway.graph import access, aggregates, attachments, disclosure, jobs, judged, nodes, presence, rights, search, sizes, suite
+from gateway.graph import access, aggregates, attachments, bulk, disclosure, jobs, judged, nodes, presence, rights, search, sizes, suite
 from gateway.graph.contract import CONFIG, finish_all
 from gateway.graph.edges import of_contract
 from gateway.graph.judged import by
@@ -64,7 +64,7 @@ def build(extensions: Sequence[Callable[[], SchemaExtension]] = ()) -> strawberr
     for noun in NOUNS.values():
         noun.build()
         queries |= noun.queries()
-        mutations |= noun.mutation_fields()
+        mutations |= noun.mutation_fields() | bulk.mutations(noun)
     query = _root("Query", queries, "Questions. Everything is filtered to what the caller may see.")
     mutation = _root("Mutation", mutations, "Commands, one transaction each. A refusal is in `errors`.")
     subscription = subscriptions.build()

@@ -13,6 +13,7 @@ from graphql import GraphQLField, GraphQLObjectType, get_named_type, is_leaf_typ
 from chassis.rpc.contract import shown_as
 from chassis.rpc.measures import groupable
 from gateway.bootstrap import shared_schema
+from gateway.graph import bulk
 from gateway.graph.noun import NOUNS, Noun
 from tests.support.installation import ROLES, Installation
 from tests.support.matrix import DEPUTY, Matrix
@@ -165,6 +166,7 @@ def _answered(field: str) -> set[str]:
             found |= {name for name in noun.service.methods_by_name if rest in ("Aggregate", "Board") and name.startswith(rest)}
             found |= {name for name in noun.service.methods_by_name if rest and name.replace(noun.name, "", 1) == rest}
         found |= {method.name for method in noun.service.methods if shown_as(method) == field}
+        found |= {method.name for method in noun.contract.bulk if bulk.shown(noun, method) == field}
     return found | {f"List{field[0].upper()}{field[1:]}"}
 
 

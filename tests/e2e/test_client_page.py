@@ -20,7 +20,7 @@ VALUES = [orjson.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE, 
 
 
 def test_every_operation_of_the_page_fits_the_schema() -> None:
-    assert len(OPERATIONS) == 9
+    assert len(OPERATIONS) == 10
     assert [error.message for text in OPERATIONS.values() for error in validate(shared_schema()._schema, parse(text))] == []
 
 
@@ -107,3 +107,13 @@ async def test_opportunities_are_sorted_as_the_page_says(crm: Installation) -> N
     ]
     assert [one["name"] for one in found["nodes"]] == ["先", "后", "小"]
     assert found["totalCount"] == {"count": 3, "exact": True}
+
+
+async def test_many_are_done_as_the_page_says(crm: Installation) -> None:
+    made = [await crm.data(OPERATIONS["CustomerAdd"], input={"kind": "COMPANY", "name": f"页面 {new_id()}"}) for _ in range(2)]
+    ids = [one["customerCreate"]["customer"]["id"] for one in made]
+    for only in (True, False):
+        body: Any = await crm.data(OPERATIONS["CustomersArchive"], input={"ids": ids, "versions": [1, 9]}, only=only)
+        told = body["customersBulkArchive"]
+        assert [(one["id"], one["ok"], one["version"]) for one in told["outcomes"]] == [(ids[0], True, 2), (ids[1], False, None)]
+        assert told["outcomes"][1]["errors"][0]["details"] == {"version": 1, "changedFields": []}

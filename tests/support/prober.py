@@ -126,6 +126,22 @@ class Prober:
             exact = code == ("NOT_FOUND" if hidden else "NOT_ALLOWED")
         return [Case(method.name, role, slot, right, code not in DENIED, code, exact)]
 
+    async def many(self, department: str, method: MethodDescriptor, role: str, slot: str) -> Cases:
+        """A command on many: each record is judged as by the command on one, whatever else is among them."""
+        matrix, (resource, action) = self.matrix, policy_of(method)
+        fields = filled(method, self.crm, {"ids", "versions"}) | {
+            "ids": [matrix.records[resource][slot]["id"], "nobody"],
+            "versions": [FUTURE, 0],
+        }
+        code, answer = await self.ask(department, method, role, fields)
+        told = [one.refusals[0].code if one.refusals else "" for one in answer.outcomes] if answer else [code, "NOT_FOUND"]
+        seen = matrix.may(role, resource, "read", slot)
+        right = seen and matrix.may(role, resource, action, slot)
+        hidden = matrix.granted(role, resource, action) and matrix.granted(role, resource, "read") and not seen
+        exact = told == ["VERSION_CONFLICT" if right else "NOT_FOUND" if hidden else "NOT_ALLOWED", "NOT_FOUND"]
+        exact = exact or (not right and told[0] == "NOT_ALLOWED" and not matrix.granted(role, resource, "read"))
+        return [Case(method.name, role, slot, right, told[0] not in DENIED, told[0], exact)]
+
     # ---- many records
 
     async def rows(self, department: str, method: MethodDescriptor, role: str) -> Cases:
@@ -403,6 +419,8 @@ class Prober:
             return [
                 (0, partial(self.about, department, method, role, one, slot)) for one in own for slot in self.matrix.relations(role, one)
             ]
+        if name.startswith("Bulk"):
+            return [(1, partial(self.many, department, method, role, slot)) for slot in self.matrix.relations(role, resource)]
         special: dict[str, Callable[..., Asking]] = {
             "BatchListSegmentMembers": self.members, "BatchListCustomerSegments": self.members, "BatchGetOrderTotals": self.totals,
         }  # fmt: skip
