@@ -104,8 +104,7 @@ class Files:
         if before:
             self.attachments.change(call, before, {"state": model.REPLACED, "held": None}, self.attachments.event("Replaced"))
         values = {"state": model.READY, "media_type": media_type, "held": held}
-        # The record must still be there and in use; of two files that would be the hundredth, one is counted again.
-        call.changes.guard(store.resource, {"_id": record["_id"], "archive_time": None})
+        _still(call, store, record)
         made = self.attachments.change(call, file, values, self.attachments.event("Added"))
         return contract.CompleteAttachmentResponse(attachment=told(made))
 
@@ -154,7 +153,7 @@ class Files:
             model.has_room(at_record, 0)
             held = f"{before['record_id']}:{before['digest']}"
             await self._no_twin(call, held)
-            call.changes.guard(store.resource, {"_id": record["_id"], "archive_time": None})
+            _still(call, store, record)
             before = self.attachments.change(call, before, {"archive_time": None, "held": held}, self.attachments.event("Restored"))
         return contract.RestoreAttachmentResponse(attachment=told(before))
 
@@ -228,6 +227,11 @@ class Fetching:
         if not caller.is_service:
             reader.customers, reader.owned = await self.collaborations.known(call.directory, caller)
         return reader
+
+
+def _still(call: Call, store: Records, record: Document) -> None:
+    """The record must still be in use when this commits, and nobody have attached to it since it was read: who counts its files counts again."""
+    call.changes.guard(store.resource, {"_id": record["_id"], "archive_time": None, "touch": record.get("touch")})
 
 
 def _digest(call: Call, sha256: str) -> str:

@@ -33,6 +33,7 @@ async def _set(call: Call, request: Any) -> Any:
     model.check(request.value)
     before = next(iter(await store.of(call, person_id, [request.key])), None)
     if before is None:
+        await store.seat(call, person_id)
         model.has_room(await store.count(call, person_id))
     return contract.SetPreferenceResponse(preference=_told(store.put(call, before, person_id, request.key, request.value)))
 

@@ -26,9 +26,15 @@ async def count(call: Call, person_id: str) -> int:
     return await call.database[COLLECTION].count_documents({"person_id": person_id}, maxTimeMS=call.milliseconds_left)
 
 
+async def seat(call: Call, person_id: str) -> None:
+    """Let a new one be made only where none was since the person was looked at: who counts them counts again. None is made for who leaves
+    at this moment."""
+    person = await call.database["people"].find_one({"_id": person_id}, {"touch": 1}, max_time_ms=call.milliseconds_left)
+    call.changes.guard("people", {"_id": person_id, "state": "ACTIVE", "touch": (person or {}).get("touch")})
+
+
 def put(call: Call, before: Document | None, person_id: str, key: str, value: str) -> Document:
-    """Set one with the commit. A new one touches the person, so that of two that would be the hundredth one is counted again, and none is
-    made for who leaves at this moment."""
+    """Set one with the commit."""
     identity = _identity(person_id, key)
     after = {"_id": identity, "key": key, "value": value, "version": (before["version"] if before else 0) + 1, "update_time": call.now}
     stored = {
@@ -41,7 +47,6 @@ def put(call: Call, before: Document | None, person_id: str, key: str, value: st
     if before:
         call.changes.must_match(COLLECTION, UpdateOne({"_id": identity, "version": before["version"]}, {"$set": stored}))
     else:
-        call.changes.guard("people", {"_id": person_id, "state": "ACTIVE"})
         call.changes.insert(COLLECTION, {"_id": identity, **stored})
     return after
 

@@ -270,11 +270,17 @@ async def test_a_record_that_was_archived_meanwhile_takes_nothing(crm: Installat
 
 async def test_a_record_has_a_hundred_files(crm: Installation) -> None:
     about = await customer(crm)
-    for start in range(0, 100, 10):
+    for start in range(0, 96, 8):
         await asyncio.gather(
-            *[attach(crm, "customer", "customers", about, "a.pdf", PDF + str(start + number).encode()) for number in range(10)]
+            *[attach(crm, "customer", "customers", about, "a.pdf", PDF + str(start + number).encode()) for number in range(8)]
         )
-    full = await Client(crm).begin(to_global("Customer", about), "a.pdf", PDF)
+    client, record = Client(crm), to_global("Customer", about)
+    keys = [(await client.begin(record, "a.pdf", PDF + f"x{number}".encode()))["attachment"]["id"] for number in range(6)]
+    for number, key in enumerate(keys):
+        await client.send(key, PDF + f"x{number}".encode())
+    made = await asyncio.gather(*[client.complete(key) for key in keys])
+    assert sorted(error["code"] for one in made for error in one["errors"]) == ["ATTACHMENTS_FULL"] * 2
+    full = await client.begin(record, "a.pdf", PDF)
     assert full["errors"][0]["code"] == "ATTACHMENTS_FULL"
 
 

@@ -25,6 +25,7 @@ from cli.backup.take import take
 from cli.engines import EngineError, free_port, start_mongo, start_nats
 from cli.plan import new_master, new_masters
 from tests.component.chassis.test_events_repair import order
+from tests.support.files import PDF, attach
 from tests.support.installation import Engines, Installation
 
 SECRET = new_master()
@@ -44,7 +45,7 @@ async def taken(engines: Engines, tmp_path_factory: pytest.TempPathFactory) -> A
     crm, folder, stopped, written = Installation(engines, url), base / "taken", asyncio.Event(), asyncio.Semaphore(0)
     await crm.start()
     customer = await crm.ask("CreateCustomer", role="COORDINATOR", name="备份", kind=2, phone="13612340000", request_id="backup-customer-1")
-    assert customer.customer.id
+    await attach(crm, "customer", "customers", customer.customer.id, "备份.pdf", PDF)
 
     async def writes() -> None:
         while not stopped.is_set():
@@ -82,6 +83,14 @@ def test_nothing_in_it_can_be_read_and_nobody_but_the_owner_reaches_it(taken: tu
     for path in files:
         data = path.read_bytes()
         assert [word for word in ("备份", "13612340000", "OrderCreated", "argon2") if word.encode() in data] == [], path
+
+
+def test_files_are_in_it_with_their_parts_sealed(taken: tuple[Installation, Path]) -> None:
+    _, folder = taken
+    (file,) = content(folder, "customer.attachments")
+    (part,) = content(folder, "customer.file_parts")
+    assert part["_id"] == f"{file['_id']}:00" and file["size"] == len(PDF) < len(part["data"])
+    assert PDF[:20] not in part["data"]
 
 
 def chunk(folder: Path, name: str) -> Path:
