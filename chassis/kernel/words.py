@@ -7,7 +7,7 @@ RESOURCES: dict[str, str] = {
     "checkpoints": "审计检查点", "competitors": "竞争对手", "contacts": "联系人", "customer_accesses": "客户访问关系", "customer_erasures": "客户数据删除",
     "customer_merges": "客户合并", "customers": "客户", "departments": "部门", "directory": "权限目录", "disclosures": "个人信息查阅",
     "exchange_rates": "汇率", "explanations": "权限说明", "facts": "事实", "fiscal_calendars": "财务日历", "grants": "权限清单", "graph": "图的结构",
-    "histories": "变更历史", "identity_providers": "身份提供方", "jobs": "任务", "notes": "备注", "opportunities": "商机", "orders": "订单",
+    "histories": "变更历史", "identity_providers": "身份提供方", "jobs": "任务", "notes": "备注", "numbering_rules": "编号规则", "opportunities": "商机", "orders": "订单",
     "parked_events": "搁置的事实", "people": "人员", "pipelines": "销售流程", "products": "产品", "read_models": "读模型", "role_definitions": "角色",
     "segments": "客户群", "sessions": "会话", "sharing_contracts": "共享约定", "signing_keys": "签名密钥", "ticket_replies": "工单答复",
     "tickets": "工单", "timeline_entries": "时间线", "webhook_deliveries": "Webhook 投递", "webhook_endpoints": "Webhook", "webhook_receipts": "Webhook 接收记录",

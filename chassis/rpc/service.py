@@ -117,7 +117,7 @@ async def _attempts(
     for attempt in range(ATTEMPTS):
         if repeat and (earlier := await repeat.earlier()):
             return earlier
-        call.changes = fresh()
+        call.changes, call.attempt = fresh(), attempt
         response = await service.handlers[method.name](call, request)
         if repeat:
             await repeat.keep(response)
@@ -126,9 +126,10 @@ async def _attempts(
         except Duplicate as duplicate:
             if repeat and duplicate.collection == REQUESTS and (earlier := await repeat.earlier()):
                 return earlier
-            if duplicate.index != "_id_" or attempt + 1 == ATTEMPTS:
+            drawn = (duplicate.collection, duplicate.index) in call.drawn
+            if (duplicate.index != "_id_" and not drawn) or attempt + 1 == ATTEMPTS:
                 raise as_refusal(duplicate, service.duplicates) from duplicate
-            await _pause(attempt)  # somebody made the same document a moment ago; the handler finds it now
+            await _pause(attempt)  # somebody made the same document a moment ago; the handler finds it now, or draws another number
         except Conflict as conflict:
             # Whoever named a version and was a moment too late is told what changed by the handler, which reads anew.
             if attempt + 1 == ATTEMPTS or not conflict.retryable or (_names_version(request) and conflict.code != Conflict.code):

@@ -31,7 +31,7 @@ from chassis.messaging.relay import INDEXES as OUTBOX_INDEXES
 from chassis.messaging.relay import Relay
 from chassis.observe.metrics import Metrics
 from chassis.observe.traces import Traces
-from chassis.rpc import audits, collaboration, common, events, reads
+from chassis.rpc import audits, collaboration, common, events, numbering, reads
 from chassis.rpc.call import Call
 from chassis.rpc.collaboration import Collaborations
 from chassis.rpc.server import Entrance, Server
@@ -125,7 +125,13 @@ class Department:
         collaborations = Collaborations(self.database, *self._of_customers())
         asked = events.service(self.wake, self.consumers, lambda: self.reconciler)
         self.reconciler = Reconciler(self.database, list(self.consumers.values()), self._owners(asked))
-        served = [*self.services, *common.services(self.name, self.stores, collaborations), audits.service(), asked]
+        served = [
+            *self.services,
+            *common.services(self.name, self.stores, collaborations),
+            *numbering.services(self.stores),
+            audits.service(),
+            asked,
+        ]
         self.served = [*served, self._jobs(collaborations)]
         self.server = Server(
             self.name, self.served, self.authority, self.database, self.metrics, self.traces, self.changes, collaborations,

@@ -17,7 +17,7 @@ from chassis.kernel.errors import CrmError, unauthenticated
 from chassis.rpc import contract
 from gateway.departments.errors import field_error
 from gateway.departments.loaders import load_record
-from gateway.graph import access, disclosure, jobs, judged, presence, sizes, suite
+from gateway.graph import access, disclosure, jobs, judged, numbering, presence, sizes, suite
 from gateway.graph.contract import CONFIG, Node, finish_all, from_global
 from gateway.graph.edges import of_contract
 from gateway.graph.judged import by
@@ -50,10 +50,11 @@ def build(extensions: Sequence[Callable[[], SchemaExtension]] = ()) -> strawberr
         **access.queries(),
         **disclosure.queries(),
         **jobs.queries(),
+        **numbering.queries(),
     }
     for module in special:
         queries |= getattr(module, "queries", dict)()
-    mutations: dict[str, Any] = jobs.mutations() | presence.mutations()
+    mutations: dict[str, Any] = jobs.mutations() | presence.mutations() | numbering.mutations()
     for noun in NOUNS.values():
         noun.build()
         queries |= noun.queries()

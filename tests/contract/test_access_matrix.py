@@ -136,7 +136,7 @@ COMPOSED = {
     "jobRebuildStart": "StartRebuild", "timelineEntry": "BatchGetTimelineEntries", "recordChanged": "BatchGetCustomers",
     "recordsChanged": "BatchGetCustomers", "resourceChanged": "BatchGetOrders", "presence": "BatchGetCustomers", "presenceBeat": "BatchGetCustomers",
     "ticketChanged": "BatchGetTickets", "customerDisclosure": "DiscloseSubject", "personalDataReads": "ListPersonalDataReads", "customerActivity": "BatchGetTimelineEntries",
-    "workingTime": "GetWorkingTime", "workCalendarMonth": "GetCalendarMonth",
+    "numberingRules": "ListNumberingRules", "numberingRuleUpdate": "UpdateNumberingRule", "workingTime": "GetWorkingTime", "workCalendarMonth": "GetCalendarMonth",
 }  # fmt: skip
 
 

@@ -40,6 +40,7 @@ OPEN: dict[str, dict[str, Any]] = {
     "GetWorkingTime": {"start_time": {"seconds": int(time.time())}}, "BatchGetEffectiveCalendars": {"person_ids": ["nobody"]},
     # Whose job it is decides the rest: tests/component/chassis/test_jobs.py.
     **{key: {"job_id": "none"} for key in ("GetJob", "ListJobRows", "CloseJob", "PauseJob", "ResumeJob", "CancelJob", "RetryJobRows")}, "ListJobs": {},
+    "ListNumberingRules": {}, "UpdateNumberingRule": {"resource": "none", "pattern": "{SEQ:4}", "reset": 1},
     "AppendJobRows": {"job_id": "none", "rows": [b"x"]}, "StartImport": {"resource": "none"}, "StartRebuild": {"model": "none"},
     "CreateApiKey": {"name": "x", "roles": [1], "expire_time": {"seconds": int(time.time()) + 86_400}},
 }  # fmt: skip
