@@ -25,6 +25,7 @@ from gateway.graph.contract import Json, comment, enum_type, finish, from_global
 from gateway.graph.inputs import filter_type, input_type, to_criteria, to_request
 from gateway.graph.judged import by
 from gateway.graph.selection import selected, shows_cursors
+from gateway.graph.teaching import refusals
 
 Resolver = Callable[..., Awaitable[Any]]
 MOST_HITS = 50
@@ -177,7 +178,9 @@ class Noun:
             return await commanded(info, method, lambda: (self.department, to_request(input, method.input_type)))
 
         return strawberry.field(
-            resolver=signed(resolve, {"input": (takes, ...)}, payload), description=comment(method.full_name), metadata=by(method)
+            resolver=signed(resolve, {"input": (takes, ...)}, payload),
+            description=f"{comment(method.full_name)} {refusals(method, self.contract)}",
+            metadata=by(method),
         )
 
 
