@@ -42,12 +42,12 @@ run: .venv/.run gen/crm.binpb ## start everything on this machine; Ctrl-C stops 
 setup: .venv/.run gen/crm.binpb ## only set up .venv and generated code
 
 ##@ Check
-test: .venv/.dev .cache/checks/.made gen/crm.binpb ## everything that CI checks
+test: .venv/.dev .cache/checks/.made .cache/clients/.made gen/crm.binpb ## everything that CI checks
 	@$(MAKE) --no-print-directory -j2 lint types boundaries contracts
 	$(RUN)
 
 test-long: export CRM_TEST_LONG := 1
-test-long: .venv/.dev .cache/checks/.made gen/crm.binpb ## for releases: every generated case, all of chaos; how long it takes is not measured
+test-long: .venv/.dev .cache/checks/.made .cache/clients/.made gen/crm.binpb ## for releases: every generated case, all of chaos; how long it takes is not measured
 	@$(MAKE) --no-print-directory -j2 lint types boundaries contracts
 	$(RUN)
 
@@ -139,6 +139,12 @@ clean: ## remove what was made, but not .data
 	@echo "installing what judges the manifests (hashed; about a minute the first time)"
 	@$(PYTHON) -m venv .cache/checks
 	@.cache/checks/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/checks.txt
+	@touch $@
+
+.cache/clients/.made: requirements/clients.txt | .venv/bin/python
+	@echo "installing what makes clients from documents (hashed)"
+	@$(PYTHON) -m venv .cache/clients
+	@.cache/clients/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/clients.txt
 	@touch $@
 
 gen/crm.binpb: $(PROTOS) cli/contracts.py | .venv/.run

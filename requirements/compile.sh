@@ -11,4 +11,6 @@ lock() {
 for service in organization customer sales marketing support gateway contracts; do lock "$service" "$service"; done
 lock run organization customer sales marketing support gateway cli contracts
 lock dev organization customer sales marketing support gateway cli contracts dev
-uv pip compile -q --group pyproject.toml:checks --generate-hashes --no-emit-index-url --no-annotate --no-header --universal --python-version 3.11 -o requirements/checks.txt
+for tool in checks clients; do
+  uv pip compile -q --group "pyproject.toml:$tool" --generate-hashes --no-emit-index-url --no-annotate --no-header --universal --python-version 3.11 -o "requirements/$tool.txt"
+done

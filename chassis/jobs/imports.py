@@ -354,7 +354,11 @@ def _read(sent: Sequence[bytes], target: Target, limits: Mapping[str, int]) -> t
             messages.append(_record(row, target, limits))
         except CrmError as refusal:
             broken[place] = outcome_pb2.UpsertOutcome(
-                result=REFUSED, error_code=refusal.code, error_message=refusal.message, error_field=refusal.field
+                result=REFUSED,
+                error_code=refusal.code,
+                error_message=refusal.message,
+                error_field=refusal.field,
+                error_params=refusal.params,
             )
     return messages, broken
 

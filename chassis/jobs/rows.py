@@ -4,6 +4,7 @@ them is kept, and of refused ones what they say, so that they can be tried again
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -73,6 +74,9 @@ def result_of(outcome: Any, batch_id: str, index: int, row: bytes, customer_id: 
     context = f"{batch_id}:{index}"
     found: Document = {"r": REFUSED, "code": outcome.error_code, "field": outcome.error_field}
     found["text"] = seal(key, outcome.error_message[:LONGEST_TEXT], f"{context}:text")
+    params = json.dumps(dict(outcome.error_params), ensure_ascii=False)
+    if outcome.error_params and len(params) <= LONGEST_TEXT:
+        found["params"] = seal(key, params, f"{context}:params")
     if row:
         found["kept"] = seal_bytes(key, row, context)
     return found | ({"customer_id": customer_id} if customer_id else {})
@@ -84,11 +88,17 @@ def message_of(batch: Mapping[str, Any], index: int, key: AESGCM | None) -> job_
     if index >= len(batch["results"]):
         return job_pb2.JobRow(number=number)
     found = batch["results"][index]
-    text = open_value(key, found["text"], f"{batch['_id']}:{index}:text") if key and found.get("text") else None
+    text, params = (_words(key, found, f"{batch['_id']}:{index}", name) for name in ("text", "params"))
     return job_pb2.JobRow(
         number=number, result=_RESULTS.Value(_PREFIX + found["r"]), record_id=found.get("id", ""), changed_fields=found.get("f", ()),
-        error_code=found.get("code", ""), error_field=found.get("field", ""), error_message=text or "",
+        error_code=found.get("code", ""), error_field=found.get("field", ""), error_message=text,
+        error_params=json.loads(params or "{}"),
     )  # fmt: skip
+
+
+def _words(key: AESGCM | None, found: Mapping[str, Any], context: str, name: str) -> str:
+    """What a result keeps sealed; "" without the key, and where it was forgotten."""
+    return (open_value(key, found[name], f"{context}:{name}") if key and found.get(name) else None) or ""
 
 
 # What a step needs of a batch; what its rows say is read apart.
@@ -97,7 +107,9 @@ _STEP = dict.fromkeys(("first", "count", "filled", "tries", "forgotten", "again"
 
 def _told(key: AESGCM | None) -> Document:
     """What is read of a batch to tell of its rows."""
-    return {"waiting": 0, "customer_ids": 0, "results.kept": 0, "results.customer_id": 0} | ({} if key else {"results.text": 0})
+    return {"waiting": 0, "customer_ids": 0, "results.kept": 0, "results.customer_id": 0} | (
+        {} if key else {"results.text": 0, "results.params": 0}
+    )
 
 
 async def batch_at(database: Database, job_id: str, number: int) -> Document | None:
@@ -178,7 +190,7 @@ async def count_about(database: Database, customer_ids: Sequence[str], milliseco
         return {"$size": {"$filter": {"input": rows, "as": "one", "cond": theirs}}}
 
     waiting = {"$slice": [{"$ifNull": ["$waiting", []]}, "$filled", MOST_OF_BATCH]}
-    counted = {"$add": [told(waiting, "row"), told("$results", "kept", "text")]}
+    counted = {"$add": [told(waiting, "row"), told("$results", "kept", "text", "params")]}
     stages: list[Document] = [
         {"$match": {"customer_ids": {"$in": list(customer_ids)}}}, {"$group": {"_id": None, "count": {"$sum": counted}}},
     ]  # fmt: skip

@@ -123,7 +123,7 @@ def forget_customer(changes: Changes, customer_id: str) -> None:
     theirs: list[Mapping[str, Any]] = [{"one.customer_id": customer_id}]
     waiting = {**about, "waiting": {"$exists": True}}
     changes.write(ROWS, UpdateMany(waiting, {"$unset": {"waiting.$[one].row": ""}}, array_filters=theirs))
-    gone = {"results.$[one].kept": "", "results.$[one].text": ""}
+    gone = {"results.$[one].kept": "", "results.$[one].text": "", "results.$[one].params": ""}
     changes.write(ROWS, UpdateMany(about, {"$unset": gone, "$inc": {"forgotten": 1}}, array_filters=theirs))
 
 

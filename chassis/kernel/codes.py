@@ -145,6 +145,7 @@ CHINESE: dict[str, str] = {
     "STAGE_UNKNOWN": "销售流程中没有该阶段",
     "PIPELINE_STAGE_IN_USE": "将被删除的阶段中还有进行中的商机；请先移走它们",
     "CODE_TAKEN": "另一个产品已使用该编码",
+    "NUMBER_TAKEN": "另一条记录已使用该编号；留空则自动编号",
     "ORDER_NUMBER_TAKEN": "另一张订单已使用该编号",
     "RETURN_EXCEEDS_SALE": "退货数量超过了可退数量",
     "ORDER_NOT_FULFILLED": "只有已交付的销售订单才能退货",

@@ -34,7 +34,8 @@ class Call:
     `contracts` are those that open records of the method's own resource, in a question only; none where `by_roles` says that only roles
     and collaboration count. `zone` is the company's time zone. `shown_by` has, of each record that was shown by contracts alone, which these were.
     `meant` has the ids of merged customers by which a command named those that count: what it writes was written for them;
-    `asked` is the request as it was sent."""
+    `asked` is the request as it was sent. `attempt` counts how often the call was begun anew after it met others; `drawn` names collection and
+    index of numbers that were drawn for new records, `brought` the numbers that a batch brings itself."""
 
     caller: Caller
     directory: Directory
@@ -57,6 +58,9 @@ class Call:
     zone: str = HOME
     meant: Mapping[str, str] = field(default_factory=dict)
     asked: Message | None = None
+    attempt: int = 0
+    drawn: set[tuple[str, str]] = field(default_factory=set)
+    brought: frozenset[str] = frozenset()
 
     def reach(self, resource: str, action: str, customer_key: str = "") -> Reach:
         """How far the caller's right reaches; raises NotAllowed when there is none.

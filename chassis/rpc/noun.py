@@ -19,6 +19,7 @@ from chassis.rpc.handlers import is_required, reads, writes
 from chassis.rpc.remote import RemoteRecords, absent, elsewhere, first_of, named, out_of_use
 from chassis.rpc.service import Handler, Rule, Service
 from chassis.rpc.upserts import Check, Prepare, upserts
+from chassis.storage import numbers
 from chassis.storage.ownership import OWNER_FIELDS
 from chassis.storage.records import KEPT_FIELDS, Document, Records
 
@@ -118,6 +119,7 @@ class Noun:
             kept = refusal and before and refusal.field in document and before.get(refusal.field) == document[refusal.field]
             if refusal and not kept:
                 raise refusal
+        await numbers.give(call, self.records.numbered, [document])
 
     async def _referred(self, call: Call, batch: list[Document], before: Document | None = None) -> list[CrmError | None]:
         """For a batch: whether what is referred to is there, and of the same customer. Of what a record referred to `before` nothing is asked,
@@ -157,7 +159,9 @@ class Noun:
         refusals = await self._referred(call, batch)
         good = [document for document, refusal in zip(batch, refusals, strict=True) if not refusal]
         rest = iter(await self.prepare(call, good) if self.prepare and good else [None] * len(good))
-        return [refusal or next(rest) for refusal in refusals]
+        found = [refusal or next(rest) for refusal in refusals]
+        await numbers.give(call, self.records.numbered, [one for one, refusal in zip(batch, found, strict=True) if not refusal])
+        return found
 
     def serve(self, **special: Callable[..., Awaitable[Document]] | Handler) -> Service:
         """The service: standard handlers for the methods of the contract, and `special` ones by method name.

@@ -130,7 +130,7 @@ async def _attempts(
     for attempt in range(ATTEMPTS):
         if repeat and (earlier := await repeat.earlier()):
             return earlier
-        call.changes = fresh()
+        call.changes, call.attempt = fresh(), attempt
         response = await service.handlers[method.name](call, request)
         if repeat:
             await repeat.keep(response)
@@ -139,10 +139,10 @@ async def _attempts(
         except Duplicate as duplicate:
             if repeat and duplicate.collection == REQUESTS and (earlier := await repeat.earlier()):
                 return earlier
-            refusal = as_refusal(duplicate, service.duplicates)
-            if not refusal.retryable or attempt + 1 == ATTEMPTS:
+            refusal, drawn = as_refusal(duplicate, service.duplicates), (duplicate.collection, duplicate.index) in call.drawn
+            if not (refusal.retryable or drawn) or attempt + 1 == ATTEMPTS:
                 raise refusal from duplicate
-            await _pause(attempt)  # somebody made the same document a moment ago; the handler finds it now
+            await _pause(attempt)  # somebody made the same document a moment ago; the handler finds it now, or draws another number
         except Conflict as conflict:
             # Whoever named a version and was a moment too late is told what changed by the handler, which reads anew.
             if attempt + 1 == ATTEMPTS or not conflict.retryable or (_names_version(request) and conflict.code != Conflict.code):

@@ -182,6 +182,7 @@ def _one(
         error_code=refusal.code,
         error_message=refusal.message,
         error_field=refusal.field,
+        error_params=refusal.params,
     )
 
 

@@ -34,7 +34,7 @@ from chassis.messaging.relay import INDEXES as OUTBOX_INDEXES
 from chassis.messaging.relay import Relay
 from chassis.observe.metrics import Metrics
 from chassis.observe.traces import Traces
-from chassis.rpc import audits, collaboration, common, events, reads
+from chassis.rpc import audits, collaboration, common, events, numbering, reads
 from chassis.rpc.call import Call
 from chassis.rpc.collaboration import Collaborations
 from chassis.rpc.server import Entrance, Server
@@ -132,7 +132,7 @@ class Department:
         self.reconciler = Reconciler(self.database, list(self.consumers.values()), self._owners(asked))
         alike = common.services(self.name, self.stores, collaborations, self.services, [self.files])
         files = files_api.service(self.files, self.stores, collaborations)
-        self.served = [*self.services, *alike, audits.service(), asked, self._jobs(collaborations), files]
+        self.served = [*self.services, *alike, *numbering.services(self.stores), audits.service(), asked, self._jobs(collaborations), files]
         self.server = Server(
             self.name, self.served, self.authority, self.database, self.metrics, self.traces, self.changes, collaborations,
             reflect=reflect, entrance=Entrance(identity, self.callers, self.settings.seal, self.settings.time_zone),

@@ -35,6 +35,7 @@ from chassis.storage.aliases import CUSTOMER_ID, NAMING, index_of_alias
 from chassis.storage.copies import Copies
 from chassis.storage.encryption import erased
 from chassis.storage.indexes import duplicate_codes, indexes_back, indexes_of
+from chassis.storage.numbers import Numbered
 from chassis.storage.orders import Orders
 from chassis.storage.ownership import OWNER_FIELDS
 from chassis.storage.pages import Asked, Page, Reading, cut, rows_by_key, total, totals_by_key
@@ -75,6 +76,7 @@ class Records(Orders, Aggregated):
         self.label = self.resource.replace("_", " ")
         self.parents = tuple(dict.fromkeys((*(one for one in self.contract.lists if one not in self.contract.backs), *parents)))
         self.unique = self.contract.unique
+        self.numbered = Numbered.of(self.contract)
         self.sorts = {**self.contract.sorts, **(sorts or {})} if "create_time" in self.descriptor.fields_by_name else dict(sorts or {})
         self.schema = schema_of(self.descriptor)
         self.marks = marks_of(self.descriptor)

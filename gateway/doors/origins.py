@@ -6,11 +6,14 @@ Nobody's cookies open anything here: who asks says so by a token. So credentials
 
 from __future__ import annotations
 
+from functools import partial
+
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.kernel.origins import same
+from gateway.departments.language import ENGLISH, SIMPLIFIED, spoken
 
 PATH, FILES = "/graphql", "/files/"
 METHODS = "GET, POST"
@@ -18,7 +21,10 @@ METHODS = "GET, POST"
 SENT = "Accept, Authorization, Content-Type, Idempotency-Key, If-None-Match, Traceparent, X-Purpose, X-Request-Id"
 READ = "Content-Disposition, ETag, Retry-After, X-Request-Id"
 KEPT_SECONDS = 7200  # no browser keeps a preflight's answer longer
-_REFUSED = "pages of this origin may not ask here; an administrator names it in CRM_ALLOWED_ORIGINS"
+_REFUSED = {
+    ENGLISH: "pages of this origin may not ask here; an administrator names it in CRM_ALLOWED_ORIGINS",
+    SIMPLIFIED: "此来源的网页不能在这里查询；请管理员将其加入 CRM_ALLOWED_ORIGINS",
+}
 
 
 class Origins:
@@ -36,9 +42,10 @@ class Origins:
         origin = headers.get("origin", "")
         if scope["type"] == "websocket":
             may = not origin or origin.lower() in self.allowed or same(origin, headers.get("host", ""))
-            await (self.app if may else _closed)(scope, receive, send)
+            await (self.app if may else partial(_closed, _words(headers)))(scope, receive, send)
         elif scope["method"] == "OPTIONS":
-            await self._preflight(origin, asked="access-control-request-method" in headers)(scope, receive, send)
+            asked = "access-control-request-method" in headers
+            await self._preflight(origin, _words(headers), asked=asked)(scope, receive, send)
         elif origin.lower() in self.allowed:
             await self.app(scope, receive, _naming(origin, send))
         elif self.allowed:
@@ -46,13 +53,13 @@ class Origins:
         else:
             await self.app(scope, receive, send)
 
-    def _preflight(self, origin: str, *, asked: bool) -> Response:
+    def _preflight(self, origin: str, words: str, *, asked: bool) -> Response:
         """The answer to OPTIONS: to a browser's question whether a page may ask, else what may be sent here."""
         vary = {"Vary": "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"}
         if not origin or not asked:
             return Response(status_code=204, headers={"Allow": f"{METHODS}, OPTIONS", **vary})
         if origin.lower() not in self.allowed:
-            return PlainTextResponse(_REFUSED, 403, vary)
+            return PlainTextResponse(words, 403, {"Vary": f"{vary['Vary']}, Accept-Language"})
         told = {
             "Access-Control-Allow-Origin": origin, "Access-Control-Allow-Methods": METHODS, "Access-Control-Allow-Headers": SENT,
             "Access-Control-Max-Age": str(KEPT_SECONDS),
@@ -85,7 +92,12 @@ def _varied(send: Send) -> Send:
     return told
 
 
-async def _closed(scope: Scope, receive: Receive, send: Send) -> None:
+def _words(headers: Headers) -> str:
+    """Why a page may not ask, in the language that its browser asks for."""
+    return _REFUSED[spoken(headers.get("accept-language", "")) or ENGLISH]
+
+
+async def _closed(words: str, scope: Scope, receive: Receive, send: Send) -> None:
     """No socket: the handshake is answered with 403."""
     await receive()
-    await send({"type": "websocket.close", "code": 1008, "reason": _REFUSED})
+    await send({"type": "websocket.close", "code": 1008, "reason": words})

@@ -14,7 +14,7 @@ from chassis.observe import purpose
 from gateway.departments.clients import Clients
 from gateway.departments.context import Context
 from gateway.departments.errors import translated
-from gateway.departments.language import spoken
+from gateway.departments.language import SIMPLIFIED, spoken
 from gateway.departments.live import Live
 from gateway.doors.written import Written
 from gateway.operations.run import Answer, Operations, question_of
@@ -24,12 +24,39 @@ INIT_SECONDS = 5
 MOST_SUBSCRIPTIONS = 50
 
 
-class Closed(Exception):
-    """The client broke the protocol; close with a code and a reason."""
+# Why a socket is closed: the words of the protocol, which clients know by their codes, and Chinese. A reason has 123 bytes at most.
+_CHINESE = {
+    "Subprotocol not acceptable": "不支持该子协议；请使用 graphql-transport-ws",
+    "Connection initialisation timeout": "连接后未及时发送 connection_init",
+    "Invalid message received": "消息无法识别",
+    "Too many initialisation requests": "connection_init 只能发送一次",
+    "Unauthorized": "请先发送 connection_init，再订阅",
+    "Subscriber for {id} already exists": "编号 {id} 的订阅已存在",
+    "More than {most} subscriptions on one connection": "一个连接上最多 {most} 个订阅",
+}
 
-    def __init__(self, code: int, reason: str) -> None:
+
+class Closed(Exception):
+    """The client broke the protocol; close with a code and a reason, one of `_CHINESE` and what is put into it."""
+
+    def __init__(self, code: int, reason: str, **params: object) -> None:
         super().__init__(reason)
-        self.code, self.reason = code, reason
+        self.code, self.reason, self.params = code, reason, params
+
+
+def reason_of(closed: Closed, accepts: str) -> str:
+    """The reason in the language of Accept-Language, English where it names none that is spoken here."""
+    words = _CHINESE[closed.reason] if spoken(accepts) == SIMPLIFIED else closed.reason
+    return words.format_map(closed.params)
+
+
+async def _close(socket: WebSocket, closed: Closed) -> None:
+    await socket.close(closed.code, reason_of(closed, socket.headers.get("accept-language", "")))
+
+
+def _short(identity: str) -> str:
+    """As much of a client's own id as a reason has room for: its bytes, whole characters."""
+    return identity.encode()[:60].decode(errors="ignore")
 
 
 class GraphSocket:
@@ -42,14 +69,14 @@ class GraphSocket:
         """One connection, until either side ends it."""
         if PROTOCOL not in socket.scope.get("subprotocols", []):
             await socket.accept()
-            await socket.close(4406, "Subprotocol not acceptable")
+            await _close(socket, Closed(4406, "Subprotocol not acceptable"))
             return
         await socket.accept(PROTOCOL)
         connection = _Connection(self, socket)
         try:
             await connection.serve()
         except Closed as closed:
-            await socket.close(closed.code, closed.reason)
+            await _close(socket, closed)
         except WebSocketDisconnect:
             pass
         finally:
@@ -78,7 +105,7 @@ class _Connection:
 
     def _late(self) -> None:
         if self.token is None:
-            self.running["init"] = asyncio.create_task(self.socket.close(4408, "Connection initialisation timeout"))
+            self.running["init"] = asyncio.create_task(_close(self.socket, Closed(4408, "Connection initialisation timeout")))
 
     async def _receive(self) -> dict[str, Any]:
         try:
@@ -120,9 +147,9 @@ class _Connection:
         if not isinstance(identity, str) or not isinstance(message.get("payload"), dict):
             raise Closed(4400, "Invalid message received")
         if identity in self.running:
-            raise Closed(4409, f"Subscriber for {identity[:60]} already exists")
+            raise Closed(4409, "Subscriber for {id} already exists", id=_short(identity))
         if len(self.running) >= MOST_SUBSCRIPTIONS:
-            raise Closed(4429, f"More than {MOST_SUBSCRIPTIONS} subscriptions on one connection")
+            raise Closed(4429, "More than {most} subscriptions on one connection", most=MOST_SUBSCRIPTIONS)
         self.running[identity] = asyncio.create_task(self._run(identity, message["payload"], self.token))
 
     async def _run(self, identity: str, payload: dict[str, Any], token: str) -> None:

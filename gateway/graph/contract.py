@@ -162,7 +162,7 @@ def output_class(descriptor: Descriptor) -> type:
     SHOWN[descriptor.name] = descriptor
     made = type(descriptor.name, (Node,) if is_node else (), {"__annotations__": {}, "__doc__": comment(descriptor.full_name)})
     for field in descriptor.fields:
-        if field.name != "id":
+        if field.name != "id" and not (field.message_type and field.message_type.GetOptions().map_entry):
             made.__annotations__[field.name] = output_annotation(field)
             setattr(made, field.name, strawberry.field(
                 description=comment(field.full_name), metadata=declared(field), deprecation_reason=traits(field).told_by or None

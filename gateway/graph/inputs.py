@@ -22,6 +22,7 @@ from chassis.rpc.errors import MOST_VIOLATIONS
 from chassis.rpc.handlers import is_required
 from gateway.graph.contract import Long, comment, enum_type, from_global, scalar_of
 from gateway.graph.criteria import OPERATORS, criteria_of
+from gateway.graph.teaching import limits
 
 _HIDDEN = frozenset(("update_mask", "page_size", "page_token", "read_mask", "filter", "order_by"))
 _WORDS = {
@@ -93,7 +94,7 @@ def _needed(field: FieldDescriptor, descriptor: Descriptor) -> bool:
 def _words(field: FieldDescriptor) -> str | None:
     if field.name == "request_id":
         return "Makes the command repeatable: the same id with the same content gives the first answer again. Made for you when not given."
-    return comment(field.full_name)
+    return " ".join(filter(None, (comment(field.full_name), limits(field)))) or None
 
 
 def _input_one(field: FieldDescriptor) -> Any:

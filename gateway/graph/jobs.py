@@ -22,6 +22,8 @@ from gateway.departments.clients import DEPARTMENTS
 from gateway.departments.context import Context
 from gateway.departments.errors import field_error
 from gateway.departments.ids import opened, sealed
+from gateway.departments.language import told
+from gateway.departments.spelling import graph_name, spelled
 from gateway.graph.connections import Page, connection_type, first_of
 from gateway.graph.contract import Json, Long, comment, enum_type, finish, from_global, output_class, to_global
 from gateway.graph.edges import to_one
@@ -183,7 +185,7 @@ def _rows() -> Any:
             answer = await context.clients.read(department, _SERVICE, "ListJobRows", request, context.token, context.request_id)
         except CrmError as error:
             raise field_error(error, department) from None
-        return _named(answer, answer.rows, answer.resource)
+        return await _named(context, answer, answer.rows, answer.resource)
 
     results = enum_type(outcome_pb2.UpsertResult.DESCRIPTOR)
     arguments = {
@@ -193,11 +195,17 @@ def _rows() -> Any:
     return strawberry.field(resolver=signed(resolve, arguments, line | None), description=words, metadata=by(_method("ListJobRows")))
 
 
-def _named(answer: Any, rows: Sequence[Any], resource: str) -> Any:
-    """The answer with ids of the graph in its rows."""
+async def _named(context: Context, answer: Any, rows: Sequence[Any], resource: str) -> Any:
+    """The answer with ids and names of the graph in its rows, and why some were refused in the caller's language."""
+    language = await context.language() if any(row.error_code for row in rows) else ""
     name = next((noun.name for noun in nouns() if noun.resource == resource), "")
     for row in rows:
         row.record_id = to_global(name, row.record_id) if row.record_id and name else ""
+        row.changed_fields[:] = map(graph_name, row.changed_fields)
+        if row.error_code:
+            refusal = spelled(CrmError(row.error_message, code=row.error_code, field=row.error_field, params=dict(row.error_params)))
+            row.error_message = told(row.error_code, refusal.message, refusal.params, row.error_field, language)
+            row.error_field = graph_name(row.error_field)
     return answer
 
 
@@ -272,8 +280,7 @@ def _import_append() -> Any:
 
     async def resolve(info: Info, input: Any) -> Any:
         answer = await commanded(info, method, lambda: ask(input))
-        _named(answer, answer["rows"] or (), input.resource)
-        return answer
+        return await _named(info.context, answer, answer["rows"] or (), input.resource)
 
     returns = payload_type(method, "ImportAppend")
     words = "Sends rows of an import, by who started it. The same rows under the same number are taken once."

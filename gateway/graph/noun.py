@@ -28,6 +28,7 @@ from gateway.graph.inputs import filter_type, input_type, to_criteria, to_reques
 from gateway.graph.judged import by
 from gateway.graph.orders import sort_keys, sort_type
 from gateway.graph.selection import counted, selected, shows_cursors
+from gateway.graph.teaching import refusals
 
 Resolver = Callable[..., Awaitable[Any]]
 MOST_HITS, MOST_SKIPPED = 50, 10_000
@@ -201,7 +202,8 @@ class Noun:
             return await commanded(info, method, lambda: (self.department, to_request(input, method.input_type)), trial=validate_only)
 
         arguments: dict[str, Any] = {"input": (takes, ...)} | ({} if untried(method) else {"validate_only": (bool, False)})
-        return strawberry.field(resolver=signed(resolve, arguments, payload), description=comment(method.full_name), metadata=by(method))
+        words = f"{comment(method.full_name)} {refusals(method, self.contract)}"
+        return strawberry.field(resolver=signed(resolve, arguments, payload), description=words, metadata=by(method))
 
 
 async def commanded(

@@ -9,14 +9,19 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import datetime
 from enum import Enum
+from itertools import compress
 from typing import Any
 
 import strawberry
+from crm.common.v1 import explanation_service_pb2
+from crm.common.v1.access_pb2 import FIELD_ACCESS_HIDDEN
+from crm.common.v1.explanation_service_pb2 import ExplainAccessRequest
 from graphql import GraphQLError
 from strawberry.types import Info
 
 from chassis.access.tokens import claims_of
 from chassis.kernel.errors import CrmError, Invalid, NotFound, unauthenticated
+from chassis.rpc.documents import snake
 from gateway.departments.context import Context
 from gateway.departments.errors import field_error, user_errors
 from gateway.departments.loaders import load_record, load_records
@@ -26,6 +31,7 @@ from gateway.graph.judged import by
 from gateway.graph.noun import NOUNS, UserError, described, signed
 from gateway.graph.sizes import ROWS
 
+_EXPLANATIONS = explanation_service_pb2.DESCRIPTOR.services_by_name["ExplanationService"]
 LOOK_SECONDS = 2.0
 SHOWN = 10  # people at one record, as the cost of an operation reckons
 _FIELD = re.compile(r"[A-Za-z][A-Za-z0-9.]{0,59}")
@@ -101,7 +107,7 @@ def subscription(verified: Callable[[Context], Awaitable[None]]) -> Any:
                     if at == place and (shown := [one.shown for one in here]) != last:
                         last = shown
                         context.forget()  # what hangs on the people is read anew too
-                        yield await _people(context, person, here)
+                        yield await _people(context, person, here, await _shown_fields(context, place, here))
                     if at in (place, None):
                         await _wait(changed, min(left, LOOK_SECONDS))
                     place = at or place  # of a customer that was merged: people are at the one that stayed
@@ -121,14 +127,14 @@ def subscription(verified: Callable[[Context], Awaitable[None]]) -> Any:
 
 
 def _judged() -> dict[str, Any]:
-    return by(*(noun.by_id for noun in NOUNS.values()))
+    return by(*(noun.by_id for noun in NOUNS.values()), _EXPLANATIONS.methods_by_name["ExplainAccess"])
 
 
 def _person() -> Any:
     fields = {
         "person": strawberry.field(description="Who; null where you may not see the person."),
         "activity": strawberry.field(description="What is done there."),
-        "field": strawberry.field(description="The field that is being edited, if one is."),
+        "field": strawberry.field(description="The field that is being edited, if one is; null where you get nothing of it."),
         "since": strawberry.field(description="Since when they are there, as far as this gateway knows, UTC."),
     }
     shapes = {"person": NOUNS["Person"].type | None, "activity": PresenceActivity, "field": str | None, "since": datetime}
@@ -160,14 +166,32 @@ async def _still(context: Context, identity: str) -> Place | None:
         return None
 
 
-async def _people(context: Context, person: Any, here: list[Present]) -> list[Any]:
+async def _shown_fields(context: Context, place: Place, here: list[Present]) -> frozenset[str]:
+    """Of the fields that people are at, those that the reader gets anything of: the department that has the record says so."""
+    noun = NOUNS[place[0]]
+
+    async def shown(name: str) -> bool:
+        request = ExplainAccessRequest(
+            resource=noun.contract.resource, record_id=place[1], action="read", field=snake(name.partition(".")[0])
+        )
+        try:
+            answer = await context.clients.read(noun.department, _EXPLANATIONS, "ExplainAccess", request, context.token, context.request_id)
+        except CrmError:
+            return False  # no field of the record, or nobody says for the moment that it may be told
+        return bool(answer.field_access > FIELD_ACCESS_HIDDEN)
+
+    names = sorted({one.field for one in here if one.field})
+    return frozenset(compress(names, await asyncio.gather(*map(shown, names))))
+
+
+async def _people(context: Context, person: Any, here: list[Present], fields: frozenset[str]) -> list[Any]:
     fresh = Context(context.clients, context.live, context.token)
     found = await load_records(fresh, NOUNS["Person"], [one.person_id for one in here], ())
     return [
         person(
             person=None if isinstance(who, Exception) else who,
             activity=PresenceActivity[one.activity],
-            field=one.field or None,
+            field=one.field if one.field in fields else None,
             since=one.since,
         )
         for one, who in zip(here, found, strict=True)

@@ -17,7 +17,22 @@ from chassis.kernel.errors import unauthenticated
 from chassis.rpc import contract
 from gateway.departments.errors import field_error
 from gateway.departments.loaders import load_record
-from gateway.graph import access, aggregates, attachments, bulk, disclosure, jobs, judged, nodes, presence, rights, search, sizes, suite
+from gateway.graph import (
+    access,
+    aggregates,
+    attachments,
+    bulk,
+    disclosure,
+    jobs,
+    judged,
+    nodes,
+    numbering,
+    presence,
+    rights,
+    search,
+    sizes,
+    suite,
+)  # fmt: skip
 from gateway.graph.contract import CONFIG, finish_all
 from gateway.graph.edges import of_contract
 from gateway.graph.judged import by
@@ -55,10 +70,11 @@ def build(extensions: Sequence[Callable[[], SchemaExtension]] = ()) -> strawberr
         **attachments.queries(),
         **search.queries(),
         **aggregates.queries(),
+        **numbering.queries(),
     }
     for module in special:
         queries |= getattr(module, "queries", dict)()
-    mutations: dict[str, Any] = jobs.mutations() | presence.mutations() | attachments.mutations()
+    mutations: dict[str, Any] = jobs.mutations() | presence.mutations() | attachments.mutations() | numbering.mutations()
     for module in special:
         mutations |= getattr(module, "mutations", dict)()
     for noun in NOUNS.values():

@@ -151,6 +151,7 @@ COMPOSED = {
     "attachmentDownload": "CreateDownload", "viewerPreferences": "ListPreferences", "preferenceSet": "SetPreference",
     "workingTime": "GetWorkingTime", "workCalendarMonth": "GetCalendarMonth",
     "search": "Search", "recordCards": "BatchDescribeRecords",
+    "numberingRules": "ListNumberingRules", "numberingRuleUpdate": "UpdateNumberingRule",
 }  # fmt: skip
 
 

@@ -36,7 +36,10 @@ def allows(response: httpx.Response) -> dict[str, str]:
 async def test_no_page_of_another_origin_may_ask_by_default(crm: Installation) -> None:
     refused = await preflight(crm, PAGE)
     assert refused.status_code == 403
-    assert "CRM_ALLOWED_ORIGINS" in refused.text
+    assert "may not ask here" in refused.text and "CRM_ALLOWED_ORIGINS" in refused.text
+    chinese = await crm.http.request("OPTIONS", "/graphql", headers={"Origin": PAGE, "Accept-Language": "zh-CN", **ASKS})
+    assert chinese.text.startswith("此来源的网页不能在这里查询")
+    assert "Accept-Language" in chinese.headers["vary"]
     asked = await crm.http.post("/graphql", json=QUERY, headers={"Origin": PAGE})
     assert asked.json() == {"data": {"__typename": "Query"}}
     assert allows(refused) == allows(asked) == {}

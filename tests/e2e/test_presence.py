@@ -9,6 +9,7 @@ import pytest
 from gateway.departments import presence
 from gateway.departments.presence import Presences
 from gateway.graph.contract import from_global, to_global
+from tests.e2e.test_access_roles import holder, role
 from tests.e2e.test_graph_websocket import ask, heard, new_customer, socket
 from tests.support.installation import Installation
 
@@ -50,6 +51,20 @@ async def test_people_at_a_record_see_each_other_come_act_and_go(crm: Installati
     async with socket(crm, "present one") as connection:  # who comes later sees who is there already
         await ask(connection, "1", PRESENCE, id=record)
         assert await told(connection) == both[1:]
+
+
+async def test_the_name_of_a_field_is_told_only_to_who_gets_something_of_it(crm: Installation) -> None:
+    limits = [("customers", "industry", "HIDDEN"), ("customers", "phone", "MASKED")]
+    acts = [("customers", "read", "ALL"), ("people", "read", "ALL"), ("explanations", "read", "OWN")]
+    found = await role(crm, "不见行业", acts, limits)
+    await holder(crm, "no industry", found["id"])
+    record = await new_customer(crm)
+    async with socket(crm, "no industry") as connection:
+        await ask(connection, "1", PRESENCE, id=record)
+        assert await told(connection) == []
+        for field, shown in (("industry", None), ("phone", "phone"), ("noSuchField", None), ("website", "website")):
+            assert await beat(crm, "COORDINATOR", record, "EDITING", field) == []
+            assert await told(connection) == [("人 COORDINATOR", "EDITING", shown)]
 
 
 async def test_who_beats_no_more_has_gone(crm: Installation, monkeypatch: pytest.MonkeyPatch) -> None:

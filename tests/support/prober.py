@@ -45,6 +45,7 @@ OPEN: dict[str, dict[str, Any]] = {
     "GetWorkingTime": {"start_time": {"seconds": int(time.time())}}, "BatchGetEffectiveCalendars": {"person_ids": ["nobody"]},
     # Whose job it is decides the rest: tests/component/chassis/test_jobs.py.
     **{key: {"job_id": "none"} for key in ("GetJob", "ListJobRows", "CloseJob", "PauseJob", "ResumeJob", "CancelJob", "RetryJobRows")}, "ListJobs": {},
+    "ListNumberingRules": {}, "UpdateNumberingRule": {"resource": "none", "pattern": "{SEQ:4}", "reset": 1},
     "AppendJobRows": {"job_id": "none", "rows": [b"x"]}, "StartImport": {"resource": "none"}, "StartRebuild": {"model": "none"},
     # The right to the record decides the rest: tests/component/chassis/test_attachments.py, and `attached` below.
     **{f"{verb}Attachment": {"attachment_id": "none"} for verb in ("Complete", "Archive", "Restore", "Get")}, "CreateDownload": {"attachment_id": "none"},

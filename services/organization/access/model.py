@@ -96,12 +96,12 @@ ROLES: dict[str, Rights] = {
         "support work": edit(ALL, "assign", "import"), "knowledge": edit(ALL, "import", "vote"), "sharing": read(ALL), "disclosures": read(ALL),
         "exchange_rates": edit(ALL, "import"), "fiscal_calendars": edit(ALL, "import"),
         "work_calendars": edit(ALL, "import"),
-        "jobs": read(ALL, "create", "update"),
+        "jobs": read(ALL, "create", "update"), "numbering_rules": read(ALL, "update"),
     },
     "ADMINISTRATOR": {
         "organization set-up": rights(ALL, *EVERY_ACTION), "people": rights(ALL, *EVERY_ACTION), "integration": rights(ALL, *EVERY_ACTION),
         "sharing": edit(ALL), "personal": read(ALL, "update"), "explanations": read(ALL), "graph": read(ALL),
-        "jobs": read(ALL, "create", "update", "rebuild"),
+        "jobs": read(ALL, "create", "update", "rebuild"), "numbering_rules": read(ALL),
     },
 }  # fmt: skip
 

@@ -7,7 +7,6 @@ from typing import Any
 from crm.sales.v1 import order_events_pb2 as events
 
 from chassis.kernel.errors import CrmError, NotFound
-from chassis.kernel.ids import new_id
 from chassis.rpc.call import Call
 from chassis.rpc.remote import first_of, out_of_use
 from services.sales.orders import model
@@ -18,10 +17,9 @@ Document = dict[str, Any]
 
 
 async def complete(products: Products, call: Call, batch: list[Document]) -> list[CrmError | None]:
-    """For a batch: number and time where none is given; the products of the lines must exist."""
+    """For a batch: the time where none is given; the products of the lines must exist."""
     for document in batch:
         document.setdefault("order_time", call.now)
-        document.setdefault("number", f"SO-{new_id().upper()}")
     late: list[CrmError | None] = [model.in_future(document["order_time"], call.now) for document in batch]
     return first_of(late, await _unknown_products(products, call, batch))
 
@@ -89,5 +87,9 @@ async def give_back(
     orders.checked_version(before, version)
     values, changes = model.returned(before, lines, reason)
     orders.change(call, before, changes, events.OrderReturned)
-    number = f"{before['number']}-R{new_id().upper()[-8:]}"
-    return orders.create(call, values | {"number": number, "order_time": call.now}, events.OrderCreated, owner_of=before)
+    return orders.create(
+        call,
+        values | {"number": await orders.number_of_return(call, before["number"]), "order_time": call.now},
+        events.OrderCreated,
+        owner_of=before,
+    )

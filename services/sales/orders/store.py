@@ -8,6 +8,7 @@ from typing import Any
 from crm.sales.v1 import order_pb2
 from pymongo import ASCENDING, IndexModel, UpdateOne
 
+from chassis.kernel.ids import new_id
 from chassis.rpc.call import Call
 from chassis.storage.aliases import CUSTOMER_ALIAS, CUSTOMER_ID, origin_of
 from chassis.storage.records import Records
@@ -15,6 +16,7 @@ from services.sales.orders.model import contribution
 
 Document = dict[str, Any]
 TOTALS = "order_totals"
+MOST_RETURNS = 100  # that have a short number of their own
 TOTALS_INDEX = IndexModel([("customer_id", ASCENDING)], name="by_customer_id")
 _SUMMED = {
     "sale_count": ("SALE", 1), "return_count": ("RETURN", 1), "sales_micros": ("SALE", "$total.amount_micros"),
@@ -72,6 +74,12 @@ class Orders(Records):
                     step["inc"][name] = step["inc"].get(name, 0) + sign * value
         for key, step in steps.items():
             self._step(call, key, step["order"], {name: value for name, value in step["inc"].items() if value})
+
+    async def number_of_return(self, call: Call, number: str) -> str:
+        """The next number of a return of this sale, e.g. SO-2026-0001K-R2. Two at once change the same sale, so one of them reads anew."""
+        names = [f"{number}-R{count}" for count in range(1, MOST_RETURNS + 1)]
+        taken = [row["number"] async for row in call.database[self.resource].find({"number": {"$in": names}}, {"number": 1})]
+        return next((name for name in names if name not in taken), f"{number}-R{new_id().upper()[-8:]}")
 
     def _step(self, call: Call, key: str, order: Document, inc: dict[str, int]) -> None:
         operation: Document = {

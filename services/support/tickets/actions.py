@@ -9,7 +9,6 @@ from crm.support.v1 import ticket_events_pb2 as events
 from crm.support.v1 import ticket_reply_events_pb2 as reply_events
 
 from chassis.kernel.errors import CrmError, NotFound
-from chassis.kernel.ids import new_id
 from chassis.rpc.call import Call
 from chassis.rpc.noun import Noun, references
 from chassis.runtime.timers import Timer
@@ -23,9 +22,8 @@ AGENT_ROLE = "SUPPORT_AGENT"
 
 
 async def complete(call: Call, batch: list[Document]) -> list[CrmError | None]:
-    """For a batch: number and history."""
+    """For a batch: its history."""
     for document in batch:
-        document.setdefault("number", f"T-{new_id().upper()}")
         model.begun(document, call.now, call.caller.person_id)
     return [None] * len(batch)
 

@@ -58,6 +58,9 @@ async def test_a_person_brings_rows_in_by_the_graph_and_watches(trial: Trial) ->
     rows_of = "query($id: ID!) { jobRows(jobId: $id, result: REFUSED) { rows { number errorMessage } nextNumber } }"
     refusals = (await crm.data(rows_of, id=job))["jobRows"]
     assert [row["number"] for row in refusals["rows"]] == [2] and refusals["rows"][0]["errorMessage"]
+    assert sent["importAppend"]["rows"][2]["errorField"] == "lines[0].quantity"
+    chinese = (await crm.graph(rows_of, id=job, headers={"Accept-Language": "zh-CN"}))["data"]["jobRows"]["rows"][0]["errorMessage"]
+    assert chinese == "lines[0].quantity：不能是 0", chinese
     assert (await crm.data("query($id: ID!) { job(id: $id) { id } }", "SALES_LEAD", id=job))["job"] is None
     await trial.ask("CancelJob")
 
