@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from crm.common.v1 import annotations_pb2
 from graphql import (
     GraphQLEnumType,
     GraphQLInputObjectType,
@@ -16,7 +17,9 @@ from graphql import (
 )  # fmt: skip
 
 import gateway
+from chassis.rpc.documents import traits
 from gateway.bootstrap import shared_schema
+from gateway.departments.spelling import camel
 from gateway.graph.noun import NOUNS
 
 SCHEMA = shared_schema()._schema
@@ -93,3 +96,17 @@ def test_every_noun_with_an_id_is_a_node() -> None:
         shape = TYPES[noun.name]
         assert isinstance(shape, GraphQLObjectType)
         assert [interface.name for interface in shape.interfaces] == ["Node"]
+
+
+def test_what_a_record_needs_is_required_of_who_makes_one() -> None:
+    needed, asked = 0, []
+    for noun in NOUNS.values():
+        create = TYPES.get(f"{noun.name}CreateInput")
+        if not isinstance(create, GraphQLInputObjectType):
+            continue
+        for field in noun.descriptor.fields:
+            if annotations_pb2.BEHAVIOR_REQUIRED in traits(field).behaviors and camel(field.name) in create.fields:
+                needed += 1
+                asked += [] if str(create.fields[camel(field.name)].type).endswith("!") else [f"{noun.name}.{field.name}"]
+    assert needed > 30
+    assert asked == ["WebhookSource.roles"], "roles by their codes or by id: one of two lists has to be there"
