@@ -60,6 +60,7 @@ CHINESE: dict[str, str] = {
     "ATTACHMENTS_FULL": "这条记录已有 100 个附件，或您有 50 个尚未完成的上传",
     "ATTACHMENT_STATE_NOT_ALLOWED": "附件当前的状态不允许此操作",
     "PREFERENCES_FULL": "偏好已达 100 项；请先删除一项",
+    "STARS_FULL": "在该部门已标星 2,000 条记录；请先取消一些",
     "DOWNLOAD_NOT_VALID": "下载地址已过期、属于另一个人，或从未发出；请重新获取",
     # customer
     "LIFECYCLE_NOT_ALLOWED": "不能从当前阶段直接进入该阶段",

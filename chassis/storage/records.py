@@ -28,6 +28,7 @@ from chassis.messaging.envelope import encode
 from chassis.rpc.call import Call
 from chassis.rpc.contract import BY_CURRENCY, contract_of
 from chassis.rpc.documents import naming_fields, personal_fields, schema_of
+from chassis.storage import stars
 from chassis.storage.aliases import CUSTOMER_ID, NAMING, index_of_alias
 from chassis.storage.copies import Copies
 from chassis.storage.encryption import erased
@@ -182,7 +183,10 @@ class Records(Questions):
         opening = self.opening(call)
         sort, rows = self._sort(call, opening, order), size_of(size)
         mark = fingerprint(call.seal, self.resource, order or sort.field, criteria)
-        query = self._query(call, opening, criteria, filter_after(token, sort, mark), sort.name)
+        asked, starred = stars.parted(criteria) if self.contract.traits.starrable else (criteria, [])
+        query = self._query(call, opening, asked, filter_after(token, sort, mark), sort.name)
+        if starred:
+            query = {"$and": [await stars.clause(call, self.resource, starred), query]}
         cursor = call.database[self.resource].find(query, self._projection(opening, fields, sort)).sort(sort.keys).limit(rows + 1)
         page = cut(await cursor.max_time_ms(call.milliseconds_left).to_list(), rows, sort, mark, row_tokens)
         return replace(page, rows=await self.shown(call, opening, page.rows))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import strawberry
+from crm.common.v1 import criteria_pb2
 from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.field_mask_pb2 import FieldMask
 from strawberry.types import Info
@@ -122,6 +123,8 @@ class Noun:
 
     def _list(self, method: MethodDescriptor) -> Any:
         arguments = list_arguments(method, self.descriptor)
+        if self.contract.traits.starrable:
+            arguments["starred"] = (bool | None, None)
 
         async def resolve(info: Info, **given: Any) -> Any:
             context: Context = info.context
@@ -248,6 +251,7 @@ _WORDS = {
     "end_time": "Until when.",
     "seconds": "How much, in seconds.",
     "archived": "Archived ones too.",
+    "starred": "Only those that you have starred, or only the others.",
     "keys": "Which ones; all when none is named.",
     "month": "Which month, e.g. 2026-10.",
 }
@@ -298,6 +302,8 @@ def list_request(method: MethodDescriptor, row: Descriptor, given: Mapping[str, 
     fields = method.input_type.fields_by_name
     if given.get("filter") is not None:
         request.filter.CopyFrom(to_criteria(given["filter"], row))
+    if given.get("starred") is not None:
+        beside_starred(request, starred=given["starred"])
     if given.get("order_by") is not None:
         request.order_by = enum_numbers(fields["order_by"].enum_type)[given["order_by"].value]
     mask = selected(info, row, "nodes")
@@ -305,6 +311,17 @@ def list_request(method: MethodDescriptor, row: Descriptor, given: Mapping[str, 
         request.read_mask.CopyFrom(FieldMask(paths=list(mask)))
     request.row_tokens = shows_cursors(info)
     return request
+
+
+def beside_starred(request: Any, *, starred: bool) -> None:
+    """Let a list tell only what the caller has starred, or only what not, beside whatever else is asked of it."""
+    value = criteria_pb2.Value(flag=starred)
+    condition = criteria_pb2.Condition(field="starred", operator=criteria_pb2.OPERATOR_EQUALS, values=[value])
+    items = [criteria_pb2.Criteria(condition=condition)]
+    if request.HasField("filter"):
+        items.insert(0, criteria_pb2.Criteria())
+        items[0].CopyFrom(request.filter)
+    request.filter.CopyFrom(criteria_pb2.Criteria(all=criteria_pb2.CriteriaList(items=items)))
 
 
 for _one in nouns():

@@ -17,7 +17,7 @@ from chassis.kernel.errors import CrmError, unauthenticated
 from chassis.rpc import contract
 from gateway.departments.errors import field_error
 from gateway.departments.loaders import load_record
-from gateway.graph import access, attachments, disclosure, jobs, judged, presence, sizes, suite
+from gateway.graph import access, attachments, disclosure, jobs, judged, presence, sizes, stars, suite
 from gateway.graph.contract import CONFIG, Node, from_global
 from gateway.graph.edges import of_contract
 from gateway.graph.judged import by
@@ -31,6 +31,7 @@ def _hung() -> list[Any]:
     for noun in NOUNS.values():
         of_contract(noun)
     attachments.edges()
+    stars.edges()
     folder = Path(__file__).parent
     found = sorted(path for department in contract.departments() for path in (folder / department).glob("[a-z]*.py"))
     special = [importlib.import_module(f"gateway.graph.{path.parent.name}.{path.stem}") for path in found]
@@ -55,7 +56,7 @@ def build(extensions: Sequence[Callable[[], SchemaExtension]] = ()) -> strawberr
     }
     for module in special:
         queries |= getattr(module, "queries", dict)()
-    mutations: dict[str, Any] = jobs.mutations() | presence.mutations() | attachments.mutations()
+    mutations: dict[str, Any] = jobs.mutations() | presence.mutations() | attachments.mutations() | stars.mutations()
     for module in special:
         mutations |= getattr(module, "mutations", dict)()
     for noun in NOUNS.values():
