@@ -11,7 +11,8 @@ RESOURCES: dict[str, str] = {
     "opportunities": "商机", "orders": "订单",
     "parked_events": "搁置的事实", "people": "人员", "pipelines": "销售流程", "preferences": "偏好", "products": "产品", "read_models": "读模型", "records": "记录",
     "role_definitions": "角色",
-    "segments": "客户群", "sessions": "会话", "sharing_contracts": "共享约定", "signing_keys": "签名密钥", "ticket_replies": "工单答复",
+    "segments": "客户群", "sessions": "会话", "sharing_contracts": "共享约定", "signing_keys": "签名密钥", "stars": "星标",
+    "ticket_replies": "工单答复",
     "tickets": "工单", "timeline_entries": "时间线", "webhook_deliveries": "Webhook 投递", "webhook_endpoints": "Webhook", "webhook_receipts": "Webhook 接收记录",
     "webhook_sources": "Webhook 来源", "work_calendars": "工作日历",
 }  # fmt: skip

@@ -35,6 +35,7 @@ from chassis.messaging.relay import Relay
 from chassis.observe.metrics import Metrics
 from chassis.observe.traces import Traces
 from chassis.rpc import audits, collaboration, common, events, numbering, reads
+from chassis.rpc import stars as stars_api
 from chassis.rpc.call import Call
 from chassis.rpc.collaboration import Collaborations
 from chassis.rpc.server import Entrance, Server
@@ -46,7 +47,7 @@ from chassis.runtime.ops import HttpServer, ops_app
 from chassis.runtime.settings import Settings
 from chassis.runtime.timers import Timer, Timers
 from chassis.runtime.workers import Worker, watched
-from chassis.storage import aliases, chain, client
+from chassis.storage import aliases, chain, client, stars
 from chassis.storage.changes import AUDIT, OUTBOX, REQUESTS, Changes
 from chassis.storage.encryption import INDEX as VAULT_INDEX
 from chassis.storage.encryption import VAULT, Vault
@@ -132,7 +133,8 @@ class Department:
         self.reconciler = Reconciler(self.database, list(self.consumers.values()), self._owners(asked))
         alike = common.services(self.name, self.stores, collaborations, self.services, [self.files])
         files = files_api.service(self.files, self.stores, collaborations)
-        self.served = [*self.services, *alike, *numbering.services(self.stores), audits.service(), asked, self._jobs(collaborations), files]
+        beside = [audits.service(), asked, self._jobs(collaborations), files, stars_api.service(self.stores)]
+        self.served = [*self.services, *alike, *numbering.services(self.stores), *beside]
         self.server = Server(
             self.name, self.served, self.authority, self.database, self.metrics, self.traces, self.changes, collaborations,
             reflect=reflect, entrance=Entrance(identity, self.callers, self.settings.seal, self.settings.time_zone),
@@ -293,7 +295,13 @@ class Department:
             IndexModel([("customer_ids", ASCENDING)], name="customers", sparse=True),
         ]
         wanted[VAULT] = [VAULT_INDEX]
-        wanted |= {JOBS: JobStore().indexes(), ROWS: row_indexes(), ATTACHMENTS: self.files.indexes(), PARTS: []}
+        wanted |= {
+            JOBS: JobStore().indexes(),
+            ROWS: row_indexes(),
+            ATTACHMENTS: self.files.indexes(),
+            PARTS: [],
+            stars.COLLECTION: stars.INDEXES,
+        }
         wanted[AUDIT] = [
             IndexModel([("record_id", ASCENDING), ("time", DESCENDING), ("_id", DESCENDING)], name="by_record_time"),
             reads.INDEX,

@@ -30,6 +30,7 @@ from chassis.messaging.envelope import encode
 from chassis.rpc.call import Call
 from chassis.rpc.contract import BY_CURRENCY, contract_of
 from chassis.rpc.documents import marks_of, naming_fields, personal_fields, schema_of
+from chassis.storage import stars
 from chassis.storage.aggregates import Aggregated
 from chassis.storage.aliases import CUSTOMER_ID, NAMING, index_of_alias
 from chassis.storage.copies import Copies
@@ -195,7 +196,10 @@ class Records(Orders, Aggregated):
         asked, opening = Asked(criteria, **more), self.opening(call)
         sort = await self._ordered(call, opening, asked)
         mark, way, left = fingerprint(call.seal, self.resource, *asked.marks(sort)), asked.way(sort), call.milliseconds_left
-        query = self._query(call, opening, criteria, {}, *sort.names, archived=asked.archived)
+        plain, starred = stars.parted(criteria) if self.contract.traits.starrable else (criteria, [])
+        query = self._query(call, opening, plain, {}, *sort.names, archived=asked.archived)
+        if starred:
+            query = {"$and": [await stars.clause(call, self.resource, starred), query]}
         after, projection = filter_after(asked.token, way, mark), self._projection(opening, asked.fields, sort)
         found, counted = await asyncio.gather(
             Reading(query, way, size_of(asked.size), projection, after, asked.skip).of(call.database, self.resource, left),

@@ -128,6 +128,8 @@ class Noun:
 
     def _list(self, method: MethodDescriptor) -> Any:
         arguments = list_arguments(method, self.descriptor)
+        if self.contract.traits.starrable:
+            arguments["starred"] = (bool | None, None)
 
         async def resolve(info: Info, **given: Any) -> Any:
             context: Context = info.context
@@ -287,6 +289,7 @@ _WORDS = {
     "start_time": "From when on.",
     "end_time": "Until when.",
     "seconds": "How much, in seconds.",
+    "starred": "Only those that you have starred, or only the others.",
     "keys": "Which ones; all when none is named.",
     "month": "Which month, e.g. 2026-10.",
     "pipeline_id": "Of which pipeline; of the default one when not given.",
@@ -376,6 +379,8 @@ def list_request(method: MethodDescriptor, row: Descriptor, given: Mapping[str, 
     """The request of a list, without its keys: page, filter, order, and only what the operation shows, `under` these fields where the list is not
     the field itself. Raises Invalid."""
     request = narrowed(method, row, given)
+    if given.get("starred") is not None:
+        beside_starred(request, starred=given["starred"])
     _place(request, given)
     fields = method.input_type.fields_by_name
     if given.get("order_by") is not None:
@@ -389,6 +394,17 @@ def list_request(method: MethodDescriptor, row: Descriptor, given: Mapping[str, 
         request.read_mask.CopyFrom(FieldMask(paths=list(mask)))
     request.row_tokens = shows_cursors(info, under)
     return request
+
+
+def beside_starred(request: Any, *, starred: bool) -> None:
+    """Let a list tell only what the caller has starred, or only what not, beside whatever else is asked of it."""
+    value = criteria_pb2.Value(flag=starred)
+    condition = criteria_pb2.Condition(field="starred", operator=criteria_pb2.OPERATOR_EQUALS, values=[value])
+    items = [criteria_pb2.Criteria(condition=condition)]
+    if request.HasField("filter"):
+        items.insert(0, criteria_pb2.Criteria())
+        items[0].CopyFrom(request.filter)
+    request.filter.CopyFrom(criteria_pb2.Criteria(all=criteria_pb2.CriteriaList(items=items)))
 
 
 for _one in nouns():

@@ -31,6 +31,7 @@ from gateway.graph import (
     rights,
     search,
     sizes,
+    stars,
     suite,
 )  # fmt: skip
 from gateway.graph.contract import CONFIG, finish_all
@@ -47,6 +48,7 @@ def _hung() -> list[Any]:
         of_contract(noun)
     attachments.edges()
     rights.edges()
+    stars.edges()
     folder = Path(__file__).parent
     found = sorted(path for department in contract.departments() for path in (folder / department).glob("[a-z]*.py"))
     special = [importlib.import_module(f"gateway.graph.{path.parent.name}.{path.stem}") for path in found]
@@ -74,7 +76,9 @@ def build(extensions: Sequence[Callable[[], SchemaExtension]] = ()) -> strawberr
     }
     for module in special:
         queries |= getattr(module, "queries", dict)()
-    mutations: dict[str, Any] = jobs.mutations() | presence.mutations() | attachments.mutations() | numbering.mutations()
+    mutations: dict[str, Any] = (
+        jobs.mutations() | presence.mutations() | attachments.mutations() | numbering.mutations() | stars.mutations()
+    )
     for module in special:
         mutations |= getattr(module, "mutations", dict)()
     for noun in NOUNS.values():

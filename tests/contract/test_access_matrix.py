@@ -148,7 +148,7 @@ COMPOSED = {
     "recordsChanged": "BatchGetCustomers", "resourceChanged": "BatchGetOrders", "presence": "BatchGetCustomers", "presenceBeat": "BatchGetCustomers",
     "ticketChanged": "BatchGetTickets", "customerDisclosure": "DiscloseSubject", "personalDataReads": "ListPersonalDataReads", "customerActivity": "BatchGetTimelineEntries",
     "attachment": "GetAttachment", **{f"attachment{verb}": f"{verb}Attachment" for verb in ("Begin", "Replace", "Complete", "Archive", "Restore")},
-    "attachmentDownload": "CreateDownload", "viewerPreferences": "ListPreferences", "preferenceSet": "SetPreference",
+    "recordStar": "StarRecord", "recordUnstar": "UnstarRecord", "attachmentDownload": "CreateDownload", "viewerPreferences": "ListPreferences", "preferenceSet": "SetPreference",
     "workingTime": "GetWorkingTime", "workCalendarMonth": "GetCalendarMonth",
     "search": "Search", "recordCards": "BatchDescribeRecords",
     "numberingRules": "ListNumberingRules", "numberingRuleUpdate": "UpdateNumberingRule",

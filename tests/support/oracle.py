@@ -19,7 +19,7 @@ SHARED = ("read", "create", "update")
 ACCESSES = ("HIDDEN", "MASKED", "READ", "WRITE")
 PERSONAL = frozenset((
     "people", "departments", "sessions", "grants", "role_definitions", "sharing_contracts", "explanations", "graph", "directory", "disclosures",
-    "jobs", "preferences", "customers.erase",
+    "jobs", "preferences", "stars", "customers.erase",
 ))  # fmt: skip
 
 # ---- the rules

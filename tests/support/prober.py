@@ -50,7 +50,8 @@ OPEN: dict[str, dict[str, Any]] = {
     # The right to the record decides the rest: tests/component/chassis/test_attachments.py, and `attached` below.
     **{f"{verb}Attachment": {"attachment_id": "none"} for verb in ("Complete", "Archive", "Restore", "Get")}, "CreateDownload": {"attachment_id": "none"},
     "ReplaceAttachment": {"attachment_id": "none", "size": 1, "sha256": "0" * 64}, "AppendPart": {"attachment_id": "none", "data": b"x"},
-    "ListPreferences": {}, "SetPreference": {"key": "matrix", "value": "1"},
+    **{name: {"resource": "none", "record_id": "none"} for name in ("StarRecord", "UnstarRecord")},
+    "BatchGetStars": {"resource": "none", "record_ids": ["none"]}, "ListPreferences": {}, "SetPreference": {"key": "matrix", "value": "1"},
     "ReadPart": {"token": "x" * 30},
     "CreateApiKey": {"name": "x", "roles": [1], "expire_time": {"seconds": int(time.time()) + 86_400}},
 }  # fmt: skip

@@ -53,7 +53,7 @@ PERSON: Rights = {
     "records": read(ALL),
     "people": {"read": ALL, "password": OWN, "absence": OWN}, "personal": read(OWN, "update"), "explanations": read(OWN),
     "jobs": read(OWN, "create", "update"),
-    "preferences": read(OWN, "update"),
+    "preferences": read(OWN, "update"), "stars": read(OWN, "update"),
     "attachments": read(ALL, "update"),  # what somebody may is their right to the record
 }  # fmt: skip
 
@@ -117,7 +117,7 @@ TITLES = {
 
 # What is somebody's own and no work: a deputy does not take it over. Of other resources, single rights that nobody lends.
 PERSONAL_FAMILIES = ("organization set-up", "sharing", "integration", "personal")
-PERSONAL = ("grants", "explanations", "graph", "directory", "disclosures", "jobs", "preferences", "customers.erase")
+PERSONAL = ("grants", "explanations", "graph", "directory", "disclosures", "jobs", "preferences", "stars", "customers.erase")
 
 # What services need beside what they own.
 SERVICES: dict[str, Rights] = {
