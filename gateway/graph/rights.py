@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -129,7 +129,7 @@ def _can_oneself(noun: Noun) -> Any:
 def _limits(noun: Noun) -> Any:
     async def resolve(roots: Sequence[Any], info: Info) -> Sequence[Any]:
         found = await _load(noun, info.context, [root.id for root in roots], (), fields=True)
-        return [one if isinstance(one, Exception) else [_limit(each) for each in one.limits] for one in found]
+        return [_told(one, lambda record: [_limit(each) for each in record.limits if each.access]) for one in found]
 
     words = "Fields of which you get less than all. One that is not among them, and is null or empty, has no value."
     return edge(resolve, {}, list[FieldLimit] | None, words, _CHECK)
@@ -165,7 +165,14 @@ async def _asked(noun: Noun, info: Info, ids: list[str], methods: Mapping[str, s
     context: Context = info.context
     found = await _load(noun, context, ids, tuple(methods), fields=False)
     language = await context.language()
-    return [one if isinstance(one, Exception) else [_right(each, methods, language) for each in one.rights] for one in found]
+    return [
+        _told(one, lambda record: [_right(each, methods, language) for each in record.rights if each.method in methods]) for one in found
+    ]
+
+
+def _told(found: Any, make: Callable[[Any], list[Any]]) -> Any:
+    """What is told of a record: the failure where the department failed, nothing where it said nothing."""
+    return found if found is None or isinstance(found, Exception) else make(found)
 
 
 def _right(right: Any, methods: Mapping[str, str], language: str) -> Right:
@@ -195,7 +202,8 @@ async def _load(noun: Noun, context: Context, ids: Sequence[str], methods: tuple
             )
         except CrmError as error:
             return [field_error(error, noun.department)] * len(wanted)
-        return list(answer.records)
+        records = {record.record_id: record for record in answer.records}
+        return [records.get(identity) for identity in wanted]
 
     return await context.loader((_CHECK.full_name, noun.contract.resource, methods, fields, ids == [""]), load).many(ids)
 
