@@ -17,6 +17,7 @@ from chassis.kernel.ids import from_source
 from cli.batches import Batches
 from cli.engines import EngineError
 from cli.plan import Plan
+from cli.sample import files
 from cli.sample.company import exchange_rates, fiscal_calendars
 from cli.sample.customers import Life, Maker, year_end
 from cli.sample.staff import Staff, articles, calendars, campaigns, catalogue, competitors, people, units
@@ -58,6 +59,7 @@ async def load_sample(
                     if one.state == opportunity_pb2.OPPORTUNITY_STATE_LOST
                 ]
                 await _send(batches, "competitors", competitors(staff, lost), counts)
+                await files.attach(batches, life, counts)
             progress.add(min(CHUNK, customers - start))
         progress.end()
     finally:
