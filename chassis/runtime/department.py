@@ -133,8 +133,8 @@ class Department:
         self.reconciler = Reconciler(self.database, list(self.consumers.values()), self._owners(asked))
         alike = common.services(self.name, self.stores, collaborations, self.services, [self.files])
         files = files_api.service(self.files, self.stores, collaborations)
-        beside = [audits.service(), asked, self._jobs(collaborations), files, stars_api.service(self.stores)]
-        self.served = [*self.services, *alike, *numbering.services(self.stores), *beside]
+        common_too = [audits.service(), asked, self._jobs(collaborations), files, stars_api.service(self.stores)]
+        self.served = [*self.services, *alike, *numbering.services(self.stores), *common_too]
         self.server = Server(
             self.name, self.served, self.authority, self.database, self.metrics, self.traces, self.changes, collaborations,
             reflect=reflect, entrance=Entrance(identity, self.callers, self.settings.seal, self.settings.time_zone),
