@@ -352,7 +352,8 @@ class Records(Orders):
         merged = [index_of_alias(name) for name in self.named_customers]
         parts = [IndexModel([(TERMS, ASCENDING)], name=f"by_{TERMS}")] if self.marks else []
         # Whoever sees every record counts those in use by it alone.
-        used = [IndexModel([("archive_time", ASCENDING)], name="by_archive_time")] if self.archivable else []
+        first = next(iter(self.sorts.values())).keys if self.sorts else []
+        used = [IndexModel([("archive_time", ASCENDING), *first], name="by_archive_time_in_order")] if self.archivable else []
         standard = indexes_of(self.descriptor, self.sorts, self.parents, OWNER_FIELDS, unique)
         return [*standard, *merged, *held, *used, *parts, *self.extra_indexes]
 
