@@ -380,7 +380,8 @@ class Records(Orders, Aggregated):
         by_parts = [IndexModel([(parts.TERMS, ASCENDING)], name=f"by_{parts.TERMS}")] if self.marks else []
         found = [*by_parts, *([BY_TERMS] if self.searched else [])]
         # Whoever sees every record counts those in use by it alone.
-        used = [IndexModel([("archive_time", ASCENDING)], name="by_archive_time")] if self.archivable else []
+        first = next(iter(self.sorts.values())).keys if self.sorts else []
+        used = [IndexModel([("archive_time", ASCENDING), *first], name="by_archive_time_in_order")] if self.archivable else []
         standard = indexes_of(self.descriptor, self.sorts, self.parents, OWNER_FIELDS, unique)
         hung = indexes_back([one for one in self.contract.backs if one not in (*self.parents, *OWNER_FIELDS)], self.sorts)
         return [*standard, *hung, *merged, *held, *used, *found, *self.extra_indexes]

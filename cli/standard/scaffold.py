@@ -133,7 +133,7 @@ def _record(new: New) -> str:
     ]
     if new.customer:
         reference = next(part for part in record_parts() if part.name == "creator_id").options.replace(
-            '{refers_to: "Person"}', '{filterable: true, refers_to: "Customer"}'
+            '{refers_to: "Person", filterable: true}', '{filterable: true, refers_to: "Customer"}'
         )
         own.append(Part(13, "customer_id", "optional string", "The customer.", reference))
     record.members += [_member(part) for part in own]

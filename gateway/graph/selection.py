@@ -103,10 +103,8 @@ def counted(info: Info) -> tuple[tuple[str, int], ...]:
         return ()
     raw = info._raw_info
     definition = cast(GraphQLObjectType, get_named_type(raw.return_type)).fields["totalCount"]
-    return tuple(
-        ((node.alias or node.name).value, get_argument_values(definition, node, raw.variable_values).get("most") or COUNTED)
-        for node in nodes
-    )
+    asked = [get_argument_values(definition, node, raw.variable_values).get("most") for node in nodes]
+    return tuple(((node.alias or node.name).value, COUNTED if most is None else most) for node, most in zip(nodes, asked, strict=True))
 
 
 def _counts(raw: ResolveInfo) -> list[FieldNode]:

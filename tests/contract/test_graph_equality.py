@@ -70,7 +70,9 @@ class Departments:
                 if self._random(name, identity, "found").random() > 0.15:
                     getattr(answer, rows.name).append(self._row(rows.message_type, identity, request))
         elif "groups" in fields:
-            key = next(field.name for field in method.input_type.fields if field.name.endswith("_ids") and len(getattr(request, field.name)))
+            key = next(
+                field.name for field in method.input_type.fields if field.name.endswith("_ids") and len(getattr(request, field.name))
+            )
             keys = list(getattr(request, key))
             assert len(set(keys)) == len(keys) <= 100
             for identity in keys:
