@@ -56,8 +56,8 @@ async def test_terms_of_an_earlier_edition_are_reckoned_anew_beside_the_work(crm
     await department._migrate_beside()
     for query in ("台湾精密", "taiwan", "23456789", "xiexiaodong"):
         assert await found(crm, query) == [customer], query
-    found = {row["_id"] async for row in department.database["migrations"].find()}
-    assert found >= {"customers.derived-3-1-terms-1", "contacts.derived-3-1-terms-1"}
+    steps = {row["_id"] async for row in department.database["migrations"].find()}
+    assert steps >= {"customers.derived-3-1-terms-1", "contacts.derived-3-1-terms-1"}
     versions = {
         (await crm.ask("GetCustomer", customer_id=customer)).customer.version,
         (await crm.ask("GetContact", contact_id=contact.id)).contact.version,
