@@ -19,7 +19,7 @@ from chassis.observe.metrics import Metrics
 from chassis.runtime.proxies import BehindProxies
 
 Ready = Callable[[], Awaitable[dict[str, bool]]]
-TICK_SECONDS = 5.0
+TICK_SECONDS = 1.0
 
 
 def ops_app(service: str, metrics: Metrics, ready: Ready, measure: Callable[[], Awaitable[None]] | None = None) -> Starlette:
@@ -41,7 +41,7 @@ def ops_app(service: str, metrics: Metrics, ready: Ready, measure: Callable[[], 
 
 
 class _Server(uvicorn.Server):
-    """Ticks every five seconds, for the date that answers carry; uvicorn's own wakes ten times a second to see whether it is to end."""
+    """Ticks once a second, for the date that answers carry; uvicorn's own wakes ten times a second to see whether it is to end."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)

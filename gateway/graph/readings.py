@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -42,7 +43,7 @@ class Readings:
     def shape(self, parent: GraphQLObjectType) -> Shape | None:
         """How rows of a type are read."""
         if parent.name not in self._shapes:
-            self._shapes[parent.name] = _shape(parent.name)
+            self._shapes[parent.name] = _of_rows(_shape(parent.name), parent)
         return self._shapes[parent.name]
 
     def batch(self, parent: GraphQLObjectType, name: str, definition: GraphQLField) -> Batch | None:
@@ -59,6 +60,15 @@ class Readings:
             return found
 
         return batch
+
+
+def _of_rows(shape: Shape | None, parent: GraphQLObjectType) -> Shape | None:
+    """The shape without what the graph does not show, or makes of many rows at once."""
+    if shape is None:
+        return None
+    shown = {name: definition.extensions.get(_STRAWBERRY) for name, definition in parent.fields.items()}
+    reads = {name: one for name, one in shape.reads.items() if name in shown and BATCHED not in getattr(shown[name], "metadata", {})}
+    return replace(shape, reads=reads)
 
 
 def _shape(name: str) -> Shape | None:

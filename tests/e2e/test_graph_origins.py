@@ -60,7 +60,7 @@ async def test_a_page_of_an_allowed_origin_may_ask(allowing: Installation) -> No
         response = await request
         assert allows(response) == {
             "access-control-allow-origin": PAGE,
-            "access-control-expose-headers": "ETag, Retry-After, X-Request-Id",
+            "access-control-expose-headers": "Content-Disposition, ETag, Retry-After, X-Request-Id",
         }
         assert "Origin" in response.headers["vary"]
 

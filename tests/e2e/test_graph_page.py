@@ -50,7 +50,9 @@ def test_the_sign_in_form_and_the_subscription_fit_the_schema() -> None:
 async def test_in_production_the_root_is_a_short_page_in_both_languages(crm: Installation) -> None:
     gateway = crm.suite["gateway"]
     http = gateway.app.app.http
-    app = build_app(gateway.schema, http, GraphSocket(gateway.operations, gateway.clients, gateway.live), http, frozenset(), explore=False)
+    app = build_app(
+        gateway.schema, http, GraphSocket(gateway.operations, gateway.clients, gateway.live), http, http, frozenset(), explore=False
+    )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://crm.example") as client:
         page = await client.get("/")
         assert page.status_code == 200

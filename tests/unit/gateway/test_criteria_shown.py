@@ -39,7 +39,7 @@ def _given(name: str, kind: str) -> st.SearchStrategy[Any]:
 
 
 def _refers(name: str) -> str:
-    return next(str(traits(field).refers_to) for field in RECORD.fields if camel(field.name) == name)
+    return RECORD.name if name == "id" else next(str(traits(field).refers_to) for field in RECORD.fields if camel(field.name) == name)
 
 
 def _conditions() -> st.SearchStrategy[dict[str, Any]]:
