@@ -7,8 +7,8 @@ engine asks them. A test compares both for every field of every message.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
 from dataclasses import replace
+from datetime import date, timedelta
 from functools import lru_cache, partial
 from typing import Any
 

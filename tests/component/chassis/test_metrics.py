@@ -36,7 +36,8 @@ from tests.support.installation import Engines, Installation
 LABELS = {
     "crm_rpc_seconds": {"method", "code"}, "crm_mongo_commands": {"command", "collection"}, "crm_mongo_seconds": {"command"},
     "crm_events_published": {"type"}, "crm_events_handled": {"reaction"}, "crm_events_ignored": {"reaction"},
-    "crm_events_parked": {"reaction"}, "crm_event_lag_seconds": {"reaction"}, "crm_timer_late_seconds": {"timer"}, "crm_timer_failures": {"timer"}, "crm_access_refused": {"resource"},
+    "crm_events_parked": {"reaction"}, "crm_event_lag_seconds": {"reaction"}, "crm_timer_late_seconds": {"timer"}, "crm_timer_failures": {"timer"},
+    "crm_access_refused": {"resource"},
     "crm_consumer_pending": {"consumer"}, "crm_operation_seconds": {"operation", "kind", "outcome"},
     "crm_operation_uncompiled": {"reason"}, "crm_operation_reread": {"type"}, "crm_operation_documents": {"outcome"},
     "crm_operation_plans": {"outcome"}, "crm_operations_shed": set(), "crm_merged_questions": {"outcome"}, "crm_deadlines_missed": {"department"},
