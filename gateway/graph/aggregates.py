@@ -22,7 +22,7 @@ from gateway.departments.context import Context
 from gateway.departments.errors import field_error
 from gateway.departments.loaders import load_records, rows_of
 from gateway.departments.spelling import camel
-from gateway.graph.connections import LARGEST, Page, connection_type
+from gateway.graph.connections import LARGEST, Page, connection_type, whole
 from gateway.graph.contract import Long, Money, Node, comment, enum_member, enum_type, finish, to_global
 from gateway.graph.edges import edge
 from gateway.graph.inputs import filter_type, to_criteria
@@ -263,8 +263,11 @@ def _records(noun: Noun) -> Any:
         loader = info.context.loader(
             (method.full_name, request.SerializeToString(deterministic=True)), partial(load, info.context, request)
         )
-        wanted = [root.drill.SerializeToString(deterministic=True) for root in roots]
-        return await loader.many(wanted)
+        found = await loader.many([root.drill.SerializeToString(deterministic=True) for root in roots])
+        for root, page in zip(roots, found, strict=True):
+            if isinstance(page, Page):
+                page.total = whole(root.count)
+        return found
 
     arguments = {name: shape for name, shape in list_arguments(method, noun.descriptor).items() if name != "filter"}
     return edge(resolve, arguments, connection_type(noun.type) | None, comment(method.full_name) or "", method)

@@ -38,6 +38,11 @@ _TOTAL = (
 _MOST = "How far to count, 1 to 10,000."
 
 
+def whole(count: int) -> Any:
+    """A number that is known without counting up to a bound."""
+    return criteria_pb2.RecordCount(count=count, exact=True)
+
+
 async def _totals(roots: Sequence[Any], info: Info, most: int | None = COUNTED) -> Sequence[Any]:
     return [root.total_up_to(COUNTED if most is None else most) for root in roots]
 

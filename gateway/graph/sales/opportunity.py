@@ -17,7 +17,7 @@ from chassis.rpc.documents import from_timestamp
 from gateway.departments.context import Context
 from gateway.departments.errors import field_error
 from gateway.graph.aggregates import SECONDS, Value, value_of, value_type
-from gateway.graph.connections import Page, connection_type
+from gateway.graph.connections import Page, connection_type, whole
 from gateway.graph.contract import Long, comment, finish, from_global, output_class
 from gateway.graph.judged import by
 from gateway.graph.noun import NOUNS, list_arguments, list_request, signed
@@ -105,7 +105,7 @@ def _shown(answer: contract.BoardOpportunitiesResponse, *, continued: bool) -> B
     columns = [
         Column(
             one.stage, one.count, _value(one, "amount"), _value(one, "weighted"),
-            Page(one.opportunities, one.next_page_token, one.row_tokens, continued),
+            Page(one.opportunities, one.next_page_token, one.row_tokens, continued, total=whole(one.count)),
         )
         for one in answer.columns
     ]  # fmt: skip
