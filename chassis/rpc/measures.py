@@ -12,8 +12,8 @@ from chassis.rpc.documents import schema_of, traits
 _NUMBERS = {FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_DOUBLE}
 _MESSAGES = {"google.protobuf.Timestamp": TIME, "crm.common.v1.Money": MONEY}
 _PLAIN = frozenset(("enum", "flag", "text", TIME))
-# Archived records are in no group that does not ask for them, and a version is no amount of anything.
-_NEVER = frozenset(("archive_time", "version"))
+# A group by the id would be one record. Archived records are in no group that does not ask for them, and a version is no amount of anything.
+_NEVER = frozenset(("id", "archive_time", "version"))
 
 
 @cache
