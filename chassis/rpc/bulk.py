@@ -1,7 +1,8 @@
 """Commands on many records: each record is a command on one, with a request id that follows from that of all, so nothing is decided here.
 
-Each is judged and committed alone. A process that is killed, or a deadline that ends, leaves whole records done and others not begun; the same
-request again does what is left, and answers for all.
+Each is judged alone; those that are under way at the same time are committed in one transaction, or each alone where that is refused. A
+process that is killed, or a deadline that ends, leaves whole records done and others not begun; the same request again does what is left, and
+answers for all.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from chassis.rpc.call import Call
 from chassis.rpc.contract import Contract
 from chassis.rpc.service import Handler, Service, judged, request_class, response_class
 from chassis.storage.records import ANY_VERSION
+from chassis.storage.together import Together
 
-AT_ONCE = 4  # records of one command that are under way together; others get their turn between them
+AT_ONCE = 25  # records of one command that are under way, and at most committed, together
 SPARED_MILLISECONDS = 500  # no record is begun with less time left
 _OWN = frozenset(("request_id", "ids", "versions"))
 
@@ -42,12 +44,12 @@ def _handler(contract: Contract, method: MethodDescriptor, single: MethodDescrip
                 f"{len(request.versions)} versions for {len(request.ids)} ids; give one for each id, 0 where none was seen, or none at all"
             )
             raise Invalid(words, field="versions")
-        turns = asyncio.Semaphore(AT_ONCE)
+        turns, together = asyncio.Semaphore(AT_ONCE), Together(call.changes.anew)
         asked: Any = call.asked if call.asked is not None else request  # by which id of a merged customer it was sent, each record keeps
 
         async def one(index: int) -> Any:
             async with turns:
-                return await _one(call, single, serving(), _row(contract, single, asked, index), request.ids[index])
+                return await _one(call, together, single, serving(), _row(contract, single, asked, index), request.ids[index])
 
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one(index)) for index in range(len(request.ids))]
@@ -62,12 +64,12 @@ def _handler(contract: Contract, method: MethodDescriptor, single: MethodDescrip
     return first_failure
 
 
-async def _one(call: Call, single: MethodDescriptor, service: Service, row: Any, identity: str) -> Any:
+async def _one(call: Call, together: Together, single: MethodDescriptor, service: Service, row: Any, identity: str) -> Any:
     if call.milliseconds_left < SPARED_MILLISECONDS:
         raise Conflict("not every record was done in time; send the same request again, and it goes on with the others", code="BUSY")
-    own = replace(call, changes=call.changes.anew(), deputy_for={}, shown_by={}, seen=[])
+    own = replace(call, changes=together.fresh(), deputy_for={}, shown_by={}, seen=[])
     try:
-        answer = await judged(single, service, own, row, call.changes.anew)
+        answer = await judged(single, service, own, row, together.fresh)
     except CrmError as refusal:
         return outcome_pb2.BulkOutcome(record_id=identity, refusals=[_refusal(each) for each in (refusal, *refusal.also)])
     return outcome_pb2.BulkOutcome(record_id=identity, done=True, version=getattr(answer, answer.DESCRIPTOR.fields[0].name).version)

@@ -51,6 +51,7 @@ class Changes:
     `reason` is what the caller gave as one; it stands in the audit. `vault` holds the keys of personal fields.
     `only` names the collections that may be written, where not all may. `aliases` say which customer an id leads to.
     A `trial` is judged by the database as a commit is, and then undone: nothing of it is kept or announced.
+    `by` commits this in its place, once: together with others (chassis/storage/together.py).
     `on_commit` is called after a commit of events or lines of the audit with the number of events, to wake relay and chain.
     """
 
@@ -64,6 +65,7 @@ class Changes:
     only: frozenset[str] | None = None
     aliases: Aliases = field(default_factory=Aliases)
     trial: bool = False
+    by: Callable[[Changes], Awaitable[None]] | None = None
     events: list[Event] = field(default_factory=list)
     _writes: dict[str, list[Write]] = field(default_factory=dict)
     _guarded: dict[str, list[Write]] = field(default_factory=dict)
@@ -139,7 +141,8 @@ class Changes:
         self._told += other._told
         self._personal += other._personal
         self._keys |= other._keys
-        self._checks |= {f"{other.correlation_id}:{name}": check for name, check in other._checks.items()}
+        place = len(self._checks)  # of others with the same request id the checks stand beside each other
+        self._checks |= {f"{place}:{other.correlation_id}:{name}": check for name, check in other._checks.items()}
 
     def audit(
         self, resource: str, record_id: str, version: int, action: str, changed: Mapping[str, Any], now: datetime, deputy_for: str = "",
@@ -171,13 +174,16 @@ class Changes:
 
     async def commit(self) -> None:
         """Write everything or nothing; of a trial nothing. Raises Conflict, Duplicate, or Busy as Conflict with code BUSY."""
+        if self.by is not None:
+            by, self.by = self.by, None
+            return await by(self)
         if self.events:
             self._writes.setdefault(OUTBOX, []).extend(InsertOne(to_row(event)) for event in self.events)
         if self._audit:
             self._writes[AUDIT] = [InsertOne(entry) for entry in self._audit]
         if self.empty:
             return
-        await self._seal()
+        await self.seal()
         try:
             async with asyncio.timeout(COMMIT_SECONDS), self.database.client.start_session() as session:
                 written = self._undone if self.trial else self._write_all
@@ -202,8 +208,8 @@ class Changes:
             self._keys |= await self.vault.keys_for(self, missing)
         return self._keys
 
-    async def _seal(self) -> None:
-        """Seal what is personal, under the keys of its subjects."""
+    async def seal(self) -> None:
+        """Seal what is personal, under the keys of its subjects; what is sealed stays so."""
         due = [line for line in self._personal if any(isinstance(line[0].get(name), str) for name in line[4])]
         self._personal = []
         await self._seal_audit()

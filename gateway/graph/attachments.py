@@ -99,7 +99,13 @@ def _at_records(noun: Noun) -> Any:
         return [page_of(group, "attachments", asked.request) for group in found]
 
     arguments = {"first": (int | None, 20), "after": (str | None, None), "archived": (bool | None, False)}
-    return edge(resolve, arguments, connection_type(_type()) | None, "Files at it, the newest first; the last edition of each.", method)
+    return edge(
+        resolve,
+        arguments,
+        connection_type(_type(), counted=False) | None,
+        "Files at it, the newest first; the last edition of each.",
+        method,
+    )
 
 
 def queries() -> dict[str, Any]:

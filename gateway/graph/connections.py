@@ -58,8 +58,9 @@ def _total_count() -> Any:
 
 
 @cache
-def connection_type(node: type, *, over_departments: bool = False) -> Any:
-    """The connection of a type; of one whose records lie in several departments it says too which of them are not in the page."""
+def connection_type(node: type, *, over_departments: bool = False, counted: bool = True) -> Any:
+    """The connection of a type; of one whose records lie in several departments it says too which of them are not in the page, and not how many
+    there are, nor of one whose lists are never `counted`."""
     words = {
         "cursor": strawberry.field(description="Give it as `after` to go on behind this row."),
         "node": strawberry.field(description="The row."),
@@ -72,7 +73,7 @@ def connection_type(node: type, *, over_departments: bool = False) -> Any:
         "nodes": strawberry.field(description="The rows."),
         "page_info": strawberry.field(description="Where this page stands."),
     }
-    if not over_departments:
+    if counted and not over_departments:
         shown["total_count"] = _total_count()
     if over_departments:
         annotations["missing_departments"] = list[str]

@@ -100,6 +100,7 @@ async def test_what_was_broken_off_goes_on_where_it_was(crm: Installation, speci
     noun = customer()
     ids = [(await specimens.made(noun)).id for _ in range(12)]
     given = {"request_id": new_id(), "ids": ids, "owner_id": crm.people["SALES_LEAD"]}
+    monkeypatch.setattr(bulk, "AT_ONCE", 4)  # so that some were committed, and the next ones are under way
     await stopped(crm, monkeypatch, lambda: crm.ask("BulkAssignCustomers", **given), 5)
     done = [await version(crm, noun, one) for one in ids]
     assert 0 < done.count(2) < 12

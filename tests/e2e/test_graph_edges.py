@@ -201,6 +201,10 @@ async def test_a_history_leads_to_who_did_it_in_one_call(world: Installation) ->
     assert all(line["actor"] is None or line["actor"]["id"] == line["actorId"] for line in found[0]["recordHistory"]["nodes"])
 
 
+# An earlier edition of a file is fetched alone, by `attachment(id:)`: files have no method for many ids, and their bytes are what is wanted.
+WITHOUT_EDGE = [("Attachment", "replaced_id")]
+
+
 def test_every_reference_of_every_type_is_an_edge() -> None:
     lacking = [
         (name, held)
@@ -209,7 +213,7 @@ def test_every_reference_of_every_type_is_an_edge() -> None:
         for edge, held in edges_of(message).items()
         if camel(edge) not in shape.fields
     ]
-    assert lacking == []
+    assert lacking == WITHOUT_EDGE
 
 
 def test_every_noun_has_edges_and_every_edge_of_its_contract_is_in_the_graph() -> None:

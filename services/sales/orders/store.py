@@ -76,7 +76,8 @@ class Orders(Records):
             self._step(call, key, step["order"], {name: value for name, value in step["inc"].items() if value})
 
     async def number_of_return(self, call: Call, number: str) -> str:
-        """The next number of a return of this sale, e.g. SO-2026-0001K-R2. Two at once change the same sale, so one of them reads anew."""
+        """The next number of a return of this sale, e.g. SO-2026-0001K-R2. Of two at once the later one reads anew and takes the next one."""
+        call.drawn.add((self.resource, "unique_number"))
         names = [f"{number}-R{count}" for count in range(1, MOST_RETURNS + 1)]
         taken = [row["number"] async for row in call.database[self.resource].find({"number": {"$in": names}}, {"number": 1})]
         return next((name for name in names if name not in taken), f"{number}-R{new_id().upper()[-8:]}")
