@@ -114,7 +114,8 @@ async def test_a_board_has_all_its_columns_by_one_call(crm: Installation, pipeli
 
 
 async def test_a_board_takes_a_filter_and_a_state(crm: Installation, pipeline: str) -> None:
-    query = """query($pipeline: ID!) { opportunityBoard(pipelineId: $pipeline, filter: {state: {in: [LOST]}}) { count columns { count opportunities { totalCount { count exact } } } } }"""
+    query = """query($pipeline: ID!) { opportunityBoard(pipelineId: $pipeline, filter: {state: {in: [LOST]}}) {
+        count columns { count opportunities { totalCount { count exact } } } } }"""
     board = (await crm.data(query, pipeline=pipeline))["opportunityBoard"]
     assert (board["count"], [one["count"] for one in board["columns"]]) == (1, [0, 1, 0])
     assert [one["opportunities"]["totalCount"]["count"] for one in board["columns"]] == [0, 1, 0]
