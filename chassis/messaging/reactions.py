@@ -61,6 +61,8 @@ class Reaction:
     `aggregates` are message names of the announcing department, e.g. "Customer".
     `writes` is its policy: the collections that it may write; anything else is refused with the whole batch.
     `upcasters` say how facts of older shapes are read.
+    `after` comes after the commit, before the facts are acknowledged, and again when they come again: for what another reaction may have written
+    at the same moment, without knowing of this one.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Reaction:
     handle: Handle
     writes: tuple[str, ...]
     upcasters: Upcasters = field(default_factory=dict)
+    after: Handle | None = None
 
     def __post_init__(self) -> None:
         if not self.writes:
@@ -228,12 +231,12 @@ class Consumer:
         pairs = [(message, understood(self.read(message), self.reaction.upcasters)) for message in messages]
         seen = await self._versions([event for _, event in pairs])
         take: list[tuple[Msg, Event]] = []
-        repeats: list[Msg] = []
+        repeats: list[tuple[Msg, Event]] = []
         gaps: list[tuple[Msg, Event]] = []
         for message, event in pairs:
             last = seen.get(event.aggregate_id, 0)
             if event.version <= last:
-                repeats.append(message)
+                repeats.append((message, event))
             elif event.version == last + 1:
                 seen[event.aggregate_id] = event.version
                 take.append((message, event))
@@ -243,7 +246,8 @@ class Consumer:
             events = [event for _, event in take]
             with self._span(events):
                 await self._commit(events, seen)
-        for message in [message for message, _ in take] + repeats:
+        await self._look_again([event for _, event in take + repeats])
+        for message, _ in take + repeats:
             await message.ack()
         for message, event in gaps:
             await self._wait_for_gap(message, event)
@@ -257,11 +261,19 @@ class Consumer:
         }  # fmt: skip
         return self.traces.batch(f"process {self.durable}", [event.traceparent for event in events], attributes)
 
-    async def _commit(self, events: list[Event], seen: dict[str, int]) -> None:
+    async def _call(self, event: Event) -> Call:
         call = self.make_call(f"reaction:{self.reaction.name}")
         await call.aliases.fresh()
-        call.request_id = events[0].correlation_id or events[0].id
+        call.request_id = event.correlation_id or event.id
         call.changes.only = frozenset((*self.reaction.writes, *ALWAYS))
+        return call
+
+    async def _look_again(self, events: list[Event]) -> None:
+        if self.reaction.after and events:
+            await self.reaction.after(await self._call(events[0]), events)
+
+    async def _commit(self, events: list[Event], seen: dict[str, int]) -> None:
+        call = await self._call(events[0])
         await self.reaction.handle(call, events)
         first: dict[str, int] = {}
         for event in events:
@@ -304,15 +316,13 @@ class Consumer:
         if event.version > (await self.heard([event.aggregate_id])).get(event.aggregate_id, 0):
             self.gaps.add(event.aggregate_id)
             raise Conflict(f"an earlier fact of this record is missing; {event.department} is asked for it, try again in a moment")
-        call = self.make_call(f"reaction:{self.reaction.name}")
-        await call.aliases.fresh()
-        call.request_id = event.correlation_id or event.id
-        call.changes.only = frozenset((*self.reaction.writes, *ALWAYS))
+        call = await self._call(event)
         with self._span([event]):
             if not row.get("waiting"):  # one that only waited came again and took effect in its turn
                 await self.reaction.handle(call, [event])
             call.changes.must_match(PARKED, UpdateOne({"_id": row["_id"], "done": None}, {"$set": {"done": now()}}))
             await call.changes.commit()
+        await self._look_again([event])
         await self.database[PARKED].delete_one({"_id": row["_id"]})
 
     def _key(self, aggregate_id: str) -> str:

@@ -35,7 +35,11 @@ def reactions(timeline: Timeline) -> list[Reaction]:
         for identity in {event.aggregate_id for event in events if event.name in FOLLOWED}:
             timeline.follow(call, identity, customers.get(identity, {}))
 
-    return [Reaction("timeline", department, tuple(told), enter, (timeline.resource,)) for department, told in sources().items()]
+    async def look_again(call: Call, events: Sequence[Event]) -> None:
+        await timeline.settle(call, [entry["_id"] for event in events if (entry := entry_of(event))])
+
+    writes = (timeline.resource,)
+    return [Reaction("timeline", department, tuple(told), enter, writes, after=look_again) for department, told in sources().items()]
 
 
 def model(timeline: Timeline) -> Model:

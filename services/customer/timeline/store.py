@@ -11,7 +11,7 @@ from pymongo import ASCENDING, IndexModel, InsertOne, UpdateMany
 
 from chassis.access.caller import READ
 from chassis.access.contracts import Opening
-from chassis.kernel.errors import NotAllowed
+from chassis.kernel.errors import Conflict, NotAllowed
 from chassis.kernel.pages import Sort
 from chassis.messaging.envelope import LABELS, LONGEST_LABEL
 from chassis.rpc.call import Call
@@ -24,6 +24,7 @@ from services.customer.segments.store import Segments
 from services.customer.timeline import model
 
 Document = dict[str, Any]
+ROUNDS = 10
 _TELLING = ("resource", "record_id", "customer_id")  # without these nobody can say who may see an entry
 
 
@@ -132,6 +133,33 @@ class Timeline(Records):
         values = {name: customer.get(name) for name in OWNER_FIELDS}
         gone = {"$unset": {"subject": ""}} if customer.get("erase_time") else {}
         call.changes.write(self.resource, UpdateMany({"customer_id": customer_id}, {"$set": values, **gone}))
+
+    async def settle(self, call: Call, ids: Sequence[str]) -> None:
+        """Let entries that are committed follow a customer that was handed on, or erased, between their reading it and their commit: the reaction
+        to that fact may not have seen them. Again until nothing differs, for it may be handed on meanwhile. Raises Conflict."""
+        for _ in range(ROUNDS):
+            strays = await self._strays(call, ids)
+            if not strays:
+                return
+            call.changes = call.changes.anew()
+            for customer_id, customer in strays.items():
+                self.follow(call, customer_id, customer)
+            await call.changes.commit()
+        raise Conflict("the customer of these entries changes again and again; they are looked at later", code="BUSY")
+
+    async def _strays(self, call: Call, ids: Sequence[str]) -> dict[str, Document]:
+        """The customers, by id, whom some of these entries do not follow."""
+        shown = dict.fromkeys(("customer_id", "subject", *OWNER_FIELDS), 1)
+        rows = await call.database[self.resource].find({"_id": {"$in": list(ids)}}, shown).to_list()
+        customers = await self.customers(call, {row["customer_id"] for row in rows if row.get("customer_id")})
+        found: dict[str, Document] = {}
+        for row in rows:
+            customer = customers.get(row.get("customer_id", ""))
+            if customer and (
+                any(row.get(name) != customer.get(name) for name in OWNER_FIELDS) or (customer.get("erase_time") and row.get("subject"))
+            ):
+                found[row["customer_id"]] = customer
+        return found
 
 
 def _quiet(call: Call, entries: Iterable[Document]) -> None:

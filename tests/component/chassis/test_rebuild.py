@@ -321,7 +321,8 @@ async def test_one_that_is_paused_changes_nothing_and_begins_anew(file_crm: Inst
     assert (await trial.job()).state == PAUSED
     assert await stored(file_crm, "timeline_entries") == before
     await trial.ask("ResumeJob")
-    assert (await trial.until(DONE)).findings[-1].startswith("equal to")
+    findings = list((await trial.until(DONE)).findings)
+    assert findings[-1].startswith("equal to"), findings
     assert await left_over(file_crm, "timeline_entries") == {}
 
 
