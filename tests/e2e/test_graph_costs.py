@@ -169,7 +169,7 @@ SCHEMAS: dict[str, str] = {
 async def test_more_than_the_whole_schema_is_refused(crm: Installation, name: str, role: str) -> None:
     extensions, seconds = await refusal(crm, SCHEMAS[name], {"n": "Query"}, role)
     assert (extensions["code"], extensions["limit"]) == ("LIMIT_EXCEEDED", "introspection")
-    assert seconds < 0.1
+    assert seconds < 0.2  # the schema has 17,000 lines
 
 
 async def test_the_schema_is_told_from_a_kept_answer_equal_to_the_first(crm: Installation) -> None:

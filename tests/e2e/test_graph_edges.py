@@ -37,6 +37,7 @@ ROOTS = {
     "TimelineEntry": "customers(first: #, filter: {name: {startsWith: \"客户\"}}) { nodes { timeline(first: 1) { nodes { @ } } } }",
     "Attachment": "customers(first: #, filter: {name: {startsWith: \"客户\"}}) { nodes { attachments(first: 1) { nodes { @ } } } }",
     "AggregateKey": "opportunityAggregate(first: #, groupBy: [{field: OWNER_ID}]) { rows { keys { @ } } }",
+    "NumberingRule": "numberingRules { @ }",
     "Job": "jobs(first: #) { nodes { @ } }", "SegmentMember": 'segments(first: 1, filter: {name: {eq: "人群 0"}}) { nodes { members(first: #) { nodes { @ } } } }',
 }  # fmt: skip
 # Messages within records, some in each.
@@ -51,10 +52,10 @@ PARTS = {
 ALONE = ("SignInChoice", "HistoryEntry", "PersonalDataRead", "GetWorkingTimeResponse", "RecordChange", "PresentPerson")
 # Of these there is no hundred: set-up, and logs of what other systems sent.
 FEW = frozenset(("Session", "RoleDefinition", "Pipeline", "Article", "ApiKey", "IdentityProvider", "SharingContract", "WebhookEndpoint",
-                 "WebhookDelivery", "WebhookSource", "WebhookReceipt"))  # fmt: skip
+                 "WebhookDelivery", "WebhookSource", "WebhookReceipt", "NumberingRule"))  # fmt: skip
 # A return comes from no opportunity; what was put in by a tool was made by no person; nobody has left or is away, or
-# gave a customer away; none was merged.
-EMPTY = {("Order", "opportunity"), ("TimelineEntry", "actor"), ("Person", "deputy"), ("Person", "successor"), ("Customer", "formerOwner"), ("Customer", "mergedInto"),
+# gave a customer away; none was merged; nobody changed a rule.
+EMPTY = {("NumberingRule", "updater"), ("Order", "opportunity"), ("TimelineEntry", "actor"), ("Person", "deputy"), ("Person", "successor"), ("Customer", "formerOwner"), ("Customer", "mergedInto"),
          ("CampaignMessage", "owner"), ("CampaignMessage", "team"), ("CampaignMessage", "department")}  # fmt: skip
 # Nouns that came after this world was made: what holds for a hundred of others holds for theirs, made by the same code.
 MADE_LATER = frozenset(NOUNS) - frozenset(ROOTS) - FEW - {"Product"}
