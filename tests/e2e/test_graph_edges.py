@@ -55,7 +55,8 @@ FEW = frozenset(("Session", "RoleDefinition", "Pipeline", "Article", "ApiKey", "
                  "WebhookDelivery", "WebhookSource", "WebhookReceipt", "NumberingRule"))  # fmt: skip
 # A return comes from no opportunity; what was put in by a tool was made by no person; nobody has left or is away, or
 # gave a customer away; none was merged; nobody changed a rule.
-EMPTY = {("NumberingRule", "updater"), ("Order", "opportunity"), ("TimelineEntry", "actor"), ("Person", "deputy"), ("Person", "successor"), ("Customer", "formerOwner"), ("Customer", "mergedInto"),
+EMPTY = {("NumberingRule", "updater"),
+         ("Order", "opportunity"), ("TimelineEntry", "actor"), ("Person", "deputy"), ("Person", "successor"), ("Customer", "formerOwner"), ("Customer", "mergedInto"),
          ("CampaignMessage", "owner"), ("CampaignMessage", "team"), ("CampaignMessage", "department")}  # fmt: skip
 # Nouns that came after this world was made: what holds for a hundred of others holds for theirs, made by the same code.
 MADE_LATER = frozenset(NOUNS) - frozenset(ROOTS) - FEW - {"Product"}
