@@ -167,9 +167,10 @@ SCHEMAS: dict[str, str] = {
 @pytest.mark.parametrize("name", SCHEMAS)
 @pytest.mark.parametrize("role", ["", "COORDINATOR"])
 async def test_more_than_the_whole_schema_is_refused(crm: Installation, name: str, role: str) -> None:
-    extensions, seconds = await refusal(crm, SCHEMAS[name], {"n": "Query"}, role)
-    assert (extensions["code"], extensions["limit"]) == ("LIMIT_EXCEEDED", "introspection")
-    assert seconds < 0.2  # the schema has 17,000 lines
+    # Each time another text, so that no plan of it is kept; the best of some, for departments work in this process too.
+    found = [await refusal(crm, f"{SCHEMAS[name]} # {role} {number}", {"n": "Query"}, role) for number in range(3)]
+    assert {(extensions["code"], extensions["limit"]) for extensions, _ in found} == {("LIMIT_EXCEEDED", "introspection")}
+    assert min(seconds for _, seconds in found) < 0.1
 
 
 async def test_the_schema_is_told_from_a_kept_answer_equal_to_the_first(crm: Installation) -> None:
