@@ -16,10 +16,11 @@ from gateway.departments.context import Context
 from gateway.departments.errors import field_error
 from gateway.departments.loaders import rows_of
 from gateway.graph import changes
+from gateway.graph.arguments import signed
 from gateway.graph.connections import Page, connection_type, first_of
 from gateway.graph.contract import finish, from_global, output_class
 from gateway.graph.judged import by
-from gateway.graph.noun import NOUNS, Noun, cursor_of, signed
+from gateway.graph.noun import NOUNS, Noun, cursor_of
 from gateway.graph.selection import shows_cursors
 
 _ACCESS = access_service_pb2.DESCRIPTOR.services_by_name["AccessService"]

@@ -22,12 +22,13 @@ from gateway.departments.context import Context
 from gateway.departments.errors import field_error
 from gateway.departments.loaders import load_records, rows_of
 from gateway.departments.spelling import camel
+from gateway.graph.arguments import signed
 from gateway.graph.connections import LARGEST, Page, connection_type, whole
 from gateway.graph.contract import Long, Money, Node, comment, enum_member, enum_type, finish, to_global
 from gateway.graph.edges import edge
 from gateway.graph.inputs import filter_type, to_criteria
 from gateway.graph.judged import by
-from gateway.graph.noun import NOUNS, Noun, list_arguments, list_request, signed
+from gateway.graph.noun import NOUNS, Noun, list_arguments, list_request
 from gateway.graph.selection import selected
 from gateway.graph.sizes import ROWS
 

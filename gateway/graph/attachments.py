@@ -17,12 +17,13 @@ from gateway.departments.clients import DEPARTMENTS
 from gateway.departments.context import Context
 from gateway.departments.errors import field_error
 from gateway.departments.loaders import GroupQuestion, load_groups
+from gateway.graph.arguments import signed
 from gateway.graph.connections import connection_type, first_of
 from gateway.graph.contract import Long, comment, finish, from_global, output_class, to_global
 from gateway.graph.edges import edge, page_of, to_one
 from gateway.graph.inputs import input_type, to_request
 from gateway.graph.judged import by
-from gateway.graph.noun import NOUNS, Noun, commanded, cursor_of, payload_type, signed
+from gateway.graph.noun import NOUNS, Noun, commanded, cursor_of, payload_type
 from gateway.graph.selection import once_asked, shows_cursors
 
 _SERVICE = contract.DESCRIPTOR.services_by_name["AttachmentService"]

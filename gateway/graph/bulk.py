@@ -11,10 +11,11 @@ from strawberry.types import Info
 
 from chassis.kernel.errors import CrmError
 from gateway.departments.errors import user_errors
+from gateway.graph.arguments import signed
 from gateway.graph.contract import Long, comment, to_global
 from gateway.graph.inputs import input_type, to_request
 from gateway.graph.judged import by
-from gateway.graph.noun import Noun, UserError, commanded, signed
+from gateway.graph.noun import Noun, UserError, commanded
 from gateway.graph.sizes import ROWS
 
 PATIENCE = 3  # five hundred records may take so many times what a command may

@@ -13,9 +13,9 @@ from chassis.kernel.errors import CrmError
 from gateway.departments.context import Context
 from gateway.departments.errors import field_error
 from gateway.graph.access import lines_of_record
+from gateway.graph.arguments import signed
 from gateway.graph.contract import finish, from_global, output_class
 from gateway.graph.judged import by
-from gateway.graph.noun import signed
 
 _DISCLOSURES = disclosure_service_pb2.DESCRIPTOR.services_by_name["DisclosureService"]
 _DEPARTMENTS = ("customer", "sales", "marketing", "support")

@@ -20,10 +20,11 @@ from chassis.rpc.contract import edges_of, shown_as
 from chassis.rpc.documents import snake, traits
 from gateway.departments.errors import field_error
 from gateway.departments.loaders import GroupQuestion, load_groups, load_records, rows_of
+from gateway.graph.arguments import described
 from gateway.graph.connections import BATCHED, LARGEST, Page, connection_type, first_of
 from gateway.graph.contract import COMPLETED, SHOWN, comment
 from gateway.graph.judged import by
-from gateway.graph.noun import NOUNS, Noun, described, list_arguments, list_request
+from gateway.graph.noun import NOUNS, Noun, list_arguments, list_request
 from gateway.graph.selection import counted, once_asked, selected
 
 PARENT: Any = strawberry.Parent["Any"]  # type: ignore[misc]

@@ -24,13 +24,14 @@ from gateway.departments.errors import field_error
 from gateway.departments.ids import opened, sealed
 from gateway.departments.language import told
 from gateway.departments.spelling import graph_name, spelled
+from gateway.graph.arguments import signed
 from gateway.graph.connections import Page, connection_type, first_of
 from gateway.graph.contract import Json, Long, comment, enum_type, finish, from_global, output_class, to_global
 from gateway.graph.edges import to_one
 from gateway.graph.inputs import filter_type, input_type, to_criteria, to_request
 from gateway.graph.job_rows import record_of, row_of
 from gateway.graph.judged import by
-from gateway.graph.noun import commanded, cursor_of, payload_type, signed
+from gateway.graph.noun import commanded, cursor_of, payload_type
 
 _SERVICE = contract.DESCRIPTOR.services_by_name["JobService"]
 _JOB = job_pb2.Job.DESCRIPTOR

@@ -15,9 +15,10 @@ from gateway.departments.context import Context
 from gateway.departments.errors import field_error
 from gateway.departments.loaders import load_record, load_records
 from gateway.graph import attachments, jobs
+from gateway.graph.arguments import signed
 from gateway.graph.contract import Node, from_global
 from gateway.graph.judged import by
-from gateway.graph.noun import NOUNS, signed
+from gateway.graph.noun import NOUNS
 from gateway.graph.selection import selected
 from gateway.graph.sizes import ROWS
 

@@ -15,10 +15,11 @@ from chassis.rpc.contract import nouns
 from chassis.rpc.documents import traits
 from gateway.departments.context import Context
 from gateway.departments.errors import field_error
+from gateway.graph.arguments import signed
 from gateway.graph.contract import comment, output_class
 from gateway.graph.inputs import input_type, to_request
 from gateway.graph.judged import by
-from gateway.graph.noun import commanded, payload_type, signed
+from gateway.graph.noun import commanded, payload_type
 
 _SERVICE = contract.DESCRIPTOR.services_by_name["NumberingRuleService"]
 _RULE = numbering_pb2.NumberingRule.DESCRIPTOR

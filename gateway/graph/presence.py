@@ -26,9 +26,10 @@ from gateway.departments.context import Context
 from gateway.departments.errors import field_error, user_errors
 from gateway.departments.loaders import load_record, load_records
 from gateway.departments.presence import BEAT_SECONDS, LEFT, Place, Present
+from gateway.graph.arguments import described, signed
 from gateway.graph.contract import from_global
 from gateway.graph.judged import by
-from gateway.graph.noun import NOUNS, UserError, described, signed
+from gateway.graph.noun import NOUNS, UserError
 from gateway.graph.sizes import ROWS
 
 _EXPLANATIONS = explanation_service_pb2.DESCRIPTOR.services_by_name["ExplanationService"]

@@ -34,10 +34,11 @@ from gateway.graph import (
     stars,
     suite,
 )  # fmt: skip
+from gateway.graph.arguments import signed
 from gateway.graph.contract import CONFIG, finish_all
 from gateway.graph.edges import of_contract
 from gateway.graph.judged import by
-from gateway.graph.noun import NOUNS, signed
+from gateway.graph.noun import NOUNS
 from gateway.graph.selection import selected
 
 

@@ -21,10 +21,11 @@ from gateway.departments.context import Context
 from gateway.departments.errors import field_error
 from gateway.departments.loaders import load_records
 from gateway.departments.spelling import graph_name
+from gateway.graph.arguments import signed
 from gateway.graph.contract import Node, enum_member, enum_type, finish, from_global, output_class, to_global
 from gateway.graph.edges import edge, to_one
 from gateway.graph.judged import by
-from gateway.graph.noun import MOST_HITS, NOUNS, Noun, signed
+from gateway.graph.noun import MOST_HITS, NOUNS, Noun
 from gateway.graph.sizes import ROWS
 
 _SERVICE = contract.DESCRIPTOR.services_by_name["RecordService"]

@@ -13,10 +13,11 @@ from strawberry.types import Info
 from chassis.kernel.errors import CrmError, Invalid
 from gateway.departments.context import Context
 from gateway.departments.errors import field_error
+from gateway.graph.arguments import signed
 from gateway.graph.contract import comment, from_global
 from gateway.graph.edges import edge
 from gateway.graph.judged import by
-from gateway.graph.noun import NOUNS, Noun, UserError, commanded, signed
+from gateway.graph.noun import NOUNS, Noun, UserError, commanded
 
 _SERVICE = contract.DESCRIPTOR.services_by_name["StarService"]
 

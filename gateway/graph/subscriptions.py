@@ -25,9 +25,10 @@ from gateway.departments.following import Following, Wanted
 from gateway.departments.live import Fact
 from gateway.departments.loaders import load_record
 from gateway.graph import jobs, presence
+from gateway.graph.arguments import described
 from gateway.graph.contract import Node, from_global
 from gateway.graph.judged import by
-from gateway.graph.noun import NOUNS, described
+from gateway.graph.noun import NOUNS
 
 MOST_RECORDS = 100
 PAUSES = (0.1, 0.5, 1.5, 3.0)

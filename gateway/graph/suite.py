@@ -9,8 +9,8 @@ from typing import Any
 import strawberry
 from strawberry.types import Info
 
+from gateway.graph.arguments import signed
 from gateway.graph.judged import OPEN
-from gateway.graph.noun import signed
 from gateway.graph.sizes import ROWS
 
 

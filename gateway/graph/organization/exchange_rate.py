@@ -12,10 +12,11 @@ from strawberry.types import Info
 from chassis.kernel.errors import CrmError
 from gateway.departments.context import Context
 from gateway.departments.errors import field_error
+from gateway.graph.arguments import signed
 from gateway.graph.contract import finish, output_class
 from gateway.graph.inputs import checked_text
 from gateway.graph.judged import by
-from gateway.graph.noun import NOUNS, signed
+from gateway.graph.noun import NOUNS
 from gateway.graph.questions import question
 
 

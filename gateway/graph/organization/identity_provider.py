@@ -11,9 +11,10 @@ from strawberry.types import Info
 from chassis.kernel.errors import CrmError
 from gateway.departments.context import Context
 from gateway.departments.errors import field_error
+from gateway.graph.arguments import signed
 from gateway.graph.contract import comment, finish, output_class
 from gateway.graph.judged import by
-from gateway.graph.noun import NOUNS, signed
+from gateway.graph.noun import NOUNS
 
 
 def queries() -> dict[str, Any]:

@@ -14,9 +14,10 @@ from strawberry.types import Info
 from chassis.kernel.errors import CrmError
 from gateway.departments.context import Context
 from gateway.departments.errors import field_error
+from gateway.graph.arguments import signed
 from gateway.graph.contract import Json, Long, comment
 from gateway.graph.judged import by
-from gateway.graph.noun import UserError, commanded, signed
+from gateway.graph.noun import UserError, commanded
 
 _SERVICE = contract.DESCRIPTOR.services_by_name["PreferenceService"]
 

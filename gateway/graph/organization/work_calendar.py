@@ -15,11 +15,12 @@ from strawberry.types import Info
 from chassis.kernel.errors import CrmError
 from gateway.departments.context import Context
 from gateway.departments.errors import field_error
+from gateway.graph.arguments import signed
 from gateway.graph.contract import comment, finish, from_global, output_class
 from gateway.graph.edges import edge
 from gateway.graph.inputs import stamp
 from gateway.graph.judged import by
-from gateway.graph.noun import NOUNS, signed
+from gateway.graph.noun import NOUNS
 from gateway.graph.selection import selected
 
 _PARENTS = {

@@ -17,10 +17,11 @@ from chassis.rpc.documents import from_timestamp
 from gateway.departments.context import Context
 from gateway.departments.errors import field_error
 from gateway.graph.aggregates import SECONDS, Value, value_of, value_type
+from gateway.graph.arguments import signed
 from gateway.graph.connections import Page, connection_type, whole
 from gateway.graph.contract import Long, comment, finish, from_global, output_class
 from gateway.graph.judged import by
-from gateway.graph.noun import NOUNS, list_arguments, list_request, signed
+from gateway.graph.noun import NOUNS, list_arguments, list_request
 from gateway.graph.sizes import ROWS
 
 _COLUMN, _ANSWER = contract.OpportunityBoardColumn.DESCRIPTOR, contract.BoardOpportunitiesResponse.DESCRIPTOR
