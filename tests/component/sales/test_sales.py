@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest_asyncio
 
+from chassis.kernel.ids import new_id
 from tests.support.checks import cny, equals, mask, refused, trace
 from tests.support.installation import Installation
 
@@ -188,6 +189,18 @@ async def test_an_imported_opportunity_is_moved_to_no_unknown_customer(crm: Inst
         "REFERENCE_NOT_FOUND",
         record_id=identity,
     )
+
+
+async def test_an_imported_history_says_of_each_stay_in_which_stage_and_since_when(crm: Installation, world: dict[str, str]) -> None:
+    row, since = {"name": "i", "pipeline_id": world["pipeline"], "stage_key": "offer"}, {"seconds": 1767225600}
+    stays: list[dict[str, Any]] = [{}, {"stage_key": "talk"}, {"enter_time": since}, {"stage_key": "", "enter_time": since}]
+    rows = [{**row, "source_key": new_id(), "stage_history": [stay]} for stay in [*stays, {"stage_key": "talk", "enter_time": since}]]
+    outcomes = (await crm.ask("BatchUpsertOpportunities", opportunities=rows)).outcomes
+    assert [(one.error_code, one.error_field) for one in outcomes] == [
+        *(("INVALID_ARGUMENT", f"stage_history[0].{field}") for field in ("stage_key", "enter_time", "stage_key", "stage_key")), ("", ""),
+    ]  # fmt: skip
+    found = (await crm.ask("GetOpportunity", opportunity_id=outcomes[-1].id)).opportunity
+    assert [stay.stage_key for stay in found.stage_history] == ["talk", "offer"]
 
 
 async def test_opportunities_are_imported_once_and_follow_their_source(crm: Installation, world: dict[str, str]) -> None:

@@ -188,3 +188,20 @@ async def test_tickets_and_replies_are_imported_once(crm: Installation) -> None:
     found = (await crm.ask("GetTicket", ticket_id=identity)).ticket
     assert found.state == 4
     assert found.state_history[-1].state == 4
+
+
+async def test_an_imported_history_says_of_each_stay_in_which_state_and_since_when(crm: Installation) -> None:
+    row, since = {"subject": "late", "channel": 3, "state": 3}, {"seconds": 1767225600}
+    stays: list[dict[str, Any]] = [
+        {},
+        {"state": 1},
+        {"enter_time": since},
+        {"state": 0, "enter_time": since},
+        {"state": 1, "enter_time": since},
+    ]
+    rows = [{**row, "source_key": new_id(), "state_history": [stay]} for stay in stays]
+    outcomes = (await crm.ask("BatchUpsertTickets", tickets=rows)).outcomes
+    assert [(one.error_code, one.error_field) for one in outcomes] == [
+        *(("INVALID_ARGUMENT", f"state_history[0].{field}") for field in ("state", "enter_time", "state", "state")), ("", ""),
+    ]  # fmt: skip
+    assert [stay.state for stay in (await crm.ask("GetTicket", ticket_id=outcomes[-1].id)).ticket.state_history] == [1, 3]
