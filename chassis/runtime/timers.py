@@ -82,10 +82,20 @@ class Timer:
 
 
 class Timers:
-    """The worker that fires a department's timers, in one replica at a time. What was due while nobody ran fires late, never not."""
+    """The worker that fires a department's timers, in one replica at a time. What was due while nobody ran fires late, never not.
 
-    def __init__(self, timers: Sequence[Timer], database: Database, own_call: Callable[[str], Call], metrics: Metrics) -> None:
-        self.timers, self.database, self.own_call, self.metrics = timers, database, own_call, metrics
+    `passed` tells seconds since any moment, and never goes back: by it what failed is tried again.
+    """
+
+    def __init__(
+        self,
+        timers: Sequence[Timer],
+        database: Database,
+        own_call: Callable[[str], Call],
+        metrics: Metrics,
+        passed: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.timers, self.database, self.own_call, self.metrics, self.passed = timers, database, own_call, metrics, passed
         # When to try again what failed, and how often it did, by timer and record.
         self._again: dict[tuple[str, str], tuple[float, int]] = {}
         self._clock: tuple[float, datetime] | None = None
@@ -141,7 +151,7 @@ class Timers:
         """Fire what is due, the longest due first; how many were found. Where the database is too busy to commit, the look ends: what is left
         is not asked of it a hundred times."""
         self._forget(timer)
-        waiting = {record_id for (name, record_id), (due, _) in self._again.items() if name == timer.name and due > time.monotonic()}
+        waiting = {record_id for (name, record_id), (due, _) in self._again.items() if name == timer.name and due > self.passed()}
         query = {**timer.where, timer.due: {"$lte": moment}}
         rows = (
             self.database[timer.store.resource].find(query, {"_id": 1}, comment="timers").sort(timer.due, ASCENDING).hint(timer.index_name)
@@ -210,7 +220,7 @@ class Timers:
     def _failed(self, timer: Timer, record_id: str, error: Exception) -> None:
         tries = self._again.get((timer.name, record_id), (0.0, 0))[1] + 1
         wait = min(2.0**tries, LONGEST_SECONDS)
-        self._again[timer.name, record_id] = (time.monotonic() + wait, tries)
+        self._again[timer.name, record_id] = (self.passed() + wait, tries)
         found = {"timer": timer.name, "record": record_id, "tries": tries, "seconds": wait}
         if isinstance(error, Conflict) and tries == 1:  # somebody was faster, and the record tells what is to be done now
             log.info("timer waits", extra={**found, "reason": error.message})
@@ -223,6 +233,6 @@ class Timers:
 
     def _forget(self, timer: Timer) -> None:
         """Of what failed, forget what was not due any more when it was to be tried again: somebody moved or ended it."""
-        long_ago = time.monotonic() - LONGEST_SECONDS
+        long_ago = self.passed() - LONGEST_SECONDS
         for key in [key for key, (due, _) in self._again.items() if key[0] == timer.name and due < long_ago]:
             del self._again[key]
