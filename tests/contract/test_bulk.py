@@ -15,6 +15,7 @@ from chassis.rpc import bulk
 from chassis.rpc.contract import BULK, Contract, nouns
 from chassis.rpc.documents import snake
 from chassis.rpc.trials import untried
+from chassis.storage.together import Together
 from tests.contract.test_every_noun import audited, change, told
 from tests.support.installation import Installation
 from tests.support.specimens import Specimens, method_of
@@ -139,13 +140,22 @@ async def test_on_trial_nothing_is_done(crm: Installation, specimens: Specimens)
         assert await version(crm, noun, made.id) == after
 
 
-async def test_five_hundred_are_done_well_within_the_time_of_a_command(crm: Installation, specimens: Specimens) -> None:
+async def test_five_hundred_are_few_commits(crm: Installation, specimens: Specimens, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [{"source_key": f"bulk:{new_id()}", "kind": 1, "name": f"bulk {number}"} for number in range(500)]
     ids = [one.id for one in (await crm.ask("BatchUpsertCustomers", customers=rows)).outcomes]
+    write, batches = Together._write, []
+
+    async def counted(together: Together, batch: Any) -> None:
+        batches.append(len(batch))
+        await write(together, batch)
+
+    monkeypatch.setattr(Together, "_write", counted)
     began = time.perf_counter()
     answer = await crm.ask("BulkAssignCustomers", ids=ids, owner_id=crm.people["SALES_LEAD"])
-    print(f"500 records assigned in {time.perf_counter() - began:.2f} s")
+    print(f"500 records assigned in {time.perf_counter() - began:.2f} s, beside the reactions to their making, with {len(batches)} commits")
     assert all(one.done for one in answer.outcomes)
+    assert sum(batches) == 500
+    assert len(batches) <= 3 * 500 / bulk.AT_ONCE
 
 
 async def test_of_those_that_cannot_all_be_each_is_told_alone(crm: Installation, specimens: Specimens) -> None:

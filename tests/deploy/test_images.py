@@ -116,7 +116,7 @@ async def _ask(plan: Plan, method: str, **fields: Any) -> Any:
 
 async def test_every_image_starts_serves_and_writes_nothing_into_itself(containers: dict[str, Container]) -> None:
     for container in containers.values():
-        await Installation.until(container.ready, 40)
+        await Installation.until(container.ready, 120)
     plan = containers["gateway"].plan
     company = await _ask(plan, "CreateDepartment", name="总部", kind=3)
     person = await _ask(plan, "CreatePerson", name="人", email="first@example.com", roles=[5], home_department_id=company.department.id)

@@ -106,6 +106,14 @@ def flip(path: Path, place: int) -> None:
     path.write_bytes(data)
 
 
+def digit(path: Path, place: int) -> None:
+    """Change one of its hexadecimal digits into another one."""
+    data = bytearray(path.read_bytes())
+    data[place] = ord("1") if data[place] == ord("0") else ord("0")
+    path.unlink()
+    path.write_bytes(data)
+
+
 def exchange(folder: Path) -> None:
     one, other = chunk(folder, "sales.orders"), chunk(folder, "customer.customers")
     between = one.with_name("between")
@@ -131,7 +139,7 @@ HARMS = {
     "exchanged": (exchange, r"was changed or is broken; customer\.customers in"),
     "cut off": (lambda folder: cut(chunk(folder, "sales.orders"), -1), BROKEN),
     "empty": (lambda folder: cut(chunk(folder, "sales.orders"), 0), BROKEN),
-    "manifest": (lambda folder: flip(manifest(folder), -20), r"Z\.json was changed or is broken"),
+    "manifest": (lambda folder: digit(manifest(folder), -20), r"Z\.json was changed or is broken"),
     "renamed": (lambda folder: manifest(folder).rename(folder / "manifests" / "20200101T000000.000Z.json"), r"000Z\.json was changed"),
     "unfinished": (lambda folder: manifest(folder).unlink(), r"has no finished backup"),
 }  # fmt: skip
