@@ -46,7 +46,7 @@ def upserts(
         messages = list(getattr(request, rows))
         if not 1 <= len(messages) <= MOST_ROWS:
             raise Invalid(f"{len(messages)} records; send 1 to {MOST_ROWS} at a time", field=rows)
-        stored = await records.by_source_keys(call, [message.source_key for message in messages if message.source_key])
+        stored, strangers = await _known(call, records, [message.source_key for message in messages if message.source_key])
         breath = Breath()
         judged = []
         for message in messages:
@@ -54,7 +54,7 @@ def upserts(
             document, refusal = _read(message, before, required, check)
             judged.append((document, refusal or _moved(call, document, before, kept)))
             await breath.taken()
-        await _refuse_strangers(call, records, judged, stored)
+        _refuse_strangers(records, judged, strangers)
         await _judge_batch(call, records, judged, prepare)
         outcomes, sent = [], list(getattr(call.asked or request, rows))
         for (document, refusal), asked, message in zip(judged, sent, messages, strict=True):
@@ -117,14 +117,20 @@ def _same_customer(call: Call, document: Document, before: Document, name: str) 
     return bool({given, call.meant.get(given, given)} & {*stored, *map(call.aliases.resolve, stored)})
 
 
-async def _refuse_strangers(
-    call: Call, records: Records, judged: list[tuple[Document, CrmError | None]], stored: Mapping[str, Document]
-) -> None:
-    """Refuse the rows whose key belongs to a record out of the caller's reach: for them there is none, and they can make none of it."""
-    fresh = {document["source_key"] for document, refusal in judged if not refusal} - stored.keys()
+async def _known(call: Call, records: Records, keys: list[str]) -> tuple[dict[str, Document], set[str]]:
+    """The stored records of natural keys, and those of the keys that records have which are out of the caller's reach."""
+    stored = await records.by_source_keys(call, keys)
+    fresh = set(keys) - stored.keys()
     taken = await records.taken_ids(call, {key: from_source(records.resource, key) for key in fresh}) if fresh else set()
+    if taken:  # or somebody made it between the two looks
+        stored |= await records.by_source_keys(call, sorted(taken))
+    return stored, taken - stored.keys()
+
+
+def _refuse_strangers(records: Records, judged: list[tuple[Document, CrmError | None]], strangers: set[str]) -> None:
+    """Refuse the rows whose key belongs to a record out of the caller's reach: for them there is none, and they can make none of it."""
     for index, (document, refusal) in enumerate(judged):
-        if not refusal and document["source_key"] in taken:
+        if not refusal and document["source_key"] in strangers:
             text = f"there is no {records.words} of this source_key that you may change; leave the row to its owner or use another key"
             judged[index] = document, NotFound(text, field="source_key")
 
