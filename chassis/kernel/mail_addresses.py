@@ -31,9 +31,16 @@ def mail_key(text: str) -> str:
 
     A text that is no address gives its small letters. Tags (+shop) and dots stay: they are different mailboxes for most providers.
     """
-    plain = unicodedata.normalize("NFKC", line(text)).casefold()
+    plain = _folded(text)
     local, at, domain = plain.rpartition("@")
     return f"{local}@{_ascii(domain) or domain}" if at else plain
+
+
+def _folded(text: str) -> str:
+    """Small letters of western width in normal form: what folding makes may fold once more (¸ gives a blank and a mark)."""
+    while (folded := unicodedata.normalize("NFKC", line(text)).casefold()) != text:
+        text = folded
+    return text
 
 
 def _ascii(domain: str) -> str | None:

@@ -200,7 +200,8 @@ def test_different_mailboxes_are_different(one: str, other: str) -> None:
 @given(st.text(max_size=30))
 def test_the_key_of_a_key_is_itself(text: str) -> None:
     key = messages.address_key(text)
-    assert messages.address_key(key.upper()) == messages.address_key(key)
+    louder = "".join(sign.upper() if sign.isascii() else sign for sign in key)  # beyond ASCII a capital may have two small letters: ı, i
+    assert messages.address_key(key) == messages.address_key(louder) == key
 
 
 CONTACT, CUSTOMER = {"email": "a@b.example"}, {"lifecycle": "ACTIVE"}
