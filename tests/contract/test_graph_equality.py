@@ -24,6 +24,7 @@ from gateway.graph.contract import to_global
 from gateway.graph.noun import NOUNS
 from gateway.graph.readings import Readings
 from tests.support.operations import Operations
+from tests.support.samples import rounds, sample
 from tests.unit.engine.test_equality import assert_equal, told
 
 try:
@@ -216,7 +217,7 @@ async def both(
     return ours, core
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
+@pytest.mark.parametrize("chunk", sample(range(CHUNKS), 3, "graph equality"))
 def test_random_queries_over_random_departments_give_what_graphql_core_gives(chunk: int) -> None:
     faults = (0.0, 0.01, 0.06)[chunk % 3]
     made = Operations(SCHEMA, literal, deep=5)
@@ -244,7 +245,7 @@ CROSSED = """{ customers { nodes { id owner { id name } parent { owner { id name
   people { nodes { id manager { id name manager { id name } } } } }"""
 
 
-@pytest.mark.parametrize("seed", range(80))
+@pytest.mark.parametrize("seed", rounds(25, 80, "late departments"))
 def test_departments_that_answer_late_and_out_of_order_change_nothing(seed: int) -> None:
     assert validate(SCHEMA, parse(CROSSED)) == []
     late, prompt = Departments(seed, 0.0, pauses=100), Departments(seed, 0.0)

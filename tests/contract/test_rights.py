@@ -16,6 +16,7 @@ from chassis.rpc.service import policy_of
 from chassis.rpc.trials import untried
 from tests.support.installation import PATIENCE, Installation
 from tests.support.requests import filled
+from tests.support.samples import part
 from tests.support.specimens import Specimens, method_of
 
 # Commands by which a record comes into its other states, each behind the one before.
@@ -80,9 +81,10 @@ async def compare(crm: Installation, noun: Contract, identity: str) -> None:
 
 
 NOUNS = [noun for noun in nouns() if noun.service and method_of(noun, "Create") and method_of(noun, "Get") and on_a_record(noun)]
+DRAWN = part(NOUNS, 2, "rights")
 
 
-@pytest.mark.parametrize("noun", NOUNS, ids=[noun.resource for noun in NOUNS])
+@pytest.mark.parametrize("noun", DRAWN, ids=[noun.resource for noun in DRAWN])
 async def test_what_is_told_is_what_happens(crm: Installation, specimens: Specimens, noun: Contract) -> None:
     made = await specimens.made(noun)
     await compare(crm, noun, made.id)

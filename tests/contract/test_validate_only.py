@@ -19,6 +19,7 @@ from tests.contract.test_every_noun import change, each, where
 from tests.support.checks import refused
 from tests.support.installation import Installation
 from tests.support.requests import filled
+from tests.support.samples import LONG, part
 from tests.support.specimens import Specimens, method_of
 
 KEPT = (OUTBOX, AUDIT, REQUESTS, VAULT)
@@ -89,8 +90,8 @@ async def test_a_change_on_trial_is_judged_and_not_made(crm: Installation, speci
 
 
 async def test_whatever_a_command_says_on_trial_nothing_is_kept(crm: Installation, specimens: Specimens) -> None:
-    tried, good = 0, set()
-    for noun in [one for one in nouns() if one.service and method_of(one, "Create")]:
+    asked, good = set(), set()
+    for noun in part([one for one in nouns() if one.service and method_of(one, "Create")], 3, "trials"):
         made = await specimens.made(noun)
         before = await stored(crm, noun, made.id)
         for method in (one for one in noun.service.methods if noun.key in one.input_type.fields_by_name):  # type: ignore[union-attr]
@@ -106,10 +107,11 @@ async def test_whatever_a_command_says_on_trial_nothing_is_kept(crm: Installatio
             except CrmError as refusal:
                 assert refusal.code not in ("INTERNAL", "UNAVAILABLE"), f"{method.name}: {refusal.message}"
                 assert not untried(method) or refusal.params["rule"] == "validate_only", f"{method.name}: {refusal.message}"
-            tried += 1
+            asked.add(method.name)
         assert await stored(crm, noun, made.id) == before, noun.resource
-    assert tried > 60
-    assert {"WinOpportunity", "ResolveTicket", "EraseCustomer", "ConfirmOrder", "ArchiveContact", "AssignCustomer"} <= good, good
+    assert len(asked) > (60 if LONG else 15)
+    done = {"WinOpportunity", "ResolveTicket", "EraseCustomer", "ConfirmOrder", "ArchiveContact", "AssignCustomer"} & asked
+    assert done <= good, good
 
 
 async def test_a_trial_is_refused_by_what_only_the_database_knows(crm: Installation, specimens: Specimens) -> None:

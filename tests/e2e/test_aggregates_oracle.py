@@ -180,7 +180,7 @@ def _amount(function: int, values: list[tuple[int, Decimal]]) -> int:
     return round(total / len(amounts) if function == AVG else total)
 
 
-@pytest.mark.parametrize("seed", rounds(4, 60, "aggregates"))
+@pytest.mark.parametrize("seed", rounds(2, 60, "aggregates"))
 async def test_what_is_reckoned_for_somebody_is_what_their_lists_give(matrix: Matrix, seed: int) -> None:
     chance, crm, answered = random.Random(seed), matrix.crm, 0
     for reader in READERS:

@@ -133,7 +133,7 @@ def leaves(value: object, key: str) -> list[object]:
     return []
 
 
-@pytest.mark.parametrize(("name", "field"), sample(edges(), 30, "edges"), ids=lambda part: str(part))
+@pytest.mark.parametrize(("name", "field"), sample(edges(), 15, "edges"), ids=lambda part: str(part))
 async def test_an_edge_takes_one_call_for_one_record_and_for_a_hundred(world: Installation, name: str, field: str) -> None:
     root, role = root_of(name), "ADMINISTRATOR" if name in ADMINISTERED else "COORDINATOR"
     bare: list[object] = []
