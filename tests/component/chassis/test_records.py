@@ -1,4 +1,4 @@
-"""Writes of records against a real mongod: commits are whole, no update is lost."""
+"""Writes of records against a real mongod: commits are whole, no update is lost, what always stands is there."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from crm.customer.v1 import customer_events_pb2
+from crm.sales.v1 import opportunity_events_pb2
 from pymongo import InsertOne
 
 from chassis.kernel.errors import AlreadyExists, Conflict, Invalid
@@ -169,3 +170,15 @@ async def test_hundred_writers_of_one_record_lose_none_of_their_writes(store: St
     assert found["version"] == 13
     versions = [row["headers"]["ce-version"] async for row in store.database[OUTBOX].find({"headers.ce-subject": stored["_id"]})]
     assert sorted(map(int, versions)) == list(range(1, 14))
+
+
+async def test_no_record_is_written_without_what_its_contract_says_always_stands(store: Store) -> None:
+    assert set(DEALS.standing) == {"create_time", "update_time", "state"}
+    before = await store.counts()
+    call = store.call()
+    with pytest.raises(RuntimeError, match="would lack state, which its contract requires"):
+        DEALS.create(call, {"name": "x", "owner_id": "p1"}, opportunity_events_pb2.OpportunityCreated)
+    made = DEALS.create(store.call(), {"name": "x", "owner_id": "p1", "state": "OPEN"}, opportunity_events_pb2.OpportunityCreated)
+    with pytest.raises(RuntimeError, match="would lack state"):
+        DEALS.change(call, made, {"state": None}, opportunity_events_pb2.OpportunityUpdated)
+    assert await store.counts() == before
