@@ -27,6 +27,12 @@ def kept_of(descriptor: Descriptor) -> frozenset[str]:
     return KEPT | {field.name for field in descriptor.fields if not can_lack(field)}
 
 
+def stands(field: FieldDescriptor) -> bool:
+    """Whether whoever sees the message sees this field of it: nothing is stored or told without it, and no role or contract takes it away."""
+    kept = not resource_of(field.containing_type) or field.name in KEPT
+    return kept and annotations_pb2.BEHAVIOR_REQUIRED in _trait(field).behaviors
+
+
 def can_lack(field: FieldDescriptor) -> bool:
     """Whether a record without the field is still one: it may be unset, empty, or a text without a form."""
     return field.has_presence or field.is_repeated or is_maskable(field)

@@ -29,7 +29,7 @@ from chassis.kernel.rules import sentence
 from chassis.rpc.call import Call
 from chassis.storage.aliases import CUSTOMER_ID
 from chassis.storage.pages import Asked, Page, cut
-from chassis.storage.questions import Questions
+from chassis.storage.questions import Questions, unreadable
 
 Document = dict[str, Any]
 MOST_RECORDS = 20_000
@@ -131,8 +131,7 @@ class Aggregated(Questions):
     def must_read(self, call: Call, names: Iterable[str]) -> None:
         """Refuse a question about a field that the caller gets masked or not at all, or that counts records which they do not all read."""
         for name in self.not_read(call, names):
-            params = {"rule": "aggregate.unreadable", "name": name}
-            raise NotAllowed(sentence(params), code="FIELD_NOT_READABLE", field=name, params=params)
+            raise unreadable(name)
 
     def not_read(self, call: Call, names: Iterable[str]) -> list[str]:
         """Those of the fields by which the caller may reckon nothing, for what comes out would tell what they hold."""

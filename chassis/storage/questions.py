@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,8 +12,9 @@ from chassis.access.caller import READ
 from chassis.access.contracts import Opening
 from chassis.access.counts import DECIDING, counts_of
 from chassis.kernel.criteria import Criteria, Field, named, renamed, to_query
-from chassis.kernel.errors import Invalid
+from chassis.kernel.errors import Invalid, NotAllowed
 from chassis.kernel.pages import Sort
+from chassis.kernel.rules import sentence
 from chassis.rpc.call import Call
 from chassis.storage.aliases import CUSTOMER_ALIAS, CUSTOMER_ID
 from chassis.storage.copies import Copies
@@ -21,6 +22,12 @@ from chassis.storage.ownership import OWNER_FIELDS, Owned
 from chassis.storage.pages import wanted
 
 Document = dict[str, Any]
+
+
+def unreadable(name: str) -> NotAllowed:
+    """The refusal of a question by a field that the caller gets masked, not at all, or not of every record that it would tell of."""
+    params = {"rule": "aggregate.unreadable", "name": name}
+    return NotAllowed(sentence(params), code="FIELD_NOT_READABLE", field=name, params=params)
 
 
 class Questions(Owned):
@@ -47,8 +54,20 @@ class Questions(Owned):
             parts.append({"archive_time": None})
         elif self.archivable and archived == "ONLY":
             parts.append({"archive_time": {"$ne": None}})
-        parts = [part for part in parts if part]
+        parts = [part for part in (*parts, *self._told(call, (*names, *asked))) if part]
         return {"$and": parts} if parts else {}
+
+    def _told(self, call: Call, names: Iterable[str]) -> list[Document]:
+        """The filters of the records whose kept numbers, of those named, the caller is told: to ask by a number tells it. Raises NotAllowed where
+        they read nothing of what is counted."""
+        counting = counts_of(self.descriptor)
+        found = []
+        for name in sorted(counting.keys() & set(names)):
+            try:
+                found.append(call.reach(counting[name], "read", CUSTOMER_ID).filter())
+            except NotAllowed:
+                raise unreadable(name) from None
+        return found
 
     def _as_counts(self, call: Call, criteria: Criteria | None) -> Criteria | None:
         """Criteria with the customers that count in place of those that were merged into them."""

@@ -19,7 +19,7 @@ from pymongo import ASCENDING, IndexModel
 
 from chassis.access.caller import READ, Reach, refused
 from chassis.access.contracts import Opening
-from chassis.access.fields import kept_of
+from chassis.access.fields import kept_of, stands
 from chassis.kernel import parts
 from chassis.kernel.criteria import Criteria
 from chassis.kernel.errors import Conflict, Invalid, NotAllowed, NotFound, stale
@@ -79,6 +79,7 @@ class Records(Orders, Aggregated):
         self.unique = self.contract.unique
         self.numbered = Numbered.of(self.contract)
         self.sorts = {**self.contract.sorts, **(sorts or {})} if "create_time" in self.descriptor.fields_by_name else dict(sorts or {})
+        self.standing = tuple(field.name for field in self.descriptor.fields if field.has_presence and stands(field))
         self.schema = schema_of(self.descriptor)
         self.marks = marks_of(self.descriptor)
         self.personal = personal_fields(self.descriptor)
@@ -348,6 +349,10 @@ class Records(Orders, Aggregated):
         return call.vault.blind(f"{self.resource}.{name}:{''.join(unicodedata.normalize('NFKC', value).casefold().split())}")
 
     def _announce(self, call: Call, before: Document | None, after: Document, event: type[Message], *, quietly: bool = False) -> None:
+        if lacking := [name for name in self.standing if after.get(name) is None]:
+            raise RuntimeError(
+                f"{self.words} «{after['_id']}» would lack {', '.join(lacking)}, which its contract requires; set it in the model"
+            )
         call.changes.emit(encode(
             event, after, id=new_id(), time=call.now, actor_id=call.caller.person_id, correlation_id=call.request_id,
         ))  # fmt: skip

@@ -344,6 +344,7 @@ def record_parts() -> tuple[Part, ...]:
     owner = f'{ID}, (crm.common.v1.traits) = {{filterable: true, refers_to: "Person"}}'
     unit = f'{ID}, (crm.common.v1.traits) = {{filterable: true, refers_to: "Department"}}'
     when = "(crm.common.v1.traits) = {filterable: true}"
+    always = "(crm.common.v1.traits) = {behaviors: [BEHAVIOR_REQUIRED, BEHAVIOR_OUTPUT_ONLY], filterable: true}"
     stamp = "google.protobuf.Timestamp"
     return (
         Part(1, "id", "string", "Identity: sortable, opaque, never reused.", "(buf.validate.field).string = {max_len: 200}"),
@@ -351,8 +352,8 @@ def record_parts() -> tuple[Part, ...]:
             2, "version", "int64", "Grows by one with each change, from 1; send it back to refuse a lost update.",
             "(buf.validate.field).int64 = {gte: 0, lte: 1000000000000}",
         ),
-        Part(3, "create_time", stamp, "When the record was made, UTC.", when),
-        Part(4, "update_time", stamp, "When it last changed, UTC.", when),
+        Part(3, "create_time", stamp, "When the record was made, UTC.", always),
+        Part(4, "update_time", stamp, "When it last changed, UTC.", always),
         Part(5, "creator_id", "optional string", "The person who made it.", person),
         Part(6, "updater_id", "optional string", "The person who last changed it.", person),
         Part(

@@ -18,6 +18,7 @@ from crm.common.v1 import annotations_pb2
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from strawberry.schema.config import StrawberryConfig
 
+from chassis.access.fields import stands
 from chassis.kernel.errors import Invalid
 from chassis.rpc.documents import enum_names, from_timestamp, traits
 from gateway.departments import ids
@@ -193,11 +194,11 @@ def finish_all() -> None:
 
 
 def output_annotation(field: FieldDescriptor) -> Any:
-    """The graph type of a field; nullable where the contract can tell «not set»."""
+    """The graph type of a field; nullable where the contract can tell «not set» and it does not stand on every one."""
     one = _output_one(field)
     if field.is_repeated:
         return list[one]  # type: ignore[valid-type]
-    return one | None if field.has_presence else one
+    return one | None if field.has_presence and not stands(field) else one
 
 
 def _output_one(field: FieldDescriptor) -> Any:

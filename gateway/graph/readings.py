@@ -20,6 +20,7 @@ from strawberry.types import Info
 from strawberry.types.arguments import convert_arguments
 from strawberry.types.field import StrawberryField
 
+from chassis.access.fields import stands
 from chassis.rpc.documents import enum_names, message_class, traits
 from gateway.departments.spelling import camel
 from gateway.engine import Batch, Read, Shape
@@ -96,14 +97,18 @@ def _read(descriptor: Descriptor, field: FieldDescriptor) -> Read:
         one = _one(field, "item")
         return Read(f"[{one.code} for item in {here}]" if one.code != "item" else f"list({here})", one.names)
     one = _one(field, here)
-    return Read(f"{one.code} if {{row}}.HasField({field.name!r}) else None", one.names) if field.has_presence else one
+    if not field.has_presence:
+        return one
+    without = "{lacking}()" if stands(field) else "None"
+    return Read(f"{one.code} if {{row}}.HasField({field.name!r}) else {without}", {**one.names, "lacking": _lacking})
 
 
 def _one(field: FieldDescriptor, value: str) -> Read:
     """How one value of a field is shown; `value` is the expression that gives it."""
     if field.enum_type is not None:
         names = enum_names(field.enum_type)  # a number that it does not have is null, which only some fields may be
-        return Read(f"{{names}}.get({value})" if field.has_presence else f"{{names}}[{value}]", {"names": names})
+        nullable = field.has_presence and not stands(field)
+        return Read(f"{{names}}.get({value})" if nullable else f"{{names}}[{value}]", {"names": names})
     if field.message_type is not None:
         converted = {"google.protobuf.Timestamp": moment_text, "crm.common.v1.Criteria": partial(as_filter, record=criteria_of(field))}.get(
             field.message_type.full_name
@@ -119,6 +124,10 @@ def _one(field: FieldDescriptor, value: str) -> Read:
     if field.cpp_type == FieldDescriptor.CPPTYPE_DOUBLE:
         return Read(f"{{shown}}({value})", {"shown": _finite})
     return Read(value)
+
+
+def _lacking() -> None:
+    raise ValueError
 
 
 def moment_text(stamp: Timestamp) -> str:

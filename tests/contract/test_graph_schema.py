@@ -11,12 +11,14 @@ from graphql import (
     GraphQLInterfaceType,
     GraphQLList,
     GraphQLNamedType,
+    GraphQLNonNull,
     GraphQLObjectType,
     get_named_type,
     get_nullable_type,
 )  # fmt: skip
 
 import gateway
+from chassis.access.fields import kept_of, stands
 from chassis.rpc.documents import traits
 from gateway.bootstrap import shared_schema
 from gateway.departments.spelling import camel
@@ -92,6 +94,28 @@ def test_every_field_that_crosses_a_department_is_nullable() -> None:
         if (get_named_type(field.type).name in NOUNS or get_named_type(field.type).name.endswith("Connection")) and str(field.type).endswith("!")
     ]  # fmt: skip
     assert strict == []
+
+
+def test_what_always_stands_is_never_null_and_what_a_role_may_be_denied_may_be() -> None:
+    strict, denied = set(), []
+    for noun in NOUNS.values():
+        shape = TYPES[noun.name]
+        assert isinstance(shape, GraphQLObjectType)
+        for field in noun.descriptor.fields:
+            shown = shape.fields.get(camel(field.name))
+            if field.name == "id" or shown is None or not field.has_presence or not isinstance(shown.type, GraphQLNonNull):
+                continue
+            strict.add(f"{noun.name}.{field.name}")
+            denied += [] if field.name in kept_of(noun.descriptor) and stands(field) else [f"{noun.name}.{field.name}"]
+            mark = traits(field)
+            assert not (mark.copy_of or mark.count_of or mark.tells or mark.personal or mark.secret), (
+                f"{noun.name}.{field.name} may be taken away"
+            )
+    assert denied == []
+    assert {"Customer.create_time", "Ticket.state", "Order.update_time", "TimelineEntry.occur_time", "Session.version"} <= strict
+    lacking = [noun.name for noun in NOUNS.values() for name in ("create_time", "update_time") if name in noun.descriptor.fields_by_name
+               and f"{noun.name}.{name}" not in strict]  # fmt: skip
+    assert lacking == []
 
 
 def test_every_noun_with_an_id_is_a_node() -> None:

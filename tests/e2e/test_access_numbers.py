@@ -236,6 +236,31 @@ async def test_numbers_of_messages_and_replies_are_for_who_reads_all_of_them(crm
     assert [one.reply_count if one.HasField("reply_count") else None for one in told] == [1, None]
 
 
+async def test_who_is_not_told_a_kept_number_neither_finds_nor_sorts_by_it(crm: Installation, reps: dict[str, str]) -> None:
+    mark = new_id()
+    for _ in range(2):
+        given = {"subject": mark, "channel": 1, "owner_id": crm.people["COORDINATOR"]}
+        ticket = (await crm.ask("CreateTicket", role="COORDINATOR", **given)).ticket
+    await crm.ask("CreateTicketReply", role="COORDINATOR", ticket_id=ticket.id, text="内部", author=2, internal=True)
+    query = """query($m: String!) { tickets(first: 10, filter: {subject: {eq: $m}, replyCount: {gte: 1}}) { nodes { replyCount } totalCount { count } } }"""
+    order = """query($m: String!) { tickets(first: 10, filter: {subject: {eq: $m}}, sortBy: [{field: REPLY_COUNT, direction: DESC}]) { nodes { replyCount } } }"""
+    count = "query($m: String!) { ticketCount(filter: {subject: {eq: $m}, replyCount: {gte: 1}}) { count } }"
+    found = await crm.data(query, "COORDINATOR", m=mark)
+    assert found["tickets"] == {"nodes": [{"replyCount": 1}], "totalCount": {"count": 1}}
+    ranked = (await crm.data(order, "COORDINATOR", m=mark))["tickets"]["nodes"]
+    assert [row["replyCount"] for row in ranked] == [1, 0]
+    acts = [("tickets", "read", "ALL")]
+    for name, replies, code in (("none", [], "FIELD_NOT_READABLE"), ("own", [("ticket_replies", "read", "OWN")], "")):
+        made = await role(crm, f"看工单 {name} {new_id()}", acts + replies, [])
+        await holder(crm, f"replies: {name}", made["id"])
+        for asked in (query, order, count):
+            told = await crm.graph(asked, f"replies: {name}", m=mark)
+            if code:
+                assert told["errors"][0]["extensions"]["code"] == code, (name, asked)
+            else:  # they are told of their own tickets alone, of which these are none
+                assert next(iter(told["data"].values())) in ({"nodes": [], "totalCount": {"count": 0}}, {"nodes": []}, {"count": 0}), asked
+
+
 async def test_a_name_that_is_a_copy_is_for_who_may_read_what_it_repeats(crm: Installation, reps: dict[str, str]) -> None:
     found = await role(
         crm, f"看所有信件 {new_id()}", [("campaign_messages", "read", "ALL"), ("contacts", "read", "OWN"), ("customers", "read", "OWN")], []
