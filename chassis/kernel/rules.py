@@ -110,6 +110,10 @@ RULES: dict[str, tuple[str, str]] = {
         "«{name}» holds something that can run, or is two kinds of file in one; send PNG, PDF or an office file without macros",
         "“{name}”含有可以执行的内容，或一个文件兼有两种格式；请发送 PNG、PDF 或不含宏的办公文件",
     ),
+    "file.pdf_runs": (
+        "«{name}» runs a script or a program when it is opened; print it to PDF and send that",
+        "“{name}”打开时会运行脚本或程序；请将其打印为 PDF 后再发送",
+    ),
     "aggregate.unreadable": (
         "your roles do not let you read all of «{name}», so nothing is reckoned by it; leave it out, or ask an administrator for the right",
         "您的角色不能完整查看“{name}”，因此不能据此统计；请不要使用它，或联系管理员授权",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,8 +20,26 @@ from tests.support.files import PDF, PNG, zipped
 OLE = bytes.fromhex("d0cf11e0a1b11ae1") + bytes(2000)
 JPEG = b"\xff\xd8\xff\xe0\0\x10JFIF" + bytes(range(256)) * 4 + b"\xff\xd9"
 WORD = {"[Content_Types].xml": b"<Types/>", "word/document.xml": b"<w/>"}
+
+
+def pdf(*objects: bytes) -> bytes:
+    return (
+        b"%PDF-1.7\n" + b"".join(b"%d 0 obj\n%s\nendobj\n" % (number, one) for number, one in enumerate(objects, 1)) + b"trailer\n%%EOF\n"
+    )
+
+
+def packed(inner: bytes, dictionary: bytes = b"/Type /ObjStm /Filter /FlateDecode", eol: bytes = b"\r\n") -> bytes:
+    stream = zlib.compress(inner)
+    return b"<< %s /Length %d >> stream%s%s\nendstream" % (dictionary, len(stream), eol, stream)
+
+
+SCRIPT = b"<< /S /JavaScript /JS (app.alert(1)) >>"
 TAKEN = [
     ("a.pdf", PDF, "application/pdf"),
+    ("a.pdf", pdf(packed(b"<< /Type /Page >>" * 900, eol=b"\n"), packed(b"/JavaScript", b"/Type /XObject")), "application/pdf"),
+    ("a.pdf", pdf(b"<< /Type /EmbeddedFile >>"), "application/octet-stream"),  # kept, and opened by nothing
+    ("a.pdf", pdf(packed(b"<< /EF << /F 5 0 R >> >> << /Type /Embedded#46ile >>")), "application/octet-stream"),
+    ("a.pdf", pdf(b"<< /Type /ObjStm >> stream\n" + bytes(range(256)) + b"\nendstream"), "application/octet-stream"),  # encrypted
     ("a.pdf", PNG, "image/png"),  # whatever it is called
     ("a.jpg", JPEG, "image/jpeg"),
     ("a.jpg", JPEG[:-2] * 5 + b"<sVg <%@ <html" + JPEG[-2:], "image/jpeg"),  # letters that stand there by chance
@@ -52,6 +71,11 @@ REFUSED = [
     ("a", b"\x7fELF" + bytes(300)),
     ("a.bin", b"\xcf\xfa\xed\xfe" + bytes(300)),
     ("a.lnk.pdf", b"L\0\0\0\x01\x14\x02\0" + bytes(300)),
+    ("a.pdf", pdf(SCRIPT)),
+    ("a.pdf", pdf(b"<< /S /J#61vaScr#69pt >>")),
+    ("a.pdf", pdf(b"<< /S /Launch /F (cmd.exe) >>")),
+    ("a.pdf", pdf(packed(b"x" * 3000 + SCRIPT))),
+    ("a.pdf", pdf(packed(b"<< >>"), packed(b"<< /S /#4caunch >>", b"/Type /Obj#53tm"))),
     ("a.exe", PDF),
     ("报价.pdf.exe. ", PDF),
     ("a.docx", zipped({**WORD, "word/vbaProject.bin": b"x"})),
@@ -91,6 +115,12 @@ def test_what_can_run_is_refused_whatever_it_is_called(name: str, content: bytes
         with pytest.raises(CrmError) as refusal:
             judged(name, content, step)
         assert (refusal.value.code, refusal.value.field) == ("FILE_TYPE_REFUSED", "name")
+
+
+def test_packed_objects_are_unpacked_as_far_as_is_bounded() -> None:
+    bomb = pdf(*[packed(bytes(60 * 1024 * 1024)) for _ in range(3)])
+    assert judged("a.pdf", bomb) == "application/octet-stream"
+    assert judged("a.pdf", pdf(b"<< /ObjStm >> stream " * 50_000)) == "application/octet-stream"
 
 
 @given(st.binary(max_size=3000), st.integers(1, 700))
