@@ -11,6 +11,8 @@ from chassis.files.refusals import refused
 from chassis.files.signatures import HEAD, PROGRAM_NAMES, Kind, is_program, kind_of
 
 TAIL = 2 * 1024 * 1024
+# Pictures that would keep what they tell of the place where they were taken: nothing opens them here.
+_AS_SENT = frozenset(("image/heic", "image/avif", "image/tiff"))
 _PDF = b"%PDF-"
 PDF_HEAD, SNIFFED = 1024, 4096  # where readers of PDF look for its mark; where browsers look for theirs, and some more
 _OVERLAP = 64
@@ -65,6 +67,8 @@ class Judge:
         if is_program(self.head) and kind.media != "text/plain":
             raise refused(name, "is a program", "send what it makes")
         self._only_one(name, kind)
+        if kind.media in _AS_SENT:
+            raise refused(name, "is a picture of a kind that is not encoded anew", "save it as JPEG or PNG", rule="file.picture_kind")
         if kind.group == "zip":
             return archives.judged(name, self.head, self.tail, self.size)
         if kind.group == "gzip" and archives.swells(self.size, int.from_bytes(self.tail[-4:], "little")):

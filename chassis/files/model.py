@@ -56,6 +56,13 @@ def broken(what: str, field: str) -> Invalid:
     return Invalid(f"{what}; send the file again from there, or begin anew", code="UPLOAD_BROKEN", field=field)
 
 
+def has_preview(file: Mapping[str, Any]) -> None:
+    """Refuse the preview of what has none."""
+    if not file.get("preview_size"):
+        words = f"«{file['name']}» has no preview, as only pictures have; fetch the file itself"
+        raise Invalid(words, field="preview", params={"rule": "file.no_preview", "name": file["name"]})
+
+
 def must_be(file: Mapping[str, Any], *states: str) -> None:
     """Refuse what is in another state."""
     if file["state"] not in states:

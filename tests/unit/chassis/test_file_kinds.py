@@ -45,7 +45,6 @@ TAKEN = [
     ("a.jpg", JPEG[:-2] * 5 + b"<sVg <%@ <html" + JPEG[-2:], "image/jpeg"),  # letters that stand there by chance
     ("a.gif", b"GIF89a" + bytes(50), "image/gif"),
     ("a.webp", b"RIFF\x10\0\0\0WEBPVP8 " + bytes(50), "image/webp"),
-    ("IMG_1.HEIC", b"\0\0\0\x18ftypheic" + bytes(50), "image/heic"),
     ("a.mp4", b"\0\0\0\x18ftypisom" + bytes(50), "video/mp4"),
     ("a.docx", zipped(WORD), "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
     ("a.xlsx", zipped({"xl/workbook.xml": b"<x/>"}), "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
@@ -76,6 +75,9 @@ REFUSED = [
     ("a.pdf", pdf(b"<< /S /Launch /F (cmd.exe) >>")),
     ("a.pdf", pdf(packed(b"x" * 3000 + SCRIPT))),
     ("a.pdf", pdf(packed(b"<< >>"), packed(b"<< /S /#4caunch >>", b"/Type /Obj#53tm"))),
+    ("IMG_1.HEIC", b"\0\0\0\x18ftypheic" + bytes(50)),  # pictures that would keep where they were taken
+    ("a.avif", b"\0\0\0\x18ftypavif" + bytes(50)),
+    ("a.tif", b"II*\0" + bytes(50)),
     ("a.exe", PDF),
     ("报价.pdf.exe. ", PDF),
     ("a.docx", zipped({**WORD, "word/vbaProject.bin": b"x"})),
@@ -188,7 +190,21 @@ def test_an_address_is_good_for_its_time_its_file_and_its_person() -> None:
 
     token = address.token(sign)
     assert addresses.verified(token, sign, now) == address == addresses.said_in(token)
-    others = [token.replace("sales", "salet"), token.replace("p1", "p2"), token[:-1], f"{token}0", "a.b.c", "", "a.b.c.d", "...."]
+    small = Address("sales-1", "p1", now + model.DOWNLOAD, preview=True).token(sign)
+    assert addresses.verified(small, sign, now).preview and not addresses.verified(token, sign, now).preview
+    stamp = token.split(".")[2]
+    others = [
+        token.replace(stamp, f"{stamp}s"),
+        small.replace(f"{stamp}s", stamp),
+        token.replace("sales", "salet"),
+        token.replace("p1", "p2"),
+        token[:-1],
+        f"{token}0",
+        "a.b.c",
+        "",
+        "a.b.c.d",
+        "....",
+    ]
     for other in others:
         with pytest.raises(CrmError) as refusal:
             addresses.verified(other, sign, now)
