@@ -63,6 +63,7 @@ class Files:
         model.must_fit(request.size)
         at_record, uploads = await self.attachments.numbers(call, {"record_id": place["record_id"]})
         model.has_room(0 if "replaced_id" in more else at_record, uploads)
+        await self.attachments.usage.take(call.database, request.size, call.milliseconds_left)
         values = {"name": name, "size": request.size, "digest": _digest(call, request.sha256), **more}
         return self.attachments.announce(call, place, values)
 

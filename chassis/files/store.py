@@ -8,7 +8,7 @@ from typing import Any
 from crm.common.v1 import attachment_pb2
 from pymongo import ASCENDING, IndexModel, UpdateMany
 
-from chassis.files import model
+from chassis.files import model, usage
 from chassis.kernel.clock import now
 from chassis.kernel.ids import new_id
 from chassis.rpc.call import Call
@@ -29,7 +29,7 @@ class Attachments(Records):
     and `kept` as long as there are bytes.
     """
 
-    def __init__(self, department: str) -> None:
+    def __init__(self, department: str, most_bytes: int) -> None:
         uploading = {"state": model.UPLOADING}
         super().__init__(
             attachment_pb2.Attachment,
@@ -39,9 +39,10 @@ class Attachments(Records):
                 IndexModel([("create_time", ASCENDING)], name="by_uploading", partialFilterExpression=uploading),
                 IndexModel([("creator_id", ASCENDING)], name="by_uploader", partialFilterExpression=uploading),
                 IndexModel([("kept", ASCENDING)], name="by_erased", partialFilterExpression={SUBJECT_ERASED: True, "kept": True}),
+                usage.INDEX,
             ],
         )
-        self.department = department
+        self.department, self.usage = department, usage.Usage(most_bytes)
 
     def event(self, participle: str) -> Any:
         """The event class of a participle, e.g. "Added": every department announces its own."""

@@ -127,6 +127,10 @@ RULES: dict[str, tuple[str, str]] = {
         "“{name}”是超过 20 MB 的图片；请缩小，或放入 PDF 或 ZIP 中发送",
     ),
     "file.no_preview": ("«{name}» has no preview, as only pictures have; fetch the file itself", "“{name}”没有预览，只有图片才有；请下载文件本身"),
+    "file.no_space": (
+        "the files of this department take {used} of {most} GB, and this one has no room; ask an administrator for more",
+        "本部门的附件已占用 {most} GB 中的 {used} GB，放不下这个文件；请联系管理员扩容",
+    ),
     "file.pdf_runs": (
         "«{name}» runs a script or a program when it is opened; print it to PDF and send that",
         "“{name}”打开时会运行脚本或程序；请将其打印为 PDF 后再发送",
