@@ -11,16 +11,18 @@ from chassis.kernel.errors import NotAllowed
 
 PATH = "/files/"
 _PARTS = 4
+_SMALL = "s"  # behind the time of an address of a preview
 Sign = Callable[[str], str]
 
 
 @dataclass(frozen=True)
 class Address:
-    """Which file somebody may fetch, until when. `attachment_id` begins with the department."""
+    """Which file, or preview of one, somebody may fetch, until when. `attachment_id` begins with the department."""
 
     attachment_id: str
     person_id: str
     expire_time: datetime
+    preview: bool = False
 
     def token(self, sign: Sign) -> str:
         """The address as a text of letters, digits, points, - and _."""
@@ -28,15 +30,16 @@ class Address:
         return f"{said}.{sign(f'download:{said}')}"
 
     def _said(self) -> str:
-        return f"{self.attachment_id}.{self.person_id}.{int(self.expire_time.timestamp())}"
+        return f"{self.attachment_id}.{self.person_id}.{int(self.expire_time.timestamp())}{_SMALL if self.preview else ''}"
 
 
 def said_in(token: str) -> Address:
     """What an address says, not verified: to know whom to ask. Raises NotAllowed for what is none."""
     parts = token.split(".")
-    if len(parts) != _PARTS or not all(parts) or not (parts[2].isdigit() and parts[2].isascii() and len(parts[2]) <= 11):
+    expires = parts[2].removesuffix(_SMALL) if len(parts) == _PARTS and all(parts) else ""
+    if not (expires.isdigit() and expires.isascii() and len(expires) <= 11):
         raise not_valid()
-    return Address(parts[0], parts[1], datetime.fromtimestamp(int(parts[2]), UTC))
+    return Address(parts[0], parts[1], datetime.fromtimestamp(int(expires), UTC), expires != parts[2])
 
 
 def verified(token: str, sign: Sign, now: datetime) -> Address:

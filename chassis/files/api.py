@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from crm.common.v1 import attachment_pb2
 from crm.common.v1 import attachment_service_pb2 as contract
 from pymongo import UpdateOne
 
-from chassis.access.caller import Caller
-from chassis.files import addresses, model
-from chassis.files.addresses import Address
+from chassis.files import model, pictures
+from chassis.files.fetching import DESCRIPTOR, Fetching, told
 from chassis.files.kinds import Judge
+from chassis.files.pictures import Pictures
 from chassis.files.records import PLACE, Holders
-from chassis.files.store import ATTACHMENTS, Attachments
-from chassis.kernel.errors import AlreadyExists, Invalid, NotAllowed
+from chassis.files.store import ATTACHMENTS, Attachments, preview_of
+from chassis.kernel.errors import AlreadyExists, Invalid
 from chassis.rpc.call import Call
 from chassis.rpc.collaboration import Collaborations
-from chassis.rpc.documents import to_message
-from chassis.rpc.errors import Unavailable
-from chassis.rpc.handlers import groups
 from chassis.rpc.service import Service
-from chassis.storage.files import PART_BYTES, count_of, write
-from chassis.storage.pages import Page
+from chassis.storage.files import PART_BYTES, count_of, whole, write
 from chassis.storage.personal import subject_of
 from chassis.storage.records import Document, Records
-
-DESCRIPTOR = contract.DESCRIPTOR.services_by_name["AttachmentService"]
 
 
 def service(attachments: Attachments, stores: Sequence[Records], collaborations: Collaborations) -> Service:
@@ -42,16 +36,11 @@ def service(attachments: Attachments, stores: Sequence[Records], collaborations:
     return Service(DESCRIPTOR, handlers, attachments.duplicate_codes)
 
 
-def told(attachment: Document) -> Any:
-    """The message of an attachment."""
-    return to_message(attachment, attachment_pb2.Attachment.DESCRIPTOR)
-
-
 class Files:
     """Files on their way in, and out of use."""
 
     def __init__(self, attachments: Attachments, holders: Holders) -> None:
-        self.attachments, self.holders = attachments, holders
+        self.attachments, self.holders, self.pictures = attachments, holders, Pictures()
 
     async def begin(self, call: Call, request: Any) -> Any:
         """BeginAttachment."""
@@ -74,6 +63,7 @@ class Files:
         model.must_fit(request.size)
         at_record, uploads = await self.attachments.numbers(call, {"record_id": place["record_id"]})
         model.has_room(0 if "replaced_id" in more else at_record, uploads)
+        await self.attachments.usage.take(call.database, request.size, call.milliseconds_left)
         values = {"name": name, "size": request.size, "digest": _digest(call, request.sha256), **more}
         return self.attachments.announce(call, place, values)
 
@@ -101,12 +91,27 @@ class Files:
         model.has_room(at_record - bool(before), 0)
         media_type, held = await self._judged(call, file), f"{file['record_id']}:{file['digest']}"
         await self._no_twin(call, held)
+        values = {"state": model.READY, "media_type": media_type, "held": held}
+        if media_type in pictures.FORMATS:
+            values |= await self._anew(call, file, media_type)
         if before:
             self.attachments.change(call, before, {"state": model.REPLACED, "held": None}, self.attachments.event("Replaced"))
-        values = {"state": model.READY, "media_type": media_type, "held": held}
         _still(call, store, record)
         made = self.attachments.change(call, file, values, self.attachments.event("Added"))
         return contract.CompleteAttachmentResponse(attachment=told(made))
+
+    async def _anew(self, call: Call, file: Document, media_type: str) -> Document:
+        """Keep a picture as it is encoded anew in place of what arrived, and its preview; what its document says of that."""
+        pictures.must_fit(file["name"], file["size"])
+        arrived = bytearray()
+        for number in range(count_of(file["size"])):
+            arrived += await self.attachments.part(call, file, number)
+        made = await self.pictures.anew(file["name"], media_type, arrived)
+        subject = subject_of(file)
+        key = (await call.changes.keys_of([subject]))[subject]
+        whole(call.changes, key, file["_id"], made.content)
+        whole(call.changes, key, preview_of(file["_id"]), made.preview)
+        return {"size": len(made.content), "received": len(made.content), "preview_size": len(made.preview)}
 
     async def _replaced(self, call: Call, file: Document) -> Document | None:
         """The edition whose place a file takes, if it takes one's."""
@@ -121,8 +126,11 @@ class Files:
         for number in range(count_of(file["size"])):
             data = await self.attachments.part(call, file, number)
             digest.update(data)
-            judge.feed(data)
+            await asyncio.to_thread(judge.feed, data)  # a part of a PDF may unpack to much
         if judge.size != file["size"] or _digest(call, digest.hexdigest()) != file["digest"]:
+            model.must_be(
+                await self.attachments.known(call, file["_id"]) or file, model.UPLOADING
+            )  # a picture that was completed meanwhile
             raise Invalid(
                 "what arrived has another SHA-256 than was announced; begin again with the file as it is", code="UPLOAD_BROKEN", field="attachment_id"
             )  # fmt: skip
@@ -161,74 +169,6 @@ class Files:
         self.attachments.checked_version(before, request.version if request.HasField("version") else None)
 
 
-class Fetching:
-    """Files as they are read."""
-
-    def __init__(self, attachments: Attachments, holders: Holders, collaborations: Collaborations) -> None:
-        self.attachments, self.holders, self.collaborations = attachments, holders, collaborations
-
-    async def get(self, call: Call, request: Any) -> Any:
-        """GetAttachment."""
-        return contract.GetAttachmentResponse(attachment=told(await self.holders.seen(call, self.attachments, request.attachment_id)))
-
-    async def batch_list(self, call: Call, request: Any) -> Any:
-        """BatchListAttachments: one question for the records, one for their files."""
-        asked = list(dict.fromkeys(request.record_ids))
-        if request.page_token and len(asked) > 1:
-            raise Invalid("a page token goes with a single key; ask for the keys one by one", field="page_token")
-        seen = await self.holders.readable(call, request.resource, asked)
-        store = self.holders.store(request.resource)
-        found: dict[str, Page] = {}
-        if seen:
-            criteria = _current(request.resource, archived=request.archived)
-            found = await self.attachments.batch_page(
-                call, self.holders.key(store), list(dict.fromkeys(seen.values())), criteria, size=request.page_size,
-                token=request.page_token, row_tokens=request.row_tokens,
-            )  # fmt: skip
-        pages = {one: found[seen[one]] if one in seen else Page([], "", []) for one in asked}
-        return groups(DESCRIPTOR.methods_by_name["BatchListAttachments"], attachment_pb2.Attachment.DESCRIPTOR, asked, pages)
-
-    async def create_download(self, call: Call, request: Any) -> Any:
-        """CreateDownload."""
-        found = await self.holders.seen(call, self.attachments, request.attachment_id)
-        model.must_be(found, model.READY, model.REPLACED)
-        caller = call.caller
-        if not caller.is_service and caller.person_id not in call.directory.members:
-            raise NotAllowed(
-                "addresses of downloads are given to people, whose rights are judged again when they fetch; an API key has none then"
-            )
-        expires = (call.now + model.DOWNLOAD).replace(microsecond=0)
-        address = Address(found["_id"], caller.person_id, expires)
-        call.seen.append((found["resource"], found["record_id"], ("attachments",)))
-        told_there = contract.FileAddress(path=f"{addresses.PATH}{address.token(call.vault.blind)}")
-        told_there.expire_time.FromDatetime(expires)
-        return contract.CreateDownloadResponse(address=told_there)
-
-    async def read_part(self, call: Call, request: Any) -> Any:
-        """ReadPart: for whoever has an address, with the rights that its person has now."""
-        if not call.directory.revision:
-            raise Unavailable(self.attachments.department, timeout=False)
-        address = addresses.verified(request.token, call.vault.blind, call.now)
-        reader = await self._reader(call, address.person_id)
-        found = await self.holders.seen(reader, self.attachments, address.attachment_id)
-        data = await self.attachments.part(call, found, request.number)
-        return contract.ReadPartResponse(data=data, attachment=told(found) if request.number == 0 else None)
-
-    async def _reader(self, call: Call, person_id: str) -> Call:
-        """A call of the person to whom an address was given. Raises NotAllowed for who has left."""
-        member = call.directory.members.get(person_id)
-        if person_id.startswith("service-"):
-            caller = Caller(person_id, frozenset((person_id,)))
-        elif member and member.active:
-            caller = Caller(person_id, member.roles, member.department_id, member.team_id)
-        else:
-            raise addresses.not_valid()
-        reader = Call(caller, call.directory, call.database, call.changes, call.method, call.request_id, call.deadline, zone=call.zone)
-        if not caller.is_service:
-            reader.customers, reader.owned = await self.collaborations.known(call.directory, caller)
-        return reader
-
-
 def _still(call: Call, store: Records, record: Document) -> None:
     """The record must still be in use when this commits, and nobody have attached to it since it was read: who counts its files counts again."""
     call.changes.guard(store.resource, {"_id": record["_id"], "archive_time": None, "touch": record.get("touch")})
@@ -237,14 +177,3 @@ def _still(call: Call, store: Records, record: Document) -> None:
 def _digest(call: Call, sha256: str) -> str:
     """What a file is known by: the department alone can tell whether it is that of some bytes."""
     return call.vault.blind(f"file:{sha256}")
-
-
-def _current(resource: str, *, archived: bool) -> Document:
-    """Criteria of the last editions at records of a resource; in use, or archived too."""
-
-    def condition(field: str, operator: str, value: Document) -> Document:
-        return {"condition": {"field": field, "operator": operator, "values": [value]}}
-
-    found = [condition("resource", "EQUALS", {"text": resource}), condition("state", "EQUALS", {"text": model.READY})]
-    either = [condition("archive_time", "IS_SET", {"flag": flag}) for flag in (True, False)]
-    return {"all": {"items": [*found, *([{"any": {"items": either}}] if archived else [])]}}

@@ -6,10 +6,14 @@ A file is fed in parts of any size and judged at its end; what is kept of it mea
 from __future__ import annotations
 
 from chassis.files import archives
+from chassis.files.pdfs import Pdf
 from chassis.files.refusals import refused
 from chassis.files.signatures import HEAD, PROGRAM_NAMES, Kind, is_program, kind_of
 
 TAIL = 2 * 1024 * 1024
+# Pictures that would keep what they tell of the place where they were taken: nothing opens them here.
+_AS_SENT = frozenset(("image/heic", "image/avif", "image/tiff"))
+_PDF = b"%PDF-"
 PDF_HEAD, SNIFFED = 1024, 4096  # where readers of PDF look for its mark; where browsers look for theirs, and some more
 _OVERLAP = 64
 _MARKUP = (
@@ -40,6 +44,7 @@ class Judge:
     def __init__(self) -> None:
         self.head, self.tail, self.size, self.met = b"", b"", 0, set[bytes]()
         self._before, self._has_zero = b"", False
+        self._pdf = Pdf()
 
     def feed(self, part: bytes) -> None:
         """The next bytes."""
@@ -52,6 +57,8 @@ class Judge:
         looked = self._before + lower
         self.met |= {mark for mark in (*_MARKUP, *_MACROS, *_OBJECTS, _INSTALLER) if mark not in self.met and mark in looked}
         self._before = looked[-_OVERLAP:]
+        if self.head.startswith(_PDF[: len(self.head)]):
+            self._pdf.feed(part)
 
     def verdict(self, name: str) -> str:
         """The media type. Raises Invalid FILE_TYPE_REFUSED with what is wrong with it."""
@@ -60,6 +67,8 @@ class Judge:
         if is_program(self.head) and kind.media != "text/plain":
             raise refused(name, "is a program", "send what it makes")
         self._only_one(name, kind)
+        if kind.media in _AS_SENT:
+            raise refused(name, "is a picture of a kind that is not encoded anew", "save it as JPEG or PNG", rule="file.picture_kind")
         if kind.group == "zip":
             return archives.judged(name, self.head, self.tail, self.size)
         if kind.group == "gzip" and archives.swells(self.size, int.from_bytes(self.tail[-4:], "little")):
@@ -68,7 +77,15 @@ class Judge:
             raise refused(name, "has macros or installs a program", "save it without macros")
         if kind.group == "rtf" and not self.met.isdisjoint(_OBJECTS):
             raise refused(name, "has other files embedded", "send PDF")
+        if kind.media == "application/pdf":
+            return self._portable(name, kind)
         return self._text(name) if kind.group == "text" else kind.media
+
+    def _portable(self, name: str, kind: Kind) -> str:
+        """A PDF that runs nothing; one that holds another file, or what nobody can look into, is kept as bytes that no reader opens by itself."""
+        if self._pdf.runs:
+            raise refused(name, "runs a script or a program when it is opened", "print it to PDF and send that", rule="file.pdf_runs")
+        return "application/octet-stream" if self._pdf.closed else kind.media
 
     def _is_text(self) -> bool:
         if self.head.startswith(_WIDE):
@@ -77,7 +94,7 @@ class Judge:
 
     def _only_one(self, name: str, kind: Kind) -> None:
         """Refuse what is two files at once: each reader would take it for another one."""
-        if kind.media != "application/pdf" and b"%PDF-" in self.head[:PDF_HEAD]:
+        if kind.media != "application/pdf" and _PDF in self.head[:PDF_HEAD]:
             raise refused(name, "is a PDF and something else in one", "send each as a file of its own")
         if kind.group not in ("zip", "text") and archives.ends_as_archive(self.tail):
             raise refused(name, "has an archive at its end", "send each as a file of its own")

@@ -56,6 +56,21 @@ def broken(what: str, field: str) -> Invalid:
     return Invalid(f"{what}; send the file again from there, or begin anew", code="UPLOAD_BROKEN", field=field)
 
 
+def has_space(used: int, size: int, most: int) -> None:
+    """Refuse a file for which a department has no room any more."""
+    if used + size > most:
+        numbers = {"used": f"{used / 2**30:.1f}", "most": f"{most / 2**30:g}"}
+        words = "the files of this department take {used} of {most} GB, and this one has no room; ask an administrator for more (CRM_MOST_FILE_GIGABYTES)"
+        raise WrongState(words.format(**numbers), code="ATTACHMENTS_FULL", field="size", params={"rule": "file.no_space", **numbers})
+
+
+def has_preview(file: Mapping[str, Any]) -> None:
+    """Refuse the preview of what has none."""
+    if not file.get("preview_size"):
+        words = f"«{file['name']}» has no preview, as only pictures have; fetch the file itself"
+        raise Invalid(words, field="preview", params={"rule": "file.no_preview", "name": file["name"]})
+
+
 def must_be(file: Mapping[str, Any], *states: str) -> None:
     """Refuse what is in another state."""
     if file["state"] not in states:

@@ -8,13 +8,13 @@ from typing import Any
 from crm.common.v1 import attachment_pb2
 from pymongo import ASCENDING, IndexModel, UpdateMany
 
-from chassis.files import model
+from chassis.files import model, usage
 from chassis.kernel.clock import now
 from chassis.kernel.ids import new_id
 from chassis.rpc.call import Call
 from chassis.storage.changes import Changes
 from chassis.storage.encryption import erased
-from chassis.storage.files import count_of, read
+from chassis.storage.files import count_of, drop, read
 from chassis.storage.personal import ERASED_NAME, SUBJECT_ERASED, subject_of
 from chassis.storage.records import Document, Records
 
@@ -29,7 +29,7 @@ class Attachments(Records):
     and `kept` as long as there are bytes.
     """
 
-    def __init__(self, department: str) -> None:
+    def __init__(self, department: str, most_bytes: int) -> None:
         uploading = {"state": model.UPLOADING}
         super().__init__(
             attachment_pb2.Attachment,
@@ -39,9 +39,10 @@ class Attachments(Records):
                 IndexModel([("create_time", ASCENDING)], name="by_uploading", partialFilterExpression=uploading),
                 IndexModel([("creator_id", ASCENDING)], name="by_uploader", partialFilterExpression=uploading),
                 IndexModel([("kept", ASCENDING)], name="by_erased", partialFilterExpression={SUBJECT_ERASED: True, "kept": True}),
+                usage.INDEX,
             ],
         )
-        self.department = department
+        self.department, self.usage = department, usage.Usage(most_bytes)
 
     def event(self, participle: str) -> Any:
         """The event class of a participle, e.g. "Added": every department announces its own."""
@@ -77,16 +78,28 @@ class Attachments(Records):
         call.changes.audit(ATTACHMENTS, document["_id"], 0, "AttachmentBegun", told, call.now, deputy, subject=subject, naming=("name",))
         return document
 
-    async def part(self, call: Call, file: Document, number: int) -> bytes:
-        """A part of a file. Raises Conflict ERASED where the key is gone, Invalid UPLOAD_BROKEN where the part is not there."""
+    async def part(self, call: Call, file: Document, number: int, *, preview: bool = False) -> bytes:
+        """A part of a file, or its preview. Raises Conflict ERASED where the key is gone, Invalid UPLOAD_BROKEN where the part is not there."""
         subject = subject_of(file)
         keys = await call.vault.keys([subject])
         if subject not in keys:
             raise erased(subject)
-        found = await read(call.database, keys[subject], file["_id"], number, call.milliseconds_left)
+        kept_as = preview_of(file["_id"]) if preview else file["_id"]
+        found = await read(call.database, keys[subject], kept_as, number, call.milliseconds_left)
         if found is None:
             raise model.broken(f"the file has {count_of(file['size'])} parts and no part {number}", "number")
         return found
+
+
+def preview_of(attachment_id: str) -> str:
+    """As what the preview of a file lies among the parts."""
+    return f"{attachment_id}.preview"
+
+
+def forget_bytes(changes: Changes, attachment_id: str) -> None:
+    """Delete a file's bytes with the commit, those of its preview too."""
+    for kept_as in (attachment_id, preview_of(attachment_id)):
+        drop(changes, kept_as)
 
 
 def forget_customer(changes: Changes, query: Document) -> None:

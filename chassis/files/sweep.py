@@ -12,10 +12,9 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import PyMongoError
 
 from chassis.files import model
-from chassis.files.store import ATTACHMENTS
+from chassis.files.store import ATTACHMENTS, forget_bytes
 from chassis.kernel.errors import CrmError
 from chassis.rpc.call import Call
-from chassis.storage.files import drop
 from chassis.storage.personal import SUBJECT_ERASED
 
 log = logging.getLogger("crm.files")
@@ -55,7 +54,7 @@ class FileSweep:
     async def _delete(self, row: Document) -> None:
         """Delete an upload with its parts; one that was completed at this moment stays."""
         call = self.own_call("sweep files")
-        drop(call.changes, row["_id"])
+        forget_bytes(call.changes, row["_id"])
         call.changes.must_match(ATTACHMENTS, UpdateOne({"_id": row["_id"], "state": model.UPLOADING}, {"$set": {"touch": call.request_id}}))
         call.changes.audit(ATTACHMENTS, row["_id"], row["version"], "AttachmentSwept", {"received": [row["received"], None]}, call.now)
 
@@ -67,6 +66,6 @@ class FileSweep:
 
     async def _empty(self, attachment_id: str) -> None:
         call = self.own_call("sweep files")
-        drop(call.changes, attachment_id)
+        forget_bytes(call.changes, attachment_id)
         call.changes.write(ATTACHMENTS, UpdateOne({"_id": attachment_id}, {"$unset": {"kept": ""}}))
         await call.changes.commit()

@@ -58,7 +58,7 @@ CHINESE: dict[str, str] = {
     "FILE_TYPE_REFUSED": "文件内容或文件名表明它可以执行：脚本、程序、宏，或一个文件兼有两种格式",
     "UPLOAD_BROKEN": "收到的内容与申报的文件不符：大小或 SHA-256 不同，或缺少分段；请重新上传",
     "ALREADY_ATTACHED": "这条记录已有内容相同的附件",
-    "ATTACHMENTS_FULL": "这条记录已有 100 个附件，或您有 50 个尚未完成的上传",
+    "ATTACHMENTS_FULL": "这条记录已有 100 个附件，您有 50 个尚未完成的上传，或本部门的附件空间已满",
     "ATTACHMENT_STATE_NOT_ALLOWED": "附件当前的状态不允许此操作",
     "PREFERENCES_FULL": "偏好已达 100 项；请先删除一项",
     "STARS_FULL": "在该部门已标星 2,000 条记录；请先取消一些",

@@ -110,6 +110,31 @@ RULES: dict[str, tuple[str, str]] = {
         "«{name}» holds something that can run, or is two kinds of file in one; send PNG, PDF or an office file without macros",
         "“{name}”含有可以执行的内容，或一个文件兼有两种格式；请发送 PNG、PDF 或不含宏的办公文件",
     ),
+    "file.picture_kind": (
+        "«{name}» is a picture of a kind that would keep where it was taken (HEIC, AVIF, TIFF); save it as JPEG or PNG",
+        "“{name}”的图片格式会保留拍摄地点等信息（HEIC、AVIF、TIFF）；请另存为 JPEG 或 PNG",
+    ),
+    "file.picture_broken": (
+        "«{name}» cannot be opened as the picture that it says it is; save it anew as JPEG or PNG",
+        "“{name}”不能作为图片打开；请重新保存为 JPEG 或 PNG",
+    ),
+    "file.picture_large": (
+        "«{name}» takes more to open than is given: its frames have at most 25,000,000 pixels together, of some kinds fewer; save it smaller",
+        "“{name}”打开时占用过多：所有帧合计至多 2500 万像素，某些格式更少；请缩小后再发送",
+    ),
+    "file.picture_bytes": (
+        "«{name}» is a picture of more than 20 MB; save it smaller, or send it in a PDF or ZIP",
+        "“{name}”是超过 20 MB 的图片；请缩小，或放入 PDF 或 ZIP 中发送",
+    ),
+    "file.no_preview": ("«{name}» has no preview, as only pictures have; fetch the file itself", "“{name}”没有预览，只有图片才有；请下载文件本身"),
+    "file.no_space": (
+        "the files of this department take {used} of {most} GB, and this one has no room; ask an administrator for more",
+        "本部门的附件已占用 {most} GB 中的 {used} GB，放不下这个文件；请联系管理员扩容",
+    ),
+    "file.pdf_runs": (
+        "«{name}» runs a script or a program when it is opened; print it to PDF and send that",
+        "“{name}”打开时会运行脚本或程序；请将其打印为 PDF 后再发送",
+    ),
     "aggregate.unreadable": (
         "your roles do not let you read all of «{name}», so nothing is reckoned by it; leave it out, or ask an administrator for the right",
         "您的角色不能完整查看“{name}”，因此不能据此统计；请不要使用它，或联系管理员授权",

@@ -102,7 +102,7 @@ class Department:
         served = [service.records for service in self.services if service.records]
         self.stores = tuple(dict.fromkeys([*served, *self.stores]))
         self.aliases = aliases.Aliases(self.database)
-        self.files = Attachments(self.name)
+        self.files = Attachments(self.name, self.settings.most_file_gigabytes << 30)
 
     async def start(self) -> None:
         """Everything up and serving, or an exception whose message says what to mend."""
@@ -124,7 +124,7 @@ class Department:
         together = Together()
         self.relay = Relay(self.name, self.database, self.jetstream, self.metrics, self.traces, self._make_stream, together)
         self.consumers = {consumer.durable: consumer for consumer in map(self._consumer, self.reactions)}
-        self.measures = Measures(self.metrics.registry, self.database, self.consumers, identity)
+        self.measures = Measures(self.metrics.registry, self.database, self.consumers, identity, self.files.usage)
         for step in self.at_start:
             await step()
         reflect = self.settings.environment != "production"

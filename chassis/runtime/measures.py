@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from pymongo.errors import PyMongoError
 
 from chassis.access.identity import Identity
+from chassis.files.usage import Usage
 from chassis.kernel.clock import now
 from chassis.messaging.reactions import PARKED, Consumer
 from chassis.storage.changes import AUDIT, OUTBOX
@@ -33,18 +34,24 @@ class Measures:
     """The gauges of one department. Every replica measures for the whole department: take the maximum, not the sum."""
 
     def __init__(
-        self, registry: CollectorRegistry, database: Database, consumers: Mapping[str, Consumer], identity: Identity | None
+        self,
+        registry: CollectorRegistry,
+        database: Database,
+        consumers: Mapping[str, Consumer],
+        identity: Identity | None,
+        files: Usage,
     ) -> None:
         def gauge(name: str, explain: str, *labels: str) -> Gauge:
             return Gauge(name, explain, labels, registry=registry)
 
-        self.database, self.consumers, self.identity = database, consumers, identity
+        self.database, self.consumers, self.identity, self.usage = database, consumers, identity, files
         self.outbox = gauge("crm_outbox_pending", f"Facts committed but not yet published; counted up to {MOST_COUNTED}")
         self.outbox_age = gauge("crm_outbox_age_seconds", "Age of the oldest fact that is not yet published")
         self.waiting = gauge("crm_consumer_pending", "Facts in the stream without effect yet, by consumer", "consumer")
         self.parked = gauge("crm_parked_events", "Facts that are set aside now")
         self.unsealed = gauge("crm_audit_unsealed_seconds", "Age of the oldest audit entry that is not yet in the chain")
         self.disk = gauge("crm_mongo_disk_free_ratio", "Free part of the file system under MongoDB's data")
+        self.files = gauge("crm_files_bytes", "Bytes of the files that are kept at records; not older than ten seconds")
         self.certificate = gauge("crm_certificate_end_time_seconds", "When the own certificate ends, Unix time") if identity else None
 
     async def take(self) -> None:
@@ -55,6 +62,7 @@ class Measures:
             _seen(self.parked, self.database[PARKED].count_documents({"done": None}, limit=MOST_COUNTED)),
             _seen(self.unsealed, self._age(AUDIT, "time")),
             _seen(self.disk, self._free()),
+            _seen(self.files, self.usage.bytes(self.database, int(LOOK_SECONDS * 1000))),
             *[_seen(self.waiting.labels(name), consumer.waiting()) for name, consumer in self.consumers.items()],
             *[_seen(self.certificate, _end(self.identity)) for _ in (1,) if self.certificate and self.identity],
         )

@@ -68,6 +68,7 @@ class Settings:
     database_prefix: str = env("CRM_DATABASE_PREFIX", "crm", "databases are named <prefix>_<department>")
     time_zone: str = env("CRM_TIME_ZONE", HOME, "the company's time zone by its IANA name: in which its days are meant")
     environment: str = env("CRM_ENVIRONMENT", "development", "development or production; reflection is served outside production")
+    most_file_gigabytes: int = env("CRM_MOST_FILE_GIGABYTES", 20, "how many GB the files of this department may take together")
     log_level: str = env("CRM_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR")
     tls_authority: str = env("CRM_TLS_AUTHORITY", "", "PEM file of the authority that is trusted; no TLS between services when empty")
     tls_identity: str = env("CRM_TLS_IDENTITY", "", "PEM file with the service's own key and certificate; goes with CRM_TLS_AUTHORITY")

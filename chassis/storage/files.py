@@ -48,9 +48,16 @@ async def read(database: Database, key: AESGCM, file_id: str, number: int, milli
         raise CrmError(f"part {number} of the file «{file_id}» was changed where it is stored; restore it from a backup") from None
 
 
-def drop(changes: Changes, file_id: str) -> None:
-    """Delete all parts of a file with the commit."""
-    changes.write(PARTS, DeleteMany({"_id": {"$gte": _place(file_id, 0), "$lte": _place(file_id, MOST_PARTS)}}))
+def drop(changes: Changes, file_id: str, behind: int = 0) -> None:
+    """Delete the parts of a file from a number on, all of them when it is 0, with the commit."""
+    changes.write(PARTS, DeleteMany({"_id": {"$gte": _place(file_id, behind), "$lte": _place(file_id, MOST_PARTS)}}))
+
+
+def whole(changes: Changes, key: AESGCM, file_id: str, data: bytes) -> None:
+    """Keep a file with the commit, in place of all that was kept as it before."""
+    for number in range(count_of(len(data))):
+        write(changes, key, file_id, number, data[number * PART_BYTES : (number + 1) * PART_BYTES])
+    drop(changes, file_id, count_of(len(data)))
 
 
 def _place(file_id: str, number: int) -> str:

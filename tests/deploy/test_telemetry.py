@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from chassis.access.identity import Identity
+from chassis.files.usage import Usage
 from chassis.observe.metrics import BUCKETS
 from chassis.runtime.measures import Measures
 from cli.plan import DEPARTMENTS
@@ -46,7 +47,7 @@ OTHERS = {
 async def told(crm: Installation) -> dict[str, set[str]]:
     """Every series that running services tell, with its labels; families that have no series yet with those that they declare."""
     found: dict[str, set[str]] = {}
-    Measures(registry := CollectorRegistry(), None, {}, Identity(Path("ca"), Path("own")))  # type: ignore[arg-type]
+    Measures(registry := CollectorRegistry(), None, {}, Identity(Path("ca"), Path("own")), Usage(0))  # type: ignore[arg-type]
     texts = [(await _metrics(crm, name)) for name in (*DEPARTMENTS, "gateway")]
     declared = [
         metric for name in (*DEPARTMENTS, "gateway") for metric in crm.suite.running[name].metrics.registry._collector_to_names

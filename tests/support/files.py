@@ -17,6 +17,7 @@ from tests.support.installation import PATIENCE, Installation
 SERVICE = contract.DESCRIPTOR.services_by_name["AttachmentService"]
 PART = 1024 * 1024
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
+DRAWING = b"AC1032\0\0\0" + bytes(range(256)) * 8  # of a kind that is kept as it is
 PDF = b"%PDF-1.7\n1 0 obj\n<< /Type /Catalog >>\nendobj\ntrailer\n%%EOF\n"
 _BEGIN = """mutation($input: AttachmentBeginInput!) { attachmentBegin(input: $input) {
     attachment { id version state recordId size received } partSize errors { code message path } } }"""

@@ -104,6 +104,15 @@ class Accesses:
         concerned = {row["customer_id"] for row in [*before.values(), *moved.values()] if row}
         await self.renew(call, concerned, moved)
 
+    async def settle(self, call: Call, customer_ids: set[str]) -> None:
+        """Reckon once more with whom those work whose document is new: the reaction to a customer that changed between its being read and the
+        commit may have found neither people nor a document, so it wrote nothing with which this could meet."""
+        new = call.database[COLLECTION].find({"_id": {"$in": list(customer_ids)}, "turn": 1}, {"_id": 1})
+        if found := {row["_id"] async for row in new}:
+            call.changes = call.changes.anew()
+            await self.renew(call, found, {})
+            await call.changes.commit()
+
     async def renew(self, call: Call, customer_ids: set[str], moved: Mapping[str, Document | None]) -> None:
         """Who works with these customers, from what is stored and the work that moves in this commit."""
         if not customer_ids:

@@ -16,7 +16,7 @@ from services.customer.customers.store import Customers
 from services.customer.segments import model
 from services.customer.segments.store import FLIP, Segments
 
-BATCH = 200
+BATCH, ROUNDS = 200, 10
 # Facts after which a customer may be somebody else's.
 MOVED = ("CustomerAssigned", "CustomerHandedOver", "CustomerUpdated")
 Document = dict[str, Any]
@@ -99,19 +99,26 @@ def _keep(segments: Segments, call: Call, judges: Sequence[model.Judge], stored:
 async def fill(segments: Segments, own_call: OwnCall, segment: Document) -> None:
     """Judge all whom the criteria concern, and all who are in it; each batch at its own moment."""
     async for batch in segments.concerned(own_call("segments:fill"), segment, BATCH):
+        await _filled(segments, own_call, segment, batch)
+    async for batch in segments.no_longer(own_call("segments:fill"), segment["_id"], BATCH):
+        await _filled(segments, own_call, segment, batch)
+
+
+async def _filled(segments: Segments, own_call: OwnCall, segment: Document, customers: Sequence[Document]) -> None:
+    """Judge these customers, and again those that changed between their being read and the commit: the reaction to that may have found no
+    membership, so it wrote nothing with which this could meet."""
+    for again in range(ROUNDS):
         call = own_call("segments:fill")
-        stored = await segments.memberships(call, [customer["_id"] for customer in batch], segment["_id"])
+        stored = await segments.memberships(call, [customer["_id"] for customer in customers], segment["_id"])
         judges = [model.Judge.of(segment, call.when)]
-        for customer in batch:
+        for customer in customers:
             _keep(segments, call, judges, stored, customer)
+            if again:
+                segments.set_owner_of(call, customer)
         await _settle(call)
-    async for members in segments.no_longer(own_call("segments:fill"), segment["_id"], BATCH):
-        call = own_call("segments:fill")
-        judges = [model.Judge.of(segment, call.when)]
-        for member in members:
-            customer = member.pop("customer")
-            _keep(segments, call, judges, {member["_id"]: member}, customer)
-        await _settle(call)
+        if not (customers := await segments.changed(call, customers)):
+            return
+    raise TimeoutError("customers change again and again; the segment build runs again")
 
 
 async def _settle(call: Call) -> None:

@@ -234,8 +234,14 @@ class Segments(Records):
             last = rows[-1]["_id"]
             yield rows
 
+    async def changed(self, call: Call, judged: Sequence[Document]) -> list[Document]:
+        """As they are now those of these customers that changed since they were read."""
+        versions = {customer["_id"]: customer.get("version") for customer in judged}
+        rows = await call.database["customers"].find({"_id": {"$in": list(versions)}}, {"search_terms": 0}).to_list()
+        return [row for row in rows if row["version"] != versions[row["_id"]]]
+
     async def no_longer(self, call: Call, segment_id: str, size: int) -> AsyncIterator[list[Document]]:
-        """All present members of a segment with their customers' documents under `customer`, in bounded batches by id."""
+        """The customers' documents of all present members of a segment, in bounded batches by id."""
         last = ""
         while True:
             query = {"segment_id": segment_id, "leave_time": None, "_id": {"$gt": last}}
@@ -245,4 +251,4 @@ class Segments(Records):
             last = rows[-1]["_id"]
             ids = [row["customer_id"] for row in rows]
             found = {row["_id"]: row async for row in call.database["customers"].find({"_id": {"$in": ids}})}
-            yield [{**row, "customer": found.get(row["customer_id"], {"_id": row["customer_id"], "archive_time": True})} for row in rows]
+            yield [found.get(one, {"_id": one, "archive_time": True}) for one in ids]

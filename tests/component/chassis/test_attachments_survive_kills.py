@@ -12,7 +12,7 @@ from chassis.kernel.errors import CrmError
 from chassis.kernel.ids import new_id
 from chassis.storage.files import PARTS
 from tests.component.chassis.test_events_survive_kills import Killable
-from tests.support.files import PART, PNG, rpc, sha256
+from tests.support.files import DRAWING, PART, rpc, sha256
 from tests.support.installation import Installation
 
 FILES, KILLS = 3, 3
@@ -34,8 +34,8 @@ async def patient(crm: Installation, method: str, **fields: Any) -> Any:
 
 async def attached(crm: Installation, customer: str, number: int) -> tuple[str, bytes]:
     """A file of some parts, attached however often its department dies."""
-    content = PNG + os.urandom(4 * PART + number)
-    given = {"resource": "customers", "record_id": customer, "name": f"{number}.png", "size": len(content), "sha256": sha256(content)}
+    content = DRAWING + os.urandom(4 * PART + number)
+    given = {"resource": "customers", "record_id": customer, "name": f"{number}.dwg", "size": len(content), "sha256": sha256(content)}
     identity = str((await patient(crm, "BeginAttachment", **given)).attachment.id)
     for part, start in enumerate(range(0, len(content), PART)):
         await patient(crm, "AppendPart", attachment_id=identity, number=part, data=content[start : start + PART])

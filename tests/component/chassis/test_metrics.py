@@ -15,6 +15,8 @@ import pytest_asyncio
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
+from chassis.files.store import ATTACHMENTS
+from chassis.files.usage import INDEX, Usage
 from chassis.kernel.clock import now
 from chassis.messaging.broker import ensure_stream
 from chassis.messaging.reactions import INBOX, PARKED, Consumer, Reaction, consumer_config
@@ -42,7 +44,7 @@ LABELS = {
     "crm_operation_uncompiled": {"reason"}, "crm_operation_reread": {"type"}, "crm_operation_documents": {"outcome"},
     "crm_operation_plans": {"outcome"}, "crm_operations_shed": set(), "crm_merged_questions": {"outcome"}, "crm_deadlines_missed": {"department"},
     "crm_outbox_pending": set(), "crm_outbox_age_seconds": set(), "crm_parked_events": set(), "crm_audit_unsealed_seconds": set(),
-    "crm_mongo_disk_free_ratio": set(),
+    "crm_mongo_disk_free_ratio": set(), "crm_files_bytes": set(),
 }  # fmt: skip
 
 
@@ -64,14 +66,17 @@ def values(registry: CollectorRegistry) -> dict[str, float]:
 
 async def taken(database: Database, **parts: object) -> dict[str, float]:
     registry = CollectorRegistry()
-    await Measures(registry, database, **({"consumers": {}, "identity": None} | parts)).take()  # type: ignore[arg-type]
+    await Measures(registry, database, **({"consumers": {}, "identity": None, "files": Usage(0)} | parts)).take()  # type: ignore[arg-type]
     return values(registry)
 
 
 async def test_what_waits_is_counted_and_its_age_told(database: Database) -> None:
+    await database[ATTACHMENTS].create_indexes([INDEX])
     quiet = await taken(database)
     assert 0 < quiet.pop("crm_mongo_disk_free_ratio") < 1
-    assert quiet == dict.fromkeys(("crm_outbox_pending", "crm_outbox_age_seconds", "crm_parked_events", "crm_audit_unsealed_seconds"), 0)
+    assert quiet == dict.fromkeys(
+        ("crm_outbox_pending", "crm_outbox_age_seconds", "crm_parked_events", "crm_audit_unsealed_seconds", "crm_files_bytes"), 0
+    )
     old, older = now() - timedelta(seconds=60), now() - timedelta(seconds=90)
     await database[OUTBOX].insert_many([
         {"_id": "1", "pending": True, "create_time": older}, {"_id": "2", "pending": True, "create_time": old}, {"_id": "0", "create_time": old},
@@ -109,7 +114,7 @@ async def test_what_cannot_be_seen_is_no_number() -> None:
     away = connect(f"mongodb://127.0.0.1:{free_port()}/?replicaSet=crm&serverSelectionTimeoutMS=200", "away")
     found = await taken(away)
     await away.client.close()
-    assert len(found) == 5
+    assert len(found) == 6
     assert all(math.isnan(value) for value in found.values())
 
 

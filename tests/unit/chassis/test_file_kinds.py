@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -19,14 +20,31 @@ from tests.support.files import PDF, PNG, zipped
 OLE = bytes.fromhex("d0cf11e0a1b11ae1") + bytes(2000)
 JPEG = b"\xff\xd8\xff\xe0\0\x10JFIF" + bytes(range(256)) * 4 + b"\xff\xd9"
 WORD = {"[Content_Types].xml": b"<Types/>", "word/document.xml": b"<w/>"}
+
+
+def pdf(*objects: bytes) -> bytes:
+    return (
+        b"%PDF-1.7\n" + b"".join(b"%d 0 obj\n%s\nendobj\n" % (number, one) for number, one in enumerate(objects, 1)) + b"trailer\n%%EOF\n"
+    )
+
+
+def packed(inner: bytes, dictionary: bytes = b"/Type /ObjStm /Filter /FlateDecode", eol: bytes = b"\r\n") -> bytes:
+    stream = zlib.compress(inner)
+    return b"<< %s /Length %d >> stream%s%s\nendstream" % (dictionary, len(stream), eol, stream)
+
+
+SCRIPT = b"<< /S /JavaScript /JS (app.alert(1)) >>"
 TAKEN = [
     ("a.pdf", PDF, "application/pdf"),
+    ("a.pdf", pdf(packed(b"<< /Type /Page >>" * 900, eol=b"\n"), packed(b"/JavaScript", b"/Type /XObject")), "application/pdf"),
+    ("a.pdf", pdf(b"<< /Type /EmbeddedFile >>"), "application/octet-stream"),  # kept, and opened by nothing
+    ("a.pdf", pdf(packed(b"<< /EF << /F 5 0 R >> >> << /Type /Embedded#46ile >>")), "application/octet-stream"),
+    ("a.pdf", pdf(b"<< /Type /ObjStm >> stream\n" + bytes(range(256)) + b"\nendstream"), "application/octet-stream"),  # encrypted
     ("a.pdf", PNG, "image/png"),  # whatever it is called
     ("a.jpg", JPEG, "image/jpeg"),
     ("a.jpg", JPEG[:-2] * 5 + b"<sVg <%@ <html" + JPEG[-2:], "image/jpeg"),  # letters that stand there by chance
     ("a.gif", b"GIF89a" + bytes(50), "image/gif"),
     ("a.webp", b"RIFF\x10\0\0\0WEBPVP8 " + bytes(50), "image/webp"),
-    ("IMG_1.HEIC", b"\0\0\0\x18ftypheic" + bytes(50), "image/heic"),
     ("a.mp4", b"\0\0\0\x18ftypisom" + bytes(50), "video/mp4"),
     ("a.docx", zipped(WORD), "application/vnd.openxmlformats-officedocument.wordprocessingml.document"),
     ("a.xlsx", zipped({"xl/workbook.xml": b"<x/>"}), "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"),
@@ -52,6 +70,14 @@ REFUSED = [
     ("a", b"\x7fELF" + bytes(300)),
     ("a.bin", b"\xcf\xfa\xed\xfe" + bytes(300)),
     ("a.lnk.pdf", b"L\0\0\0\x01\x14\x02\0" + bytes(300)),
+    ("a.pdf", pdf(SCRIPT)),
+    ("a.pdf", pdf(b"<< /S /J#61vaScr#69pt >>")),
+    ("a.pdf", pdf(b"<< /S /Launch /F (cmd.exe) >>")),
+    ("a.pdf", pdf(packed(b"x" * 3000 + SCRIPT))),
+    ("a.pdf", pdf(packed(b"<< >>"), packed(b"<< /S /#4caunch >>", b"/Type /Obj#53tm"))),
+    ("IMG_1.HEIC", b"\0\0\0\x18ftypheic" + bytes(50)),  # pictures that would keep where they were taken
+    ("a.avif", b"\0\0\0\x18ftypavif" + bytes(50)),
+    ("a.tif", b"II*\0" + bytes(50)),
     ("a.exe", PDF),
     ("报价.pdf.exe. ", PDF),
     ("a.docx", zipped({**WORD, "word/vbaProject.bin": b"x"})),
@@ -91,6 +117,12 @@ def test_what_can_run_is_refused_whatever_it_is_called(name: str, content: bytes
         with pytest.raises(CrmError) as refusal:
             judged(name, content, step)
         assert (refusal.value.code, refusal.value.field) == ("FILE_TYPE_REFUSED", "name")
+
+
+def test_packed_objects_are_unpacked_as_far_as_is_bounded() -> None:
+    bomb = pdf(*[packed(bytes(60 * 1024 * 1024)) for _ in range(3)])
+    assert judged("a.pdf", bomb) == "application/octet-stream"
+    assert judged("a.pdf", pdf(b"<< /ObjStm >> stream " * 50_000)) == "application/octet-stream"
 
 
 @given(st.binary(max_size=3000), st.integers(1, 700))
@@ -158,7 +190,21 @@ def test_an_address_is_good_for_its_time_its_file_and_its_person() -> None:
 
     token = address.token(sign)
     assert addresses.verified(token, sign, now) == address == addresses.said_in(token)
-    others = [token.replace("sales", "salet"), token.replace("p1", "p2"), token[:-1], f"{token}0", "a.b.c", "", "a.b.c.d", "...."]
+    small = Address("sales-1", "p1", now + model.DOWNLOAD, preview=True).token(sign)
+    assert addresses.verified(small, sign, now).preview and not addresses.verified(token, sign, now).preview
+    stamp = token.split(".")[2]
+    others = [
+        token.replace(stamp, f"{stamp}s"),
+        small.replace(f"{stamp}s", stamp),
+        token.replace("sales", "salet"),
+        token.replace("p1", "p2"),
+        token[:-1],
+        f"{token}0",
+        "a.b.c",
+        "",
+        "a.b.c.d",
+        "....",
+    ]
     for other in others:
         with pytest.raises(CrmError) as refusal:
             addresses.verified(other, sign, now)
