@@ -156,6 +156,35 @@ async def test_who_does_not_read_amounts_gets_no_sums_of_them_and_a_board_withou
     assert board["columns"][0]["opportunities"]["nodes"][0]["amount"] is None
 
 
+async def test_an_amount_that_somebody_does_not_read_changes_no_answer_that_they_get(crm: Installation) -> None:
+    acts = [("opportunities", "read", "ALL"), ("pipelines", "read", "ALL")]
+    found = await roles.role(crm, "不看金额的人", acts, [("opportunities", "amount", "HIDDEN")])
+    await roles.holder(crm, "SEES_NO_AMOUNTS", found["id"])
+    (made,) = await upsert(crm, "BatchUpsertPipelines", "pipelines", [{"name": "不看", "stages": STAGES}], key="unseen")
+    query = """query($in: ID!) { opportunityAggregate(filter: {pipelineId: {eq: $in}}, groupBy: [{field: STAGE_KEY, top: 1}], %s) {
+        rows { keys { value } count values { number } records { nodes { id amount { amount } } } }
+        others { count } totals { count values { number amount { amount } } } } }"""
+
+    async def told(role: str, measure: str) -> Any:
+        return (await crm.data(query % f"measures: [{{field: {measure}, function: SUM}}]", role, **{"in": to_global("Pipeline", made)}))[
+            "opportunityAggregate"
+        ]
+
+    seen = []
+    for low, high in ((1, 900), (900, 1)):
+        rows = [
+            {"name": f"不看 {stage}", "pipeline_id": made, "stage_key": stage, "probability": probability, "amount": cny(units)}
+            | {"owner_id": crm.people["SALES_REP"], "start_date": "2026-01-01", "expected_close_date": "2026-03-01"}
+            for stage, probability, units in (("lead", 10, low), ("offer", 50, high))
+        ]
+        await upsert(crm, "BatchUpsertOpportunities", "opportunities", rows, key="unseen")
+        seen.append((await told("SEES_NO_AMOUNTS", "PROBABILITY"), await told("COORDINATOR", "AMOUNT")))
+    (unseen, all_of_it), (unseen_after, all_after) = seen
+    assert unseen == unseen_after
+    assert (unseen["rows"][0]["keys"], unseen["others"]) == ([{"value": "offer"}], {"count": 1})
+    assert [one["rows"][0]["keys"][0]["value"] for one in (all_of_it, all_after)] == ["offer", "lead"]
+
+
 async def test_numbers_that_count_other_records_are_summed_for_who_reads_all_of_those(crm: Installation) -> None:
     query = "{ ticketAggregate(measures: [{field: REPLY_COUNT, function: SUM}]) { totals { values { number } } } }"
     assert "errors" not in await crm.graph(query, "COORDINATOR")
