@@ -61,6 +61,7 @@ CHINESE: dict[str, str] = {
     "ATTACHMENTS_FULL": "这条记录已有 100 个附件，您有 50 个尚未完成的上传，或本部门的附件空间已满",
     "ATTACHMENT_STATE_NOT_ALLOWED": "附件当前的状态不允许此操作",
     "PREFERENCES_FULL": "偏好已达 100 项；请先删除一项",
+    "TAGS_FULL": "一条记录最多 100 个标签；请先去掉一些",
     "STARS_FULL": "在该部门已标星 2,000 条记录；请先取消一些",
     "DOWNLOAD_NOT_VALID": "下载地址已过期、属于另一个人，或从未发出；请重新获取",
     "FIELD_NOT_READABLE": "您的角色不能完整查看其中的一个字段，因此不能据此筛选或统计",

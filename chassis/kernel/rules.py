@@ -96,6 +96,7 @@ RULES: dict[str, tuple[str, str]] = {
         "该客户已并入“{id}”；请打开合并后的客户重新操作，或撤销合并",
     ),
     "merge.already": ("this customer is part of «{id}» since {day}; merge that one", "该客户自 {day} 起是“{id}”的一部分；请合并那个客户"),
+    "tags.full": ("there would be {count} tags, and {most} may be; take some away first", "将有 {count} 个标签，最多 {most} 个；请先去掉一些"),
     "merge.large": ("{count} customers would be one, {most} may be; undo a merge first", "合并后将有 {count} 个客户，最多 {most} 个；请先撤销一次合并"),
     "merge.undone": ("this merge was undone on {day}; the two are apart", "这次合并已于 {day} 撤销，两者已分开"),
     "criteria.field": ("«{name}» is not a field to filter by", "“{name}”不能用于筛选"),

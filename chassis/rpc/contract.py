@@ -27,7 +27,7 @@ _FOUND_BY = {
     annotations_pb2.FORM_PARAGRAPHS: terms.TEXT,
 }  # fmt: skip
 # Verbs that there are for many records at once, too: BulkAssignCustomers.
-BULK = ("Update", "Assign", "Archive", "Restore")
+BULK = ("Update", "Assign", "Archive", "Restore", "Tag")
 _ROOTS = tuple(dict.fromkeys(Path(one).resolve() for one in crm.__path__))  # one folder may be on the path twice
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from crm.common.v1 import annotations_pb2
 from google.protobuf.descriptor import ServiceDescriptor
 
+from chassis.kernel import tags
 from chassis.kernel.errors import CrmError, NotFound
 from chassis.rpc import bulk
 from chassis.rpc.aggregates import aggregates
@@ -18,6 +19,7 @@ from chassis.rpc.documents import traits
 from chassis.rpc.handlers import is_required, reads, writes
 from chassis.rpc.remote import RemoteRecords, absent, elsewhere, first_of, named, out_of_use
 from chassis.rpc.service import Handler, Rule, Service
+from chassis.rpc.tags import suggestions
 from chassis.rpc.upserts import Check, Prepare, upserts
 from chassis.storage import numbers
 from chassis.storage.ownership import OWNER_FIELDS
@@ -108,6 +110,16 @@ class Noun:
         self.records.set_owner(call, owner, owner_id)
         return self.records.change(call, before, owner, self.event("Assigned"))
 
+    async def tag(
+        self, call: Call, *, version: int | None = None, add_tags: Sequence[str] = (), remove_tags: Sequence[str] = (), **key: str
+    ) -> Document:
+        """Take tags away and add others. Without a version it holds for whatever tags there are by then: two who tag at once both count."""
+        before = await self.load(call, "update", key, version)
+        after = tags.changed(before.get("tags") or (), add_tags, remove_tags)
+        if after == (before.get("tags") or []):
+            return before
+        return self.records.change(call, before, {"tags": after or None}, self.event("Updated"))
+
     async def judge(self, call: Call, document: Document, before: Document | None = None) -> None:
         """By the model and by what it refers to. A reference that stays as it is need not be visible to the one who changes something else."""
         if self.check:
@@ -168,9 +180,11 @@ class Noun:
 
         A special one whose name is a write of this noun gets the request's fields by name (an action).
         """
-        handlers: dict[str, Handler] = reads(self.records, self.service) | aggregates(self.records, self.service)
+        handlers: dict[str, Handler] = (
+            reads(self.records, self.service) | aggregates(self.records, self.service) | suggestions(self.records)
+        )
         noun = self.records.noun
-        for verb in ("create", "update", "archive", "restore", "assign"):
+        for verb in ("create", "update", "archive", "restore", "assign", "tag"):
             name = f"{verb.capitalize()}{noun}"
             if name in self.service.methods_by_name:
                 handlers[name] = writes(self.service, name, getattr(self, verb))
@@ -190,7 +204,7 @@ class Noun:
         noun = self.records.noun
         used: tuple[Rule, ...] = (self.records.in_use,)
         changed: tuple[Rule, ...] = (*used, self.changeable) if self.changeable else used
-        return {f"Update{noun}": changed, f"Archive{noun}": used, f"Assign{noun}": used, **(self.states or {})}
+        return {f"Update{noun}": changed, f"Archive{noun}": used, f"Assign{noun}": used, f"Tag{noun}": used, **(self.states or {})}
 
     def _upsert(self, name: str) -> Handler:
         create = self.service.methods_by_name.get(f"Create{self.records.noun}")

@@ -64,7 +64,8 @@ async def forget(database: Database, changes: Changes, stores: Sequence[Records]
     for store in stores:
         for name in naming_fields(store.descriptor):
             found = without(name, store.marks[name]) if name in store.marks else {}
-            changes.write(store.resource, UpdateMany({**query, name: {"$exists": True}}, {"$set": {name: ERASED_NAME}, **found}))
+            gone: Document = {"$unset": {name: ""}} if store.contract.field(name).is_repeated else {"$set": {name: ERASED_NAME}, **found}
+            changes.write(store.resource, UpdateMany({**query, name: {"$exists": True}}, gone))
         changes.write(store.resource, UpdateMany(query, {"$set": {SUBJECT_ERASED: True}, "$unset": {"blind": "", TERMS: ""}}))
     answers = {"$set": {"erased": customer_id, "hash": ""}, "$unset": {"response": ""}}
     changes.write(REQUESTS, UpdateMany({"customer_ids": customer_id}, answers))

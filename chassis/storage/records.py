@@ -20,7 +20,7 @@ from pymongo import ASCENDING, IndexModel
 from chassis.access.caller import READ, Reach, refused
 from chassis.access.contracts import Opening
 from chassis.access.fields import kept_of, stands
-from chassis.kernel import parts
+from chassis.kernel import parts, tags
 from chassis.kernel.criteria import Criteria
 from chassis.kernel.errors import Conflict, Invalid, NotAllowed, NotFound, stale
 from chassis.kernel.ids import new_id
@@ -31,7 +31,6 @@ from chassis.rpc.call import Call
 from chassis.rpc.contract import BY_CURRENCY, contract_of
 from chassis.rpc.documents import marks_of, naming_fields, personal_fields, schema_of
 from chassis.storage import stars
-from chassis.storage.aggregates import Aggregated
 from chassis.storage.aliases import CUSTOMER_ID, NAMING, index_of_alias
 from chassis.storage.copies import Copies
 from chassis.storage.encryption import erased
@@ -41,6 +40,8 @@ from chassis.storage.orders import Orders
 from chassis.storage.ownership import OWNER_FIELDS
 from chassis.storage.pages import Asked, Page, Reading, cut, rows_by_key, total, totals_by_key
 from chassis.storage.personal import SUBJECT_ERASED, open_documents, quiet, subject_of
+from chassis.storage.tags import INDEX as BY_TAGS
+from chassis.storage.tags import Tagged
 from chassis.storage.terms import INDEX as BY_TERMS
 from chassis.storage.terms import TERMS, terms_of
 
@@ -52,7 +53,7 @@ ANY_VERSION = -1  # of a command whose contract wants a version, and whose sende
 KEPT_FIELDS = frozenset(("_id", "version", "create_time", "update_time", "creator_id", "updater_id"))
 
 
-class Records(Orders, Aggregated):
+class Records(Orders, Tagged):
     """The records of one resource. `personal` are the fields that are stored encrypted, `sealed` those of them that can be asked for.
 
     `parents` are the fields by which edges ask (customer_id …), `unique` maps a field to the code of the refusal, `sorts` are the orders:
@@ -332,7 +333,9 @@ class Records(Orders, Aggregated):
 
     def complete(self, call: Call, document: Document) -> None:
         """Set what is stored beside the contract's fields: what personal fields, parts of texts and the record are found by, what amounts
-        sort by, what `derive` adds."""
+        sort by, what `derive` adds. Of tags that are one each has the first spelling."""
+        if self.contract.traits.taggable and document.get("tags"):
+            document["tags"] = tags.distinct(document["tags"])
         if self.sealed:
             document["blind"] = {name: self.blind(call, name, document[name]) for name in self.sealed if document.get(name)}
         if self._amounts:
@@ -383,7 +386,7 @@ class Records(Orders, Aggregated):
         held = [IndexModel([("owner_id", ASCENDING), ("state", ASCENDING)], name="by_holder")] if self.work else []
         merged = [index_of_alias(name) for name in self.named_customers]
         by_parts = [IndexModel([(parts.TERMS, ASCENDING)], name=f"by_{parts.TERMS}")] if self.marks else []
-        found = [*by_parts, *([BY_TERMS] if self.searched else [])]
+        found = [*by_parts, *([BY_TERMS] if self.searched else []), *([BY_TAGS] if self.contract.traits.taggable else [])]
         # Whoever sees every record counts those in use by it alone.
         first = next(iter(self.sorts.values())).keys if self.sorts else []
         used = [IndexModel([("archive_time", ASCENDING), *first], name="by_archive_time_in_order")] if self.archivable else []

@@ -44,7 +44,8 @@ class Maker:
         parent = self.staff.id("customers", "customer", number - 1) if company and number % 25 == 1 else None
         life.add(
             "customers", source_key=self.staff.key("customer", number), owner_id=rep, lifecycle=stage, source=rng.choice(words.SOURCES),
-            level=rng.choices(("KEY", "A", "B", "C"), (1, 3, 6, 8))[0], create_time=born, parent_id=parent, **values,
+            level=rng.choices(("KEY", "A", "B", "C"), (1, 3, 6, 8))[0], create_time=born, parent_id=parent,
+            tags=words.TAGS[number % 7 : number % 7 + number % 3], **values,
         )  # fmt: skip
         contacts = self._contacts(rng, number, identity, values, company, chinese, life, born)
         self._notes(rng, number, identity, life, born)

@@ -11,7 +11,7 @@ from cli.standard.text import Block, File, Member
 
 _COMMENTS = {
     "Update": "Changes the fields named in update_mask", "Assign": "Gives to another person", "Archive": "Takes out of use",
-    "Restore": "Takes back into use",
+    "Restore": "Takes back into use", "Tag": "Adds tags and takes tags away",
 }  # fmt: skip
 _SECRET, _TAKEN = "secret: true", frozenset(("request_id", "version", "update_mask"))
 _BOUNDS = '{min_items: 1, max_items: 500, unique: true, items: {string: {pattern: "^[0-9a-z][0-9a-z-]{0,63}$"}}}'

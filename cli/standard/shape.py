@@ -73,6 +73,7 @@ class Words:
     without: frozenset[str] = field(default_factory=frozenset)
     keys: tuple[tuple[str, str], ...] = ()  # of edges back: the request's field of ids, and what they are ids of
     aggregated: bool = False
+    taggable: bool = False
 
     @staticmethod
     def of(noun: Contract, first_order: str) -> Words:
@@ -81,7 +82,7 @@ class Words:
         keys = tuple((f"{one.name.removesuffix('s')}s", str(traits(one).refers_to)) for one in noun.backs.values())
         return Words(
             noun.name, noun.resource, noun.words, many, first_order, frozenset(noun.record.fields_by_name), frozenset(noun.traits.without),
-            keys, noun.traits.aggregated,
+            keys, noun.traits.aggregated, noun.traits.taggable,
         )  # fmt: skip
 
     @property
@@ -100,7 +101,7 @@ def verbs(words: Words) -> Iterator[Verb]:
     for verb, make in _VERBS.items():
         needed = _NEEDED.get(verb)
         given = needed is None or needed in words.fields or (verb == "BatchList" and words.keys)
-        if verb not in words.without and given and (words.aggregated or verb not in _AGGREGATES):
+        if verb not in words.without and given and (verb not in _SAID or getattr(words, _SAID[verb])):
             yield make(words, verb)
 
 
@@ -112,8 +113,8 @@ _NEEDED = {
     "Restore": "archive_time",
     "BatchUpsert": "source_key",
 }
-# What nouns have that say so in their contract.
-_AGGREGATES = ("Aggregate", "Drill")
+# Verb → the option of the record's contract that gives it.
+_SAID = {"Aggregate": "aggregated", "Drill": "aggregated", "Tag": "taggable", "Suggest": "taggable"}
 
 
 def _key(words: Words, number: int) -> Part:
@@ -324,9 +325,27 @@ def _drill(words: Words, verb: str) -> Verb:
     return replace(_made(words, verb, comment, "read", asks, answers, name=f"Drill{words.plural}"), group=group)
 
 
+def _tag(words: Words, verb: str) -> Verb:
+    bounds = "(buf.validate.field).repeated = {max_items: 100, items: {string: {min_len: 1, max_len: 50}}}"
+    options = f'{bounds}, (crm.common.v1.traits) = {{form: FORM_NAME, sets: "tags"}}'
+    added = Part(4, "add_tags", "repeated string", "Tags that it gets, up to 100; what it has stays as it is.", options)
+    taken = Part(5, "remove_tags", "repeated string", "Tags that are taken from it, up to 100, before others are added.", options)
+    return simple(words, verb, f"Adds tags to the {words.one} and takes tags away.", "update", added, taken)
+
+
+def _suggest(words: Words, verb: str) -> Verb:
+    asks = (
+        Part(1, "contains", "string", "A part of the tags wanted, in small or capital letters; all when not given.", "(buf.validate.field).string.max_len = 50"),
+        Part(2, "limit", "int32", "Tags wanted, 1 to 100; 20 when not given.", "(buf.validate.field).int32 = {gte: 0, lte: 100}"),
+    )  # fmt: skip
+    answers = (Part(1, "tags", "repeated crm.common.v1.TagCount", "The tags, those of most records first."),)
+    comment = f"Tags that {words.many} in use have, with how many: of those in the reach of roles and collaboration."
+    return _made(words, verb, comment, "read", asks, answers, name=f"Suggest{words.name}Tags")
+
+
 _VERBS = {
     "Get": _get, "BatchGet": _batch_get, "List": _list, "BatchList": _batch_list, "Create": _create, "Update": _update, "Assign": _assign, "Archive": _archive,
-    "Restore": _restore, "BatchUpsert": _upsert, "Aggregate": _aggregate, "Drill": _drill,
+    "Restore": _restore, "BatchUpsert": _upsert, "Aggregate": _aggregate, "Drill": _drill, "Tag": _tag, "Suggest": _suggest,
 }  # fmt: skip
 # What a new method says where its comment goes on behind the standard beginning.
 COMMENTS = {"Archive": "; it can be restored.", "BatchList": "."}

@@ -20,7 +20,7 @@ _IMPORTS = {
     "crm.common.v1.RecordCount": "crm/common/v1/criteria.proto", "crm.common.v1.Money": "crm/common/v1/money.proto",
     "crm.common.v1.Aggregate": "crm/common/v1/aggregate.proto",
     "crm.common.v1.UpsertOutcome": "crm/common/v1/outcome.proto", "google.protobuf.FieldMask": "google/protobuf/field_mask.proto",
-    "crm.common.v1.BulkOutcome": "crm/common/v1/outcome.proto",
+    "crm.common.v1.TagCount": "crm/common/v1/tag.proto", "crm.common.v1.BulkOutcome": "crm/common/v1/outcome.proto",
     "google.protobuf.Timestamp": "google/protobuf/timestamp.proto",
 }  # fmt: skip
 

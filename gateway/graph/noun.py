@@ -32,7 +32,7 @@ from gateway.graph.teaching import refusals
 
 MOST_HITS, MOST_SKIPPED = 50, 10_000
 LONGEST_CURSOR = 4000
-_VERBS_OF_READS = ("Get", "BatchGet", "List", "BatchList", "Search", "Aggregate", "Drill", "Board")
+_VERBS_OF_READS = ("Get", "BatchGet", "List", "BatchList", "Search", "Aggregate", "Drill", "Suggest", "Board")
 
 
 log = logging.getLogger("crm.gateway")

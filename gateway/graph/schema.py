@@ -33,6 +33,7 @@ from gateway.graph import (
     sizes,
     stars,
     suite,
+    tags,
 )  # fmt: skip
 from gateway.graph.arguments import signed
 from gateway.graph.contract import CONFIG, finish_all
@@ -74,6 +75,7 @@ def build(extensions: Sequence[Callable[[], SchemaExtension]] = ()) -> strawberr
         **search.queries(),
         **aggregates.queries(),
         **numbering.queries(),
+        **tags.queries(),
     }
     for module in special:
         queries |= getattr(module, "queries", dict)()

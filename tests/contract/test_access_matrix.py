@@ -165,6 +165,7 @@ def _answered(field: str) -> set[str]:
             rest = field.removeprefix(noun.field)
             found |= {f"Search{noun.name}s"} if rest == "Search" else set()
             found |= {name for name in noun.service.methods_by_name if rest in ("Aggregate", "Board") and name.startswith(rest)}
+            found |= {f"Suggest{noun.name}Tags"} if rest == "Tags" else set()
             found |= {name for name in noun.service.methods_by_name if rest and name.replace(noun.name, "", 1) == rest}
         found |= {method.name for method in noun.service.methods if shown_as(method) == field}
         found |= {method.name for method in noun.contract.bulk if bulk.shown(noun, method) == field}

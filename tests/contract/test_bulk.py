@@ -21,7 +21,7 @@ from tests.support.installation import Installation
 from tests.support.samples import part
 from tests.support.specimens import Specimens, method_of
 
-PARTICIPLES = {"Update": "Updated", "Assign": "Assigned", "Archive": "Archived", "Restore": "Restored"}
+PARTICIPLES = {"Update": "Updated", "Assign": "Assigned", "Archive": "Archived", "Restore": "Restored", "Tag": "Updated"}
 NOUNS = [noun for noun in nouns() if noun.bulk and method_of(noun, "Create") and not untried(noun.method(f"Create{noun.name}"))]
 DRAWN = part(NOUNS, 3, "bulk")
 
@@ -62,7 +62,11 @@ async def test_each_record_is_judged_alone_and_once(crm: Installation, specimens
             for one in made:
                 await crm.ask(f"Archive{noun.name}", **{noun.key: one.id})
         seen = [await version(crm, noun, one.id) for one in made]
-        value = {"Update": lambda: change(noun), "Assign": lambda: {"owner_id": crm.people["SALES_LEAD"]}}.get(verb, dict)
+        value = {
+            "Update": lambda: change(noun),
+            "Assign": lambda: {"owner_id": crm.people["SALES_LEAD"]},
+            "Tag": lambda: {"add_tags": [new_id()]},
+        }.get(verb, dict)
         values = value()
         ids = [made[0].id, "nobody", made[1].id]
         given = {"ids": ids, "versions": [seen[0], 0, seen[1] + 7], **values}

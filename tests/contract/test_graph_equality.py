@@ -144,6 +144,9 @@ class Departments:
         return made
 
     def _fill(self, made: Message, field: FieldDescriptor, random: Random, deep: int) -> None:
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            getattr(made, field.name)["text"] = random.choice(("", "text"))  # what refusals are about: texts by names
+            return
         for _ in range(random.choice((0, 1, 2)) if field.is_repeated else 1):
             value = self._value(field, random, deep)
             target = getattr(made, field.name)

@@ -383,7 +383,7 @@ class Prober:
     async def gate(self, department: str, method: MethodDescriptor, role: str) -> Cases:
         """What has no record: the right to any counts."""
         resource, action = policy_of(method)
-        fields = OPEN.get(method.name)
+        fields = {} if method.name.startswith("Suggest") else OPEN.get(method.name)
         if fields is None:
             field = next(field for field in method.input_type.fields if field.message_type and field.is_repeated)
             fields = {"validate_only": True, field.name: [{"source_key": "matrix:gate"}]}
@@ -397,7 +397,8 @@ class Prober:
         """What to ask, with its turn: reads, then commands that write nothing, then those that may."""
         resource, action = policy_of(method)
         name = method.name
-        if name in OPEN or name.startswith("BatchUpsert"):
+        # Which tags are told is tested by tests/component/chassis/test_tags.py.
+        if name in OPEN or name.startswith(("BatchUpsert", "Suggest")):
             return [(0, partial(self.gate, department, method, role))]
         if name in ("DiscloseSubject", "ListPersonalDataReads"):
             return [(0, partial(self.disclosed, department, method, role))]

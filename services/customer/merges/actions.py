@@ -8,6 +8,7 @@ from crm.customer.v1 import customer_events_pb2
 from crm.customer.v1 import customer_merge_events_pb2 as events
 from pymongo import UpdateMany
 
+from chassis.kernel import tags
 from chassis.kernel.errors import NotFound
 from chassis.rpc.call import Call
 from chassis.runtime.merging import told_by
@@ -43,6 +44,7 @@ async def merge(
     model.check_line(loser_id, line, await customers.levels_below(call, loser_id, DEEPEST))
     values = {"archive_time": call.now, "merged_into_id": survivor_id}
     customers.change(call, loser, values, customer_events_pb2.CustomerAbsorbed, action="merge")
+    _unite_tags(customers, call, survivor, loser)
     alias = alias_of("parent_id")
     child = {"$set": {"parent_id": survivor_id, alias: {"$ifNull": [f"${alias}", "$parent_id"]}}}
     call.changes.write(customers.resource, UpdateMany({"parent_id": loser_id}, [child]))
@@ -74,6 +76,13 @@ async def unmerge(
     document = merges.change(call, before, undone, events.CustomerMergeUndone)
     call.changes.write(aliases.COLLECTION, told_by(document))
     return document
+
+
+def _unite_tags(customers: Customers, call: Call, survivor: Document, loser: Document) -> None:
+    """The one that stays gets the tags of the other, and keeps them when the merge is undone. The other one keeps its own."""
+    kept = survivor.get("tags") or []
+    if (after := tags.changed(kept, loser.get("tags") or (), field="loser_id")) != kept:
+        customers.change(call, survivor, {"tags": after}, customer_events_pb2.CustomerUpdated, action="merge")
 
 
 async def _customer(customers: Customers, call: Call, identity: str, action: str, field: str) -> Document:

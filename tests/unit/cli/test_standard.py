@@ -87,7 +87,7 @@ def no_answer(files: Files) -> None:
 
 def a_field_forgotten_in_the_update(files: Files) -> None:
     message = block(files.service, "UpdateProductRequest")
-    message.members = [one for one in message.members if one.name != "description"]
+    message.members = [one for one in message.members if one.name != "tags"]
 
 
 def a_longer_name_than_the_record_takes(files: Files) -> None:
