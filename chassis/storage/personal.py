@@ -92,13 +92,14 @@ def seal_entry(entry: Document, naming: Iterable[str], key: AESGCM) -> None:
         entry["reason"] = _told(key, entry["reason"], "reason", entry)
     for name in naming:
         if name in entry["changed"]:
-            entry["changed"][name] = [
-                _told(key, value, name, entry) if isinstance(value, str) else value for value in entry["changed"][name]
-            ]
+            entry["changed"][name] = [_told(key, value, name, entry) for value in entry["changed"][name]]
 
 
-def _told(key: AESGCM, text: str, name: str, entry: Document) -> str:
-    return as_text(seal(key, text, context_of(_ENTRIES, name, entry["_id"])))
+def _told(key: AESGCM, value: Any, name: str, entry: Document) -> Any:
+    """A text sealed, each of a list by itself; what is not there as it is."""
+    if isinstance(value, list):
+        return [_told(key, one, name, entry) for one in value]
+    return as_text(seal(key, value, context_of(_ENTRIES, name, entry["_id"]))) if isinstance(value, str) else value
 
 
 async def open_entries(vault: Vault, entries: Iterable[Document]) -> None:
@@ -108,6 +109,9 @@ async def open_entries(vault: Vault, entries: Iterable[Document]) -> None:
     for entry in sealed:
 
         def opened(name: str, value: Any, entry: Document = entry) -> Any:
+            if isinstance(value, list):
+                several = [opened(name, one) for one in value]
+                return None if value and None in several else several
             found = from_text(value) if isinstance(value, str) else None
             return value if found is None else _opened(keys.get(entry["subject"]), found, context_of(_ENTRIES, name, entry["_id"]))
 

@@ -136,8 +136,16 @@ async def test_two_whose_tags_are_too_many_together_are_not_merged(crm: Installa
 async def test_tags_of_a_customer_who_is_erased_are_gone_everywhere(crm: Installation) -> None:
     identity = await customer(crm, tags=["王五的亲戚"])
     contact = (await crm.ask("CreateContact", role="COORDINATOR", customer_id=raw(identity), name="王五", tags=["王五"])).contact
+    text = f'{{ recordHistory(id: "{identity}", first: 1) {{ nodes {{ changes {{ name after }} }} }} }}'
+    (change,) = [one for one in (await crm.data(text))["recordHistory"]["nodes"][0]["changes"] if one["name"] == "tags"]
+    assert "王五的亲戚" in change["after"]
+    lines = crm.suite["customer"].database["audit_entries"]
+    held = [line async for line in lines.find({"record_id": {"$in": [raw(identity), contact.id]}})]
+    assert held, "the audit has lines"
+    assert "王五" not in str(held), "and nothing in them in the clear"
     await crm.ask("EraseCustomer", role="COORDINATOR", customer_id=raw(identity), reason="申请")
     await crm.settled()
+    assert "王五" not in str((await crm.graph(text))["data"])
     rows = [
         await crm.suite["customer"].database[resource].find_one({"_id": one}) or {}
         for resource, one in (("customers", raw(identity)), ("contacts", contact.id))
