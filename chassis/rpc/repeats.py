@@ -118,4 +118,4 @@ def _customers(answer: Message) -> set[str]:
 
 def is_repeatable(request: Message) -> bool:
     """Whether a request carries a request id, and is more than a trial."""
-    return "request_id" in request.DESCRIPTOR.fields_by_name and not getattr(request, "validate_only", False)
+    return bool(getattr(request, "request_id", "")) and not getattr(request, "validate_only", False)

@@ -15,6 +15,7 @@ from chassis.kernel.errors import Conflict
 from chassis.messaging.envelope import Event
 from chassis.messaging.reactions import Reaction
 from chassis.rpc.call import Call
+from chassis.storage import stars
 from chassis.storage.aliases import CUSTOMER_ALIAS, CUSTOMER_ID
 from chassis.storage.records import Document, Records
 
@@ -25,18 +26,20 @@ MakeCall = Callable[[str], Call]
 
 
 def reaction(stores: Sequence[Records], own_call: MakeCall) -> Reaction:
-    """The consumer of handovers for these stores."""
+    """The consumer of handovers for these stores. Who left keeps no star."""
     owned = [store for store in stores if "owner_id" in store.descriptor.fields_by_name]
 
     async def take_over(call: Call, events: Sequence[Event]) -> None:
         for event in events:
+            if event.record.get("state") == "LEFT":
+                stars.forget_person(call, event.aggregate_id, event.time)
             for store in owned:
                 if event.name in GIVEN and event.record.get("successor_id"):
                     await _all(own_call, store, event, {"owner_id": event.aggregate_id}, {event.aggregate_id: event.record["successor_id"]})
                 elif event.name in MOVED:
                     await _follow(own_call, store, event)
 
-    return Reaction("handover", "organization", ("Person",), take_over, tuple(store.resource for store in owned))
+    return Reaction("handover", "organization", ("Person",), take_over, (stars.COLLECTION, *(store.resource for store in owned)))
 
 
 def along(stores: Sequence[Records], own_call: MakeCall) -> list[Reaction]:

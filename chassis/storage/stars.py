@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from pymongo import ASCENDING, DeleteMany, IndexModel, UpdateOne
@@ -14,7 +15,10 @@ from chassis.storage.aliases import Aliases
 from chassis.storage.client import Database
 
 COLLECTION, FIELD = "stars", "starred"
-INDEXES = [IndexModel([("person_id", ASCENDING), ("resource", ASCENDING), ("record_id", ASCENDING)], name="by_person")]
+INDEXES = [
+    IndexModel([("person_id", ASCENDING), ("resource", ASCENDING), ("record_id", ASCENDING)], name="by_person"),
+    IndexModel([("resource", ASCENDING), ("record_id", ASCENDING)], name="by_record"),
+]
 MOST = 2_000
 Document = dict[str, Any]
 
@@ -36,6 +40,16 @@ def remove(call: Call, resource: str, record_id: str) -> None:
     """Take the star of a record with the commit, by whichever id of it that was given."""
     named = {"$in": group(call.aliases, resource, record_id)}
     call.changes.write(COLLECTION, DeleteMany({"person_id": call.caller.person_id, "resource": resource, "record_id": named}))
+
+
+def forget_person(call: Call, person_id: str, until: datetime) -> None:
+    """Take all stars away, with the commit, that somebody had set when they left; those that they set since they came back stay."""
+    call.changes.write(COLLECTION, DeleteMany({"person_id": person_id, "create_time": {"$lte": until}}))
+
+
+def forget_record(call: Call, resource: str, record_id: str) -> None:
+    """Take everybody's star of a record away with the commit."""
+    call.changes.write(COLLECTION, DeleteMany({"resource": resource, "record_id": record_id}))
 
 
 async def has_room(call: Call) -> None:

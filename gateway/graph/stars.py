@@ -19,6 +19,7 @@ from gateway.graph.edges import edge
 from gateway.graph.judged import by
 from gateway.graph.noun import NOUNS, Noun, UserError, commanded
 
+_REPEATABLE = "Makes the command repeatable: the same id with the same content gives the first answer again."
 _SERVICE = contract.DESCRIPTOR.services_by_name["StarService"]
 
 
@@ -58,6 +59,7 @@ class RecordStarInput:
     """What recordStar takes."""
 
     id: strawberry.ID = strawberry.field(description="Id of the record, of a noun that has `isStarred`.")
+    request_id: str | None = strawberry.field(default=None, description=_REPEATABLE)
 
 
 @strawberry.input(description="A record.")
@@ -65,6 +67,7 @@ class RecordUnstarInput:
     """What recordUnstar takes."""
 
     id: strawberry.ID = strawberry.field(description="Id of the record, of a noun that has `isStarred`.")
+    request_id: str | None = strawberry.field(default=None, description=_REPEATABLE)
 
 
 @strawberry.type(description="What became of a star.")
@@ -93,7 +96,7 @@ def _command(name: str, takes: Any, make: Any) -> Any:
             if noun is None or not noun.contract.traits.starrable:
                 known = ", ".join(sorted(one.name for one in NOUNS.values() if one.contract.traits.starrable))
                 raise Invalid(f"a {kind[:50]} cannot be starred; give the id of one of {known}", field="id")
-            return noun.department, make(resource=noun.contract.resource, record_id=record_id)
+            return noun.department, make(resource=noun.contract.resource, record_id=record_id, request_id=input.request_id or "")
 
         answer = await commanded(info, method, ask)
         return RecordStarPayload(starred=answer["starred"], errors=answer["errors"])

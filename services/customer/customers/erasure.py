@@ -13,6 +13,7 @@ from chassis.kernel.ids import new_id
 from chassis.messaging.envelope import encode
 from chassis.rpc.call import Call
 from chassis.runtime.erasure import forget, written_for
+from chassis.storage import stars
 from chassis.storage.personal import ERASED_NAME
 from chassis.storage.records import Records
 from services.customer.customers.store import Customers
@@ -51,6 +52,7 @@ async def _forget(customers: Customers, stores: Sequence[Records], call: Call, b
     after = customers.change(call, before, values, customer_events_pb2.CustomerErased, quietly=True)
     call.vault.destroy(call.changes, customer_id)
     _empty(call, customer_id)
+    stars.forget_record(call, customers.resource, customer_id)
     await forget(call.database, call.changes, stores, customer_id)
     attributes = {"id": new_id(), "time": call.now, "actor_id": call.caller.person_id, "correlation_id": call.request_id}
     call.changes.emit(encode(customer_erasure_events_pb2.CustomerErasureOrdered, {"_id": customer_id, "version": 1}, **attributes))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from crm.common.v1 import star_service_pb2 as contract
 
 from chassis.kernel.ids import new_id
 from chassis.rpc.contract import nouns
 from chassis.storage import stars
+from chassis.storage.changes import AUDIT, OUTBOX
 from gateway.graph.contract import from_global, to_global
 from gateway.graph.noun import NOUNS
 from tests.support.installation import Installation
@@ -142,3 +144,43 @@ async def test_what_has_no_stars_says_so(crm: Installation) -> None:
     refused = await star(crm, "COORDINATOR", to_global("Person", crm.people["SALES_REP"]))
     assert refused["errors"] == [{"code": "INVALID_ARGUMENT", "path": ["input", "id"]}]
     assert not NOUNS["Person"].contract.traits.starrable
+
+
+async def test_a_repeat_of_a_star_has_one_effect(crm: Installation) -> None:
+    await crm.person(mine := f"p{new_id()}", "COORDINATOR")
+    await crm.settled()
+    one = await customer(crm, name := new_id())
+    query = "mutation($i: RecordStarInput!) { recordStar(input: $i) { starred errors { code } } }"
+    given = {"id": one, "requestId": f"star-{new_id()}"}
+    first = await crm.data(query, mine, i=given)
+    await star(crm, mine, one, on=False)
+    assert await crm.data(query, mine, i=given) == first == {"recordStar": {"starred": True, "errors": []}}
+    assert await starred(crm, mine) == {}
+    await star(crm, mine, one)
+    assert await starred(crm, mine) == {name: True}
+    service = contract.DESCRIPTOR.services_by_name["StarService"]
+    request = contract.UnstarRecordRequest(resource="customers", record_id=identity_of(one))  # as a gateway of an older build asks
+    await crm.channels["customer"].call(service, "UnstarRecord", request, token=crm.tokens[mine])
+    assert await starred(crm, mine) == {}
+    database = crm.suite["customer"].database
+    assert [await database[name].count_documents({"actor_id": crm.people[mine]}) for name in (AUDIT, OUTBOX)] == [0, 0]
+
+
+async def test_who_leaves_and_who_is_erased_leaves_no_star_behind(crm: Installation) -> None:
+    await crm.person(leaver := f"p{new_id()}", "COORDINATOR")
+    await crm.person(stays := f"p{new_id()}", "COORDINATOR")
+    await crm.settled()
+    erased, other = await customer(crm, new_id()), await customer(crm, name := new_id())
+    for who in (leaver, stays):
+        for one in (erased, other):
+            await star(crm, who, one)
+    rows = crm.suite["customer"].database[stars.COLLECTION]
+    await crm.ask("EraseCustomer", role="COORDINATOR", customer_id=identity_of(erased), reason="本人要求")
+    assert await rows.count_documents({"record_id": identity_of(erased)}) == 0
+    await crm.ask("DeactivatePerson", person_id=crm.people[leaver])
+
+    async def gone() -> bool:
+        return await rows.count_documents({"person_id": crm.people[leaver]}) == 0
+
+    await crm.until(gone)
+    assert await starred(crm, stays) == {name: True}
