@@ -37,7 +37,7 @@ async def choose(tickets: Tickets, call: Call, skill: str | None) -> str | None:
     ]
     stored = await tickets.loads(call, able)
     chosen = model.least_loaded(able, {person: int(row.get("open", 0)) for person, row in stored.items()})
-    if chosen:
+    if chosen and len(able) > 1:  # of one there is nothing to choose, whatever others take in at this moment
         tickets.claim(call, chosen, stored.get(chosen))
     return chosen
 

@@ -6,8 +6,13 @@ import asyncio
 import itertools
 from typing import Any
 
+import pytest
+
 from chassis.kernel.ids import new_id
+from chassis.rpc.call import Call
 from gateway.graph.contract import to_global
+from services.support.tickets import actions
+from services.support.tickets.store import LOADS, Tickets
 from tests.support.checks import equals, mask, refused, trace
 from tests.support.installation import Installation
 
@@ -61,6 +66,28 @@ async def test_the_reason_of_a_reopening_stands_in_the_audit(crm: Installation) 
     await crm.ask("ReopenTicket", ticket_id=made.id, reason="it smokes again")
     rows = await crm.suite["support"].database["audit_entries"].find({"record_id": made.id}).to_list()
     assert "it smokes again" in str(rows)
+
+
+async def test_sixty_tickets_at_once_for_the_only_one_able_are_each_taken_in_once(
+    crm: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = await crm.person("only agent", "SUPPORT_AGENT", skills=("only",))
+    await known(crm, person)
+    tries, chosen = 0, actions.choose
+
+    async def counted(tickets: Tickets, call: Call, skill: str | None) -> str | None:
+        nonlocal tries
+        tries += skill == "only"
+        return await chosen(tickets, call, skill)
+
+    monkeypatch.setattr(actions, "choose", counted)
+    asked = {"role": "COORDINATOR", "subject": "坏了", "channel": 1, "skill": "only"}
+    await crm.ask("CreateTicket", **asked)
+    made = await asyncio.gather(*[crm.ask("CreateTicket", **asked) for _ in range(60)])
+    assert {one.ticket.owner_id for one in made} == {person}
+    load = await crm.suite["support"].database[LOADS].find_one({"_id": person})
+    assert load and load["open"] == 61
+    assert tries == 61  # nobody's choice was in the way of another one
 
 
 async def test_twenty_tickets_at_once_are_shared_evenly(crm: Installation) -> None:
