@@ -135,6 +135,6 @@ def _named(message: Any, row: Descriptor | None) -> Iterable[tuple[str, str]]:
         return [("update_mask", path.split(".")[0]) for path in message.update_mask.paths]
     found = [(field.name, _trait(field).sets or field.name) for field, _ in message.ListFields()]
     for field, value in message.ListFields():
-        if field.message_type is row and field.is_repeated:
+        if row is not None and field.message_type is row and field.is_repeated:
             found += [(f"{field.name}[{i}].{inner.name}", inner.name) for i, item in enumerate(value) for inner, _ in item.ListFields()]
     return found

@@ -73,6 +73,9 @@ def test_a_command_may_not_name_what_its_sender_may_not_write() -> None:
         refuse_writes(rows, customer_pb2.Customer.DESCRIPTOR, limits)
     assert (by_mask.value.field, by_value.value.field, by_row.value.field) == ("update_mask", "phone", "customers[1].level")
     refuse_writes(customer_service_pb2.CreateCustomerRequest(name="x"), None, limits)
+    refuse_writes(
+        customer_service_pb2.BulkArchiveCustomersRequest(ids=["a", "b"]), None, limits
+    )  # lists of texts have no fields of their own
 
 
 def test_histories_tell_as_much_as_the_field_itself() -> None:
