@@ -244,6 +244,11 @@ def contract_of(record: Descriptor) -> Contract:
     return Contract(record)
 
 
+def done_by(method: MethodDescriptor) -> str:
+    """Until when its field stays in the graph and what does it better; "" for a method that is not deprecated."""
+    return str(method.GetOptions().Extensions[annotations_pb2.done_by])
+
+
 def shown_as(method: MethodDescriptor) -> str:
     """The name that a method's field in the graph has by its contract; "" for the standard one."""
     return str(method.GetOptions().Extensions[annotations_pb2.shown_as])

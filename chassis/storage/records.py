@@ -5,11 +5,8 @@ A noun's `store.py` declares one of these, or subclasses it to keep derived fiel
 
 from __future__ import annotations
 
-import asyncio
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from itertools import islice
 from typing import Any
 
 from crm.common.v1 import annotations_pb2
@@ -17,28 +14,25 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from pymongo import ASCENDING, IndexModel
 
-from chassis.access.caller import READ, Reach, refused
+from chassis.access.caller import Reach, refused
 from chassis.access.contracts import Opening
 from chassis.access.fields import kept_of, stands
 from chassis.kernel import parts, tags
-from chassis.kernel.criteria import Criteria
-from chassis.kernel.errors import Conflict, Invalid, NotAllowed, NotFound, stale
+from chassis.kernel.errors import Conflict, NotAllowed, NotFound, stale
 from chassis.kernel.ids import new_id
 from chassis.kernel.money import order_key
-from chassis.kernel.pages import Sort, filter_after, fingerprint, size_of
+from chassis.kernel.pages import Sort
 from chassis.messaging.envelope import encode
 from chassis.rpc.call import Call
 from chassis.rpc.contract import BY_CURRENCY, contract_of
 from chassis.rpc.documents import marks_of, naming_fields, personal_fields, schema_of
-from chassis.storage import stars
 from chassis.storage.aliases import CUSTOMER_ID, NAMING, index_of_alias
 from chassis.storage.copies import Copies
 from chassis.storage.encryption import erased
 from chassis.storage.indexes import duplicate_codes, indexes_back, indexes_of
 from chassis.storage.numbers import Numbered
-from chassis.storage.orders import Orders
 from chassis.storage.ownership import OWNER_FIELDS
-from chassis.storage.pages import Asked, Page, Reading, cut, rows_by_key, total, totals_by_key
+from chassis.storage.paged import Paged
 from chassis.storage.personal import SUBJECT_ERASED, open_documents, quiet, subject_of
 from chassis.storage.tags import INDEX as BY_TAGS
 from chassis.storage.tags import Tagged
@@ -53,7 +47,7 @@ ANY_VERSION = -1  # of a command whose contract wants a version, and whose sende
 KEPT_FIELDS = frozenset(("_id", "version", "create_time", "update_time", "creator_id", "updater_id"))
 
 
-class Records(Orders, Tagged):
+class Records(Paged, Tagged):
     """The records of one resource. `personal` are the fields that are stored encrypted, `sealed` those of them that can be asked for.
 
     `parents` are the fields by which edges ask (customer_id …), `unique` maps a field to the code of the refusal, `sorts` are the orders:
@@ -192,51 +186,6 @@ class Records(Orders, Tagged):
         if self.personal:
             await open_documents(call.vault, rows, self.resource, self.personal)
         return rows
-
-    async def page(self, call: Call, criteria: Criteria | None = None, **more: Any) -> Page:
-        """One page within reach and the token of the next ("" on the last); `more` are what else `Asked` has."""
-        asked, opening = Asked(criteria, **more), self.opening(call)
-        sort = await self._ordered(call, opening, asked)
-        mark, way, left = fingerprint(call.seal, self.resource, *asked.marks(sort)), asked.way(sort), call.milliseconds_left
-        plain, starred = stars.parted(criteria) if self.contract.traits.starrable else (criteria, [])
-        query = self._query(call, opening, plain, {}, *sort.names, archived=asked.archived)
-        if starred:
-            query = {"$and": [await stars.clause(call, self.resource, starred), query]}
-        after, projection = filter_after(asked.token, way, mark), self._projection(opening, asked.fields, sort)
-        found, counted = await asyncio.gather(
-            Reading(query, way, size_of(asked.size), projection, after, asked.skip).of(call.database, self.resource, left),
-            total(call.database, self.resource, query, asked.count_up_to, left),
-        )
-        page = cut(found, asked, sort, mark, counted)
-        return replace(page, rows=await self.shown(call, opening, page.rows))
-
-    async def batch_page(self, call: Call, key: str, ids: Sequence[str], criteria: Criteria | None = None, **more: Any) -> dict[str, Page]:
-        """The first page of each key, in one database command whatever the number of keys, and one more where they are counted; each key
-        reads only its rows."""
-        asked, opening, keys = Asked(criteria, **more), self.opening(call), list(dict.fromkeys(ids))
-        if asked.token and len(ids) > 1:
-            raise Invalid("a page token goes with a single key; ask for the keys one by one", field="page_token")
-        top = key.partition(".")[0]
-        if key in self.contract.backs and call.limits(self.resource).get(top, READ) < READ:
-            return dict.fromkeys(keys, Page([], "", []))  # who must not know what a record refers to does not find it there either
-        sort = await self._ordered(call, opening, asked, key, keys)
-
-        def mark(named: str) -> str:
-            return fingerprint(call.seal, self.resource, key, named, *asked.marks(sort))
-
-        # A page goes on by whichever id of a customer it was asked for, before a merge and after it.
-        named = {one: call.meant.get(one, one) for one in keys}
-        group = [*named.values(), *(call.aliases.group(keys[0]) if key in self.named_customers else keys)] if asked.token else []
-        way, left, where = asked.way(sort), call.milliseconds_left, (call.database, self.resource, key, keys)
-        query = self._query(call, opening, criteria, {}, *sort.names, top, archived=asked.archived)
-        after, projection = filter_after(asked.token, way, *map(mark, group)), self._projection(opening, asked.fields, sort, key)
-        found, counted = await asyncio.gather(
-            rows_by_key(*where, Reading(query, way, size_of(asked.size), projection, after, asked.skip), left),
-            totals_by_key(*where, query, asked.count_up_to, left),
-        )
-        pages = {one: cut(found.get(one, []), asked, sort, mark(named[one]), counted.get(one)) for one in keys}
-        shown = iter(await self.shown(call, opening, [row for page in pages.values() for row in page.rows]))
-        return {one: replace(page, rows=list(islice(shown, len(page.rows)))) for one, page in pages.items()}
 
     async def by_source_keys(self, call: Call, keys: Sequence[str]) -> dict[str, Document]:
         """Stored records by natural key, within the reach of import."""

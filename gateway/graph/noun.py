@@ -14,7 +14,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from strawberry.types import Info
 
 from chassis.kernel.errors import CrmError, Invalid
-from chassis.rpc.contract import Contract, nouns, shown_as
+from chassis.rpc.contract import Contract, done_by, nouns, shown_as
 from chassis.rpc.documents import enum_numbers
 from chassis.rpc.service import request_class
 from chassis.rpc.trials import untried
@@ -184,7 +184,12 @@ class Noun:
             return list(getattr(answer, rows_of(method.output_type, self.descriptor)))
 
         returns = list[self.type] | None  # type: ignore[name-defined]
-        return strawberry.field(resolver=signed(resolve, arguments, returns), description=comment(method.full_name), metadata=by(method))
+        return strawberry.field(
+            resolver=signed(resolve, arguments, returns),
+            description=comment(method.full_name),
+            metadata=by(method),
+            deprecation_reason=done_by(method) or None,
+        )
 
     def mutation_fields(self) -> dict[str, Any]:
         """Every command of the contract as a noun-first mutation; imports stay outside of the graph."""

@@ -90,7 +90,7 @@ async def test_a_new_user_starts_it_queries_stops_it_and_starts_it_again(folder:
     async with httpx.AsyncClient(timeout=20, headers={"Authorization": f"Bearer {token}"}) as http:
         answer = (await http.post(f"http://127.0.0.1:{up.base}/graphql", json={"query": query})).json()
         assert "errors" not in answer
-        found = answer["data"]["customerSearch"][0]
+        found = answer["data"]["search"]["hits"][0]["record"]
         assert "北京" in found["name"]
         assert found["owner"]["post"] == "销售代表"
         faq = await http.get(f"http://127.0.0.1:{up.base + 10}/faq?lang=zh")

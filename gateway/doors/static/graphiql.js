@@ -167,18 +167,20 @@ query MyCustomers {
 }` },
   { query: `# 2 · One customer, seen from every department in one operation.
 query Customer360($name: String!) {
-  customerSearch(query: $name, first: 1) {
-    name kind level industry region lifecycle
-    owner { name post }
-    parent { name }
-    contacts { nodes { name title email } }
-    notes(first: 3) { nodes { text creator { name } } }
-    openOpportunities { nodes { name stageKey probability amount { amount currencyCode } } }
-    orderTotals { saleCount returnCount netValue { amount currencyCode } lastOrderTime }
-    orders(first: 3) { nodes { number orderTime state total { amount currencyCode } } }
-    messages(first: 3) { nodes { state sentTime campaign { name } } }
-    tickets(first: 3) { nodes { number subject state priority owner { name } } }
-    timeline(first: 10) { nodes { occurTime department eventType subject actor { name } } }
+  search(query: $name, kinds: [CUSTOMER], first: 1) {
+    hits { record { ... on Customer {
+      name kind level industry region lifecycle
+      owner { name post }
+      parent { name }
+      contacts { nodes { name title email } }
+      notes(first: 3) { nodes { text creator { name } } }
+      openOpportunities { nodes { name stageKey probability amount { amount currencyCode } } }
+      orderTotals { saleCount returnCount netValue { amount currencyCode } lastOrderTime }
+      orders(first: 3) { nodes { number orderTime state total { amount currencyCode } } }
+      messages(first: 3) { nodes { state sentTime campaign { name } } }
+      tickets(first: 3) { nodes { number subject state priority owner { name } } }
+      timeline(first: 10) { nodes { occurTime department eventType subject actor { name } } }
+    } } }
   }
 }`, variables: JSON.stringify({ name: "北京" }, null, 2) },
   { query: `# 3 · Open opportunities above 100 000, the largest first.
