@@ -17,7 +17,8 @@ from gateway.graph import bulk
 from gateway.graph.noun import NOUNS, Noun
 from tests.support.installation import ROLES, Installation
 from tests.support.matrix import DEPUTY, Matrix
-from tests.support.prober import Case, Cases, Prober
+from tests.support.prober import Prober
+from tests.support.prober_beside import Case, Cases
 from tests.support.samples import LONG, part
 
 # (method, role, slot) that the specification does not decide, with the reason.
