@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import datetime
 from typing import Any
 
@@ -36,10 +37,15 @@ async def choose(tickets: Tickets, call: Call, skill: str | None) -> str | None:
         if AGENT_ROLE in member.roles and (not skill or skill in member.skills) and call.directory.available(member.person_id, call.now)
     ]
     stored = await tickets.loads(call, able)
-    chosen = model.least_loaded(able, {person: int(row.get("open", 0)) for person, row in stored.items()})
+    chosen = model.least_loaded(able, {person: int(row.get("open", 0)) for person, row in stored.items()}, _turn(call))
     if chosen and len(able) > 1:  # of one there is nothing to choose, whatever others take in at this moment
         tickets.claim(call, chosen, stored.get(chosen))
     return chosen
+
+
+def _turn(call: Call) -> int:
+    """Any number where others were faster before; the first time 0."""
+    return secrets.randbelow(1000) if call.attempt else 0
 
 
 async def woken(tickets: Tickets, call: Call, before: Document, changes: Document) -> Document:

@@ -107,9 +107,12 @@ def _entered(ticket: Document, state: str, now: datetime, actor_id: str) -> Docu
     return {"state": state, "state_history": history, "wait_until_time": None}
 
 
-def least_loaded(candidates: Iterable[str], loads: Mapping[str, int]) -> str | None:
-    """The candidate with the fewest tickets in work; among equals the first by id, so that everybody reckons the same."""
-    return min(sorted(candidates), key=lambda person: loads.get(person, 0), default=None)
+def least_loaded(candidates: Iterable[str], loads: Mapping[str, int], turn: int = 0) -> str | None:
+    """Who carries the fewest open tickets. Of several who carry as few, `turn` picks one: those that met at the first go apart at the next."""
+    able = sorted(candidates)
+    fewest = min((loads.get(person, 0) for person in able), default=0)
+    idle = [person for person in able if loads.get(person, 0) == fewest]
+    return idle[turn % len(idle)] if idle else None
 
 
 def nobody_with(skill: str) -> str:

@@ -68,6 +68,14 @@ async def test_the_reason_of_a_reopening_stands_in_the_audit(crm: Installation) 
     assert "it smokes again" in str(rows)
 
 
+async def test_sixty_tickets_at_once_are_shared_evenly_and_all_taken_in(crm: Installation) -> None:
+    people = [await crm.person(f"many {number}", "SUPPORT_AGENT", skills=("many",)) for number in range(4)]
+    await known(crm, *people)
+    made = await asyncio.gather(*[make(crm, skill="many") for _ in range(60)], return_exceptions=True)
+    assert [str(one) for one in made if isinstance(one, BaseException)] == []
+    assert [sum(one.owner_id == person for one in made) for person in people] == [15] * 4  # type: ignore[union-attr]
+
+
 async def test_sixty_tickets_at_once_for_the_only_one_able_are_each_taken_in_once(
     crm: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
