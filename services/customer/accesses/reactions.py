@@ -15,7 +15,7 @@ from chassis.storage.aliases import CUSTOMER_ID
 from services.customer.accesses.model import begun, sources, work_of
 from services.customer.accesses.store import WORK, Accesses, Document
 
-WRITES = (COLLECTION, WORK)
+WRITES = (COLLECTION, WORK, "customers")  # of a customer nothing but that it was looked at
 
 
 def reactions(accesses: Accesses) -> list[Reaction]:
@@ -24,19 +24,12 @@ def reactions(accesses: Accesses) -> list[Reaction]:
     async def work(call: Call, announced: Sequence[Event]) -> None:
         await accesses.move(call, await _judged(accesses, call, announced))
 
-    async def look_again(call: Call, announced: Sequence[Event]) -> None:
-        told = [work_of(sources()[event.department][event.aggregate.rsplit(".", 1)[1]], event.record) for event in announced]
-        begun_for = [work for work in told if work]
-        for work in begun_for:
-            call.aliases.place(work, CUSTOMER_ID)
-        await accesses.settle(call, {work["customer_id"] for work in begun_for})
-
     async def customers(call: Call, announced: Sequence[Event]) -> None:
         await accesses.renew(call, await accesses.concerned(call, {event.aggregate_id for event in announced}), {})
 
     # This department's own work is a consumer of its own: «accesses» of its facts follows customers.
     of_work = [
-        Reaction("work" if department == "customer" else "accesses", department, tuple(nouns), work, WRITES, after=look_again)
+        Reaction("work" if department == "customer" else "accesses", department, tuple(nouns), work, WRITES)
         for department, nouns in sources().items()
     ]
     return [*of_work, Reaction("accesses", "customer", ("Customer",), customers, WRITES)]

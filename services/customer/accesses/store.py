@@ -18,7 +18,7 @@ from services.customer.accesses import model
 
 Document = dict[str, Any]
 WORK = "open_work"
-_DECIDING = dict.fromkeys(("collaborator_ids", "archive_time", *OWNER_FIELDS), 1)
+_DECIDING = dict.fromkeys(("collaborator_ids", "archive_time", "version", *OWNER_FIELDS), 1)
 WORK_INDEX = IndexModel([("customer_id", ASCENDING)], name="by_customer_id")
 
 
@@ -104,15 +104,6 @@ class Accesses:
         concerned = {row["customer_id"] for row in [*before.values(), *moved.values()] if row}
         await self.renew(call, concerned, moved)
 
-    async def settle(self, call: Call, customer_ids: set[str]) -> None:
-        """Reckon once more with whom those work whose document is new: the reaction to a customer that changed between its being read and the
-        commit may have found neither people nor a document, so it wrote nothing with which this could meet."""
-        new = call.database[COLLECTION].find({"_id": {"$in": list(customer_ids)}, "turn": 1}, {"_id": 1})
-        if found := {row["_id"] async for row in new}:
-            call.changes = call.changes.anew()
-            await self.renew(call, found, {})
-            await call.changes.commit()
-
     async def renew(self, call: Call, customer_ids: set[str], moved: Mapping[str, Document | None]) -> None:
         """Who works with these customers, from what is stored and the work that moves in this commit."""
         if not customer_ids:
@@ -122,4 +113,10 @@ class Accesses:
         customers, parts = await self.customers(call, customer_ids), await self.parts(call, customer_ids)
         for identity in sorted(customer_ids):
             held = [row for row in present if row["customer_id"] == identity]
-            self.announce(call, identity, model.people_of(customers.get(identity), held, parts[identity]), stored.get(identity))
+            people = model.people_of(customers.get(identity), held, parts[identity])
+            if people and identity not in stored:
+                # Whoever takes the last of them away at this moment finds neither people nor a document, and writes nothing with which this
+                # could meet: so it is reckoned again where what was read of the customer or its parts is no longer so.
+                for row in filter(None, (customers.get(identity), *parts[identity])):
+                    call.changes.guard("customers", {"_id": row["_id"], "version": row["version"]})
+            self.announce(call, identity, people, stored.get(identity))
