@@ -8,8 +8,7 @@ ALONE := tests/chaos tests/e2e/test_graph_outages.py
 PURE := tests/unit --ignore tests/unit/chassis/test_jobs_pace.py --timeout 900
 IDLE := $(shell chrt --idle 0 true 2>/dev/null && echo chrt --idle 0 || echo nice -n 19)
 # What is in no hurry takes the time of the cores that the workers leave; chaos leaves none to spare.
-PATIENT := tests/unit/chassis/test_jobs_pace.py tests/deploy/test_images.py tests/deploy/manifests/test_manifests.py tests/deploy/manifests/test_checkov.py \
-  $(addprefix tests/e2e/,test_rolling_release.py test_clients.py test_import_outcomes.py test_aggregates_oracle.py)
+PATIENT := tests/unit/chassis/test_jobs_pace.py tests/deploy/test_images.py tests/deploy/manifests/test_manifests.py tests/deploy/manifests/test_checkov.py
 URGENT := tests/contract/test_access_matrix.py tests/contract/test_access_oracle.py
 FOLDERS := $(filter-out tests/__pycache__/ tests/chaos/ tests/contract/ tests/support/ tests/unit/,$(wildcard tests/*/)) $(URGENT)
 BESIDE := $(FOLDERS) $(patsubst %,--ignore %,$(ALONE) $(PATIENT)) -n $(WORKERS) --dist loadfile --no-loadscope-reorder
