@@ -1,8 +1,9 @@
 """How a read model is folded anew from the facts, beside live traffic, and put in the place of the old one in one step: a job of its department.
 
 While it folds, the old model is read and kept as ever. At the end its consumers are paused for moments: both models are compared there,
-and where they differ MongoDB puts the new one in the old one's place ($out: all of it or nothing, indexes stay). Killed at any time,
-nothing was changed, and the consumers go on by themselves; whoever goes on with the job begins from nothing.
+and where they differ MongoDB puts the new one in the old one's place ($out: all of it or nothing, indexes stay). Killed before that, nothing
+was changed, and the consumers go on by themselves; whoever goes on with the job begins from nothing. What differed is kept until what was made
+of it is mended, so that whoever is killed in between leaves it to the next one.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import bson
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.errors import Error as JetStreamError
-from pymongo import IndexModel
+from pymongo import DeleteOne, IndexModel
 from pymongo.errors import PyMongoError
 
 from chassis.access.caller import lacking
@@ -40,6 +41,7 @@ PAUSE_SECONDS, QUIET_SECONDS, SAY_SECONDS = 6, 30.0, 1.0
 # MongoDB may take so long to put a model in place, and goes on with it when we are killed: the consumers are paused for longer then.
 OUT_SECONDS, OUT_PAUSE_SECONDS, RESUME_SECONDS = 60, 90, 15.0
 MOST_SHOWN, AFTER = 5, 100
+REST = "rebuild_rest"  # documents that differed, old and new, in batches: what was made of them is not mended yet
 RIGHT = ("jobs", "rebuild")
 Tell = Callable[[int, int], Awaitable[None]]
 Placing = Callable[[], Awaitable[None]]
@@ -199,7 +201,7 @@ class Rebuild:
                 for fold in self.folds:
                     await fold.close()
                 await self.database[self.aside].delete_many({})  # a department may not drop what it has
-        if self.model.after and not self.found.equal:
+        if self.model.after:
             await self._after()
 
     async def _catch_up(self, total: int) -> None:
@@ -238,6 +240,7 @@ class Rebuild:
                 await self._pause()
                 await self._must_rest(places)
                 await self.placing()
+                await self._keep()
                 await self._put_in_place()
                 await self._must_rest(places)
         finally:
@@ -351,13 +354,23 @@ class Rebuild:
         async for row in self.database[collection].find().sort("_id", 1).batch_size(1000):
             yield {name: row[name] for name in sorted(row) if row[name] is not None}
 
+    async def _keep(self) -> None:
+        """Remember what differs, before the new model is in place and it does not any more."""
+        rows = self.found.differing
+        batches = [{"_id": f"{self.model.name}:{new_id()}", "rows": rows[start : start + AFTER]} for start in range(0, len(rows), AFTER)]
+        if batches:
+            await self.database[REST].insert_many(batches)
+
     async def _after(self) -> None:
-        """What was made of the model; whoever is faster than we is right, and we look again."""
+        """Mend what was made of the model, also what one left who was killed; each batch is forgotten with its commit. Whoever is faster than we
+        is right, and we look again."""
         assert self.model.after is not None
-        for start in range(0, len(self.found.differing), AFTER):
+        mine = {"_id": {"$gt": f"{self.model.name}:", "$lt": f"{self.model.name};"}}
+        async for kept in self.database[REST].find(mine).sort("_id", 1):
             for _ in range(5):
                 call = self._call(self.database, None)
-                await self.model.after(call, self.found.differing[start : start + AFTER])
+                await self.model.after(call, kept["rows"])
+                call.changes.write(REST, DeleteOne({"_id": kept["_id"]}))
                 try:
                     await call.changes.commit()
                     break

@@ -20,7 +20,7 @@ from chassis.files.store import ATTACHMENTS, Attachments
 from chassis.files.sweep import FileSweep
 from chassis.jobs import api as jobs_api
 from chassis.jobs.imports import Imports
-from chassis.jobs.rebuild import Rebuilds, Stand
+from chassis.jobs.rebuild import REST, Rebuilds, Stand
 from chassis.jobs.store import JOBS, ROWS, JobStore, row_indexes
 from chassis.jobs.worker import Jobs
 from chassis.kernel.addresses import Network
@@ -318,7 +318,17 @@ class Department:
                 await client.ensure_collection(self.database, name)
             if models:
                 await self.database[name].create_indexes(models)
-        for name in {INBOX, PARKED, POSITIONS, LEASES, migrations.COLLECTION, chain.BLOCKS, chain.KEYS, audits.CHECKPOINT_KEYS} - existing:
+        for name in {
+            INBOX,
+            PARKED,
+            POSITIONS,
+            LEASES,
+            migrations.COLLECTION,
+            REST,
+            chain.BLOCKS,
+            chain.KEYS,
+            audits.CHECKPOINT_KEYS,
+        } - existing:
             await client.ensure_collection(self.database, name)
 
     async def _release(self) -> None:

@@ -10,7 +10,7 @@ import pytest
 from pymongo import DeleteOne, UpdateOne
 
 from chassis.jobs import rebuild as rebuilding
-from chassis.jobs.rebuild import Outcome, fold_anew
+from chassis.jobs.rebuild import Outcome, Rebuild, fold_anew
 from chassis.kernel.errors import Conflict
 from chassis.messaging.models import is_aside
 from chassis.messaging.relay import publish_again
@@ -100,6 +100,29 @@ async def test_what_is_missing_too_many_or_other_is_put_right(file_crm: Installa
     await file_crm.settled()
     facts = database["outbox"].find({"headers.ce-subject": gone["customer_id"], "headers.ce-aggregate": {"$regex": "CustomerAccess$"}})
     assert max([int(row["headers"]["ce-version"]) async for row in facts]) == access["version"]
+
+
+async def test_what_was_made_of_the_model_is_mended_by_the_next_one_where_one_was_killed_before_that(
+    file_crm: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await populated(file_crm)
+    database = file_crm.suite["customer"].database
+    gone = next(row for row in (await stored(file_crm, "open_work")).values())
+    right = (await stored(file_crm, "customer_accesses"))[gone["customer_id"]]["person_ids"]
+    await database["open_work"].delete_one({"_id": gone["_id"]})
+    await database["customer_accesses"].update_one({"_id": gone["customer_id"]}, {"$set": {"person_ids": []}})
+
+    async def killed(self: Rebuild) -> None:
+        raise Conflict("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Rebuild, "_after", killed)
+        with pytest.raises(Conflict, match="killed"):
+            await folded(file_crm, "work")
+    assert gone["_id"] in await stored(file_crm, "open_work"), "the new model is in place"
+    assert (await folded(file_crm, "work")).equal, "and nothing differs any more"
+    assert (await stored(file_crm, "customer_accesses"))[gone["customer_id"]]["person_ids"] == right
+    assert await database[rebuilding.REST].count_documents({}) == 0
 
 
 async def test_beside_live_traffic_nothing_is_missed_or_entered_twice(file_crm: Installation) -> None:
