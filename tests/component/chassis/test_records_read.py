@@ -12,6 +12,7 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymongo import MongoClient
+from pymongo.collection import Collection
 
 from chassis.kernel.errors import NotFound
 from chassis.kernel.pages import Sort, filter_after, token_after
@@ -45,6 +46,18 @@ async def test_pages_walk_through_everything_once_and_in_order(store: Store, ord
     assert await _walk(store, order, 97, scope) == [row["_id"] async for row in whole]
 
 
+def paged(rows: Collection[dict[str, Any]], sort: Sort, size: int, most: int) -> list[str]:
+    """Ids of all rows, page by page; ends where more than `most` come."""
+    found: list[str] = []
+    token = ""
+    while True:
+        page = list(rows.find(filter_after(token, sort, "m")).sort(sort.keys).limit(size))
+        found += [row["_id"] for row in page]
+        if len(page) < size or len(found) > most:
+            return found
+        token = token_after(page[-1], sort, "m")
+
+
 @pytest.mark.parametrize("directions", [(1, 1), (1, -1), (-1, 1), (-1, -1)])
 @pytest.mark.parametrize("backward", [False, True])
 async def test_pages_by_two_keys_lose_and_repeat_nothing_on_either_way(
@@ -64,15 +77,7 @@ async def test_pages_by_two_keys_lose_and_repeat_nothing_on_either_way(
             for index, pair in enumerate(stored)
         )
         order = Sort("at", directions[0], then=Sort("then", directions[1]))
-        sort = order.turned if backward else order
-        found: list[str] = []
-        token = ""
-        while True:
-            page = list(rows.find(filter_after(token, sort, "m")).sort(sort.keys).limit(size))
-            found += [row["_id"] for row in page]
-            if len(page) < size or len(found) > len(stored):
-                break
-            token = token_after(page[-1], sort, "m")
+        found = paged(rows, order.turned if backward else order, size, len(stored))
         whole = [row["_id"] for row in rows.find().sort(order.keys)]
         assert found == (whole[::-1] if backward else whole)
 
@@ -94,15 +99,7 @@ async def test_any_page_size_loses_and_repeats_nothing(engines: Engines, directi
         rows.delete_many({})
         rows.insert_many({"_id": f"{index:02}"} | ({} if value == "missing" else {"at": value}) for index, value in enumerate(stored))
         sort = Sort("at", direction)
-        found: list[str] = []
-        token = ""
-        while True:
-            page = list(rows.find(filter_after(token, sort, "m")).sort(sort.keys).limit(size))
-            found += [row["_id"] for row in page]
-            if len(page) < size or len(found) > len(stored):
-                break
-            token = token_after(page[-1], sort, "m")
-        assert found == [row["_id"] for row in rows.find().sort(sort.keys)]
+        assert paged(rows, sort, size, len(stored)) == [row["_id"] for row in rows.find().sort(sort.keys)]
 
     try:
         await asyncio.to_thread(walk)
